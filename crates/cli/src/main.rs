@@ -1,0 +1,2 @@
+//! everwire
+fn main() {}

@@ -1,0 +1,1 @@
+//! Examples of everwire, one idea each; see `examples/README.md`.
