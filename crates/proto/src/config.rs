@@ -1,0 +1,131 @@
+//! What a connection allows and how long it waits.
+
+use std::time::Duration;
+
+/// Limits, deadlines and the keepalive policy of a connection. Plain data; shared by `Arc`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// What the peer may send and how much may wait to be sent.
+    pub limits: Limits,
+    /// When to ask a silent peer for life; `None` never asks.
+    pub keepalive: Option<Keepalive>,
+    /// How long to wait for the peer's Close after ours. Default: 5 s, for a client 3 s.
+    pub close_timeout: Option<Duration>,
+    /// How long to wait for the peer's end of stream once all is said. Default: 1 s, for a client,
+    /// which lets the server close TCP first (§7.1.1), 3 s.
+    pub linger: Option<Duration>,
+    /// How long output may wait without a single byte being taken. Default: 30 s.
+    pub write_timeout: Duration,
+    /// How long a connection may go without a message in either direction. Default: off.
+    pub idle_timeout: Option<Duration>,
+    /// Whether messages come whole or in pieces. Default: whole.
+    pub delivery: Delivery,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            keepalive: Some(Keepalive::default()),
+            close_timeout: None,
+            linger: None,
+            write_timeout: Duration::from_secs(30),
+            idle_timeout: None,
+            delivery: Delivery::Whole,
+        }
+    }
+}
+
+/// Bounds on what a peer may send and on what may wait to be sent.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Payload bytes of one message. Default: 1 MiB.
+    pub message: u64,
+    /// Payload bytes of one frame. Default: as many as a message.
+    pub frame: Option<u64>,
+    /// Frames of one message. Default: 65,536.
+    pub fragments: u32,
+    /// Time for a message to finish, beside its size at [`message_rate`](Self::message_rate).
+    /// Default: 60 s.
+    pub message_time: Duration,
+    /// The slowest pace, in bytes per second, at which a message may arrive after
+    /// [`message_time`](Self::message_time). Default: 1,024.
+    pub message_rate: u32,
+    /// Control frames per second; `None` for no limit. Default: 100/s after a burst of 200.
+    pub control_rate: Option<ControlRate>,
+    /// Bytes that may wait to be sent before sending is refused. Default: 1 MiB.
+    pub send_queue: usize,
+    /// Bytes that may still wait when sending is welcome again. Default: 256 KiB.
+    pub send_queue_low: usize,
+}
+
+impl Limits {
+    /// Returns the limit on one frame.
+    #[must_use]
+    pub fn frame(&self) -> u64 {
+        self.frame.unwrap_or(self.message).min(self.message)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message: 1 << 20,
+            frame: None,
+            fragments: 65_536,
+            message_time: Duration::from_secs(60),
+            message_rate: 1024,
+            control_rate: Some(ControlRate { per_second: 100, burst: 200 }),
+            send_queue: 1 << 20,
+            send_queue_low: 256 << 10,
+        }
+    }
+}
+
+/// How many control frames a peer may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ControlRate {
+    /// Frames per second in the long run.
+    pub per_second: u32,
+    /// Frames at once.
+    pub burst: u32,
+}
+
+/// When to ask a silent peer for life, and when to give it up.
+///
+/// Any received byte is life, so a Ping goes out only into silence.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Keepalive {
+    /// Silence after which a Ping is sent; spread by ±10 % from connection to connection.
+    /// Default: 25 s, which survives the idle limits of all common proxies.
+    pub interval: Duration,
+    /// Time the peer has after the Ping to show any life. Default: 20 s.
+    pub timeout: Duration,
+}
+
+impl Keepalive {
+    /// Returns a policy with this interval and timeout.
+    #[must_use]
+    pub const fn new(interval: Duration, timeout: Duration) -> Self {
+        Self { interval, timeout }
+    }
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self::new(Duration::from_secs(25), Duration::from_secs(20))
+    }
+}
+
+/// How a message is handed out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// As one [`Event::Message`](crate::Event::Message).
+    #[default]
+    Whole,
+    /// As [`Event::Piece`](crate::Event::Piece)s while it arrives, never held whole.
+    Pieces,
+}

@@ -1,0 +1,249 @@
+//! From input to events. See RFC 6455 §5 and §6.2.
+
+use std::time::Instant;
+
+use super::{Connection, State};
+use crate::{
+    Cause, CloseFrame, Delivery, Direction, Event, FrameHeader, Message, MessageKind, Opcode,
+    Payload, Piece,
+    inbound::{Chunk, Source},
+};
+
+impl Connection {
+    /// Returns the next event, from input that was kept or from `input`.
+    #[inline]
+    pub(crate) fn next_event<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+        now: Instant,
+    ) -> Option<Event<'b>> {
+        if self.inbound.has_unread() {
+            self.next_unread(input, now)
+        } else {
+            self.advance(input, now)
+        }
+    }
+
+    /// Appends `input` to what was kept, and takes the next event from there.
+    fn next_unread<'b>(&mut self, input: &mut &'b mut [u8], now: Instant) -> Option<Event<'b>> {
+        if !input.is_empty() {
+            let rest: &mut [u8] = std::mem::take(input);
+            self.inbound.keep(rest);
+        }
+        let mut unread = std::mem::take(&mut self.inbound.partial_mut()?.unread);
+        let event = self.advance(&mut unread, now);
+        if !unread.is_empty()
+            && let Some(partial) = self.inbound.partial_mut()
+        {
+            partial.unread = unread;
+        } else if !unread.is_empty() {
+            self.inbound.keep(&unread);
+        }
+        event
+    }
+
+    /// Keeps the rest of the input when the events were not all taken.
+    #[inline]
+    pub(crate) fn end_input(&mut self, input: &[u8]) {
+        if !input.is_empty() && matches!(self.state, State::Open | State::Closing) {
+            self.inbound.keep(input);
+        }
+        self.inbound.tidy();
+    }
+
+    /// Takes frames from `source` until there is an event or no more input.
+    fn advance<'b, S: Source<'b>>(&mut self, source: &mut S, now: Instant) -> Option<Event<'b>> {
+        loop {
+            if !matches!(self.state, State::Open | State::Closing) {
+                // §7.1.7: "An endpoint MUST NOT continue to attempt to process data".
+                source.skip(source.bytes().len());
+                self.inbound.clear();
+                return None;
+            }
+            let step = if self.inbound.partial().is_some_and(|partial| partial.frame.is_some()) {
+                self.continue_frame(source, now)
+            } else {
+                match self.inbound.take_header(source) {
+                    Ok(None) => return None,
+                    Ok(Some(header)) => self.start_frame(header, source, now),
+                    Err(error) => Err(Cause::Protocol(error)),
+                }
+            };
+            match step {
+                Ok(Step::Event(event)) => return Some(event),
+                Ok(Step::Next) => {}
+                Ok(Step::Wait) => return None,
+                Err(cause) => self.fail(now, cause),
+            }
+        }
+    }
+
+    #[inline]
+    fn start_frame<'b, S: Source<'b>>(
+        &mut self,
+        header: FrameHeader,
+        source: &mut S,
+        now: Instant,
+    ) -> Result<Step<'b>, Cause> {
+        self.inbound.check(&header, self.role, &self.config.limits)?;
+        if header.opcode.is_control()
+            && !self.control_rate.take(self.config.limits.control_rate, now)
+        {
+            return Err(Cause::RateLimited);
+        }
+        let whole = source.bytes().len() as u64 >= header.payload_len;
+        if whole && header.opcode.is_control() {
+            let mut payload = source.take(header.payload_len as usize);
+            payload.unmask(header.mask, 0);
+            return self.handle_control(header, payload.into_payload(), now);
+        }
+        if whole
+            && header.fin
+            && header.opcode != Opcode::Continuation
+            && self.config.delivery == Delivery::Whole
+        {
+            let chunk = source.take(header.payload_len as usize);
+            return self.handle_whole(header, chunk, now);
+        }
+        self.inbound.begin_frame(header, now);
+        Ok(Step::Next)
+    }
+
+    /// Hands out a message that arrived in one frame and in one piece.
+    #[inline]
+    fn handle_whole<'b>(
+        &mut self,
+        header: FrameHeader,
+        mut chunk: Chunk<'b>,
+        now: Instant,
+    ) -> Result<Step<'b>, Cause> {
+        chunk.unmask(header.mask, 0);
+        let kind = if header.opcode == Opcode::Text {
+            simdutf8::basic::from_utf8(chunk.bytes()).map_err(|_| Cause::InvalidUtf8)?;
+            MessageKind::Text
+        } else {
+            MessageKind::Binary
+        };
+        if self.observer.is_some() {
+            self.show(Direction::Received, &header, chunk.bytes());
+        }
+        self.count_received(now);
+        Ok(Step::Event(Event::Message(Message::from_validated(kind, chunk.into_payload()))))
+    }
+
+    /// Takes more of a frame whose payload did not arrive whole, or that is a fragment.
+    fn continue_frame<'b, S: Source<'b>>(
+        &mut self,
+        source: &mut S,
+        now: Instant,
+    ) -> Result<Step<'b>, Cause> {
+        let pieces = self.config.delivery == Delivery::Pieces;
+        let Some(partial) = self.inbound.partial_mut() else { return Ok(Step::Next) };
+        // What was read straight into the message comes first.
+        partial.clean_assembly()?;
+        let Some(frame) = &partial.frame else { return Ok(Step::Next) };
+        let header = frame.header;
+        let n = frame.remaining.min(source.bytes().len() as u64) as usize;
+        if n == 0 && frame.remaining > 0 {
+            return Ok(Step::Wait);
+        }
+        if header.opcode.is_control() {
+            return match partial.take_control(source.take(n)) {
+                Some((_, payload)) => self.handle_control(header, payload.into(), now),
+                None => Ok(Step::Next),
+            };
+        }
+        let mut chunk = source.take(n);
+        if pieces {
+            partial.clean_piece(&mut chunk)?;
+        } else if n > 0 {
+            partial.assemble(chunk.bytes())?;
+        }
+        let complete = partial.frame.as_ref().is_some_and(|frame| frame.remaining == 0);
+        if complete && self.observer.is_some() {
+            self.show(Direction::Received, &header, if pieces { chunk.bytes() } else { &[] });
+        }
+        if pieces {
+            self.hand_out_piece(chunk, complete, now)
+        } else {
+            self.hand_out(complete, now)
+        }
+    }
+
+    /// Ends a frame in the assembly, and hands out the message if that was its last.
+    fn hand_out<'b>(&mut self, complete: bool, now: Instant) -> Result<Step<'b>, Cause> {
+        let Some(partial) = self.inbound.partial_mut().filter(|_| complete) else {
+            return Ok(Step::Next);
+        };
+        let Some(message) = partial.finish_frame()? else { return Ok(Step::Next) };
+        self.count_received(now);
+        let kind = message.kind;
+        Ok(Step::Event(Event::Message(Message::from_validated(kind, message.into_payload()))))
+    }
+
+    fn hand_out_piece<'b>(
+        &mut self,
+        chunk: Chunk<'b>,
+        complete: bool,
+        now: Instant,
+    ) -> Result<Step<'b>, Cause> {
+        let Some(partial) = self.inbound.partial_mut() else { return Ok(Step::Next) };
+        let Some((kind, first)) =
+            partial.message.as_ref().map(|message| (message.kind, !message.piece_given))
+        else {
+            return Ok(Step::Next);
+        };
+        let last = complete && partial.finish_frame()?.is_some();
+        if let Some(message) = &mut partial.message {
+            if chunk.bytes().is_empty() {
+                return Ok(Step::Next);
+            }
+            message.piece_given = true;
+        }
+        if last {
+            self.count_received(now);
+        }
+        Ok(Step::Event(Event::Piece(Piece { kind, first, last, payload: chunk.into_payload() })))
+    }
+
+    #[inline]
+    fn count_received(&mut self, now: Instant) {
+        self.counters.messages_received += 1;
+        self.last_message = now;
+    }
+
+    fn handle_control<'b>(
+        &mut self,
+        header: FrameHeader,
+        payload: Payload<'b>,
+        now: Instant,
+    ) -> Result<Step<'b>, Cause> {
+        if self.observer.is_some() {
+            self.show(Direction::Received, &header, &payload);
+        }
+        Ok(Step::Event(match header.opcode {
+            Opcode::Ping => {
+                self.answer_ping(&payload);
+                Event::Ping(payload)
+            }
+            Opcode::Pong => {
+                self.heartbeat.handle_pong(&payload, now);
+                Event::Pong(payload)
+            }
+            _ => {
+                let close = CloseFrame::parse(&payload).map_err(Cause::Protocol)?;
+                self.handle_close(now, close);
+                Event::Close
+            }
+        }))
+    }
+}
+
+/// What came of taking some input.
+enum Step<'b> {
+    Event(Event<'b>),
+    /// There may be more in the input.
+    Next,
+    /// More input is needed.
+    Wait,
+}

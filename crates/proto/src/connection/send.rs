@@ -1,0 +1,251 @@
+//! From messages to frames. See RFC 6455 §6.1.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{Connection, Role, State};
+use crate::{
+    Direction, FrameHeader, Message, MessageKind, Opcode, Payload, PreparedMessage, SendError,
+    frame::MAX_CONTROL, mask::apply_mask, transmit::SHARE_FROM,
+};
+
+/// Pongs are queued one by one while less than this waits to be written.
+const PONG_ROOM: usize = 16 << 10;
+
+impl Connection {
+    /// Queues a message as one frame, whole or not at all.
+    ///
+    /// A small payload is copied; a large one with memory of its own is shared.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`], [`SendError::Full`], [`SendError::MessageOpen`].
+    #[inline]
+    pub fn send<'a>(&mut self, message: impl Into<Message<'a>>) -> Result<(), SendError> {
+        let message = message.into();
+        self.check_send()?;
+        self.counters.messages_sent += 1;
+        let opcode = Opcode::from(message.kind());
+        self.write_data(opcode, true, message.into_payload());
+        Ok(())
+    }
+
+    /// Queues a message that was encoded before.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+        self.check_send()?;
+        self.counters.messages_sent += 1;
+        if self.role == Role::Client || self.observer.is_some() {
+            // §5.3: a client's masking key is fresh for every frame.
+            let payload = message.payload();
+            self.write_data(message.kind().into(), true, Payload::Shared(payload));
+        } else {
+            self.transmit.push_bytes(message.frame().clone());
+        }
+        Ok(())
+    }
+
+    /// Starts a message that is sent in pieces. Control frames may go between them.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn start_message(&mut self, kind: MessageKind) -> Result<(), SendError> {
+        self.check_send()?;
+        self.open_message = Some(kind.into());
+        Ok(())
+    }
+
+    /// Queues a piece of the message that was started, as a frame that is not its last.
+    ///
+    /// The pieces of a text message must be UTF-8 together; a character may be cut between two.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`], [`SendError::Full`], [`SendError::NoMessageOpen`].
+    pub fn send_piece<'a>(&mut self, piece: impl Into<Payload<'a>>) -> Result<(), SendError> {
+        let opcode = self.check_piece()?;
+        self.open_message = Some(Opcode::Continuation);
+        self.write_data(opcode, false, piece.into());
+        Ok(())
+    }
+
+    /// Ends the message that was started, with its last frame, which may be empty.
+    ///
+    /// # Errors
+    /// As [`send_piece`](Self::send_piece).
+    pub fn finish_message<'a>(&mut self, last: impl Into<Payload<'a>>) -> Result<(), SendError> {
+        let opcode = self.check_piece()?;
+        self.open_message = None;
+        self.counters.messages_sent += 1;
+        self.write_data(opcode, true, last.into());
+        Ok(())
+    }
+
+    /// Queues a Ping with a payload of the caller's.
+    ///
+    /// # Errors
+    /// [`SendError::ControlTooLong`], [`SendError::Full`], and [`SendError::Closed`] once closing
+    /// has begun.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.send_control(Opcode::Ping, payload)
+    }
+
+    /// Queues an unsolicited Pong (§5.5.3): life without a question.
+    ///
+    /// # Errors
+    /// As [`ping`](Self::ping).
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.send_control(Opcode::Pong, payload)
+    }
+
+    /// Queues a numbered Ping and returns its number, for [`is_answered`](Self::is_answered).
+    ///
+    /// # Errors
+    /// As [`ping`](Self::ping).
+    pub fn probe(&mut self, now: Instant) -> Result<u32, SendError> {
+        if self.state != State::Open {
+            return Err(SendError::Closed);
+        }
+        let payload = self.heartbeat.next_ping(now);
+        self.write_control(Opcode::Ping, &payload);
+        Ok(self.heartbeat.last_ping())
+    }
+
+    /// Returns whether the numbered Ping, or a later one, was answered: the peer has read
+    /// everything that was sent before it.
+    #[must_use]
+    pub fn is_answered(&self, probe: u32) -> bool {
+        self.heartbeat.is_answered(probe)
+    }
+
+    /// Returns whether so much waits to be written that sending is refused.
+    #[must_use]
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.transmit.len() >= self.config.limits.send_queue
+    }
+
+    /// Returns whether a message is being sent in pieces.
+    #[must_use]
+    pub fn has_open_message(&self) -> bool {
+        self.open_message.is_some()
+    }
+
+    #[inline]
+    fn check_send(&self) -> Result<(), SendError> {
+        if self.open_message.is_some() {
+            return Err(SendError::MessageOpen);
+        }
+        self.check_room()
+    }
+
+    fn check_piece(&self) -> Result<Opcode, SendError> {
+        self.check_room()?;
+        self.open_message.ok_or(SendError::NoMessageOpen)
+    }
+
+    #[inline]
+    fn check_room(&self) -> Result<(), SendError> {
+        // §5.5.1: "The application MUST NOT send any more data frames after sending a Close frame."
+        if self.state != State::Open {
+            return Err(SendError::Closed);
+        }
+        let (queued, limit) = (self.transmit.len(), self.config.limits.send_queue);
+        if queued >= limit {
+            return Err(SendError::Full { queued, limit });
+        }
+        Ok(())
+    }
+
+    fn send_control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
+        if payload.len() > MAX_CONTROL {
+            return Err(SendError::ControlTooLong(payload.len()));
+        }
+        self.check_room()?;
+        self.write_control(opcode, payload);
+        Ok(())
+    }
+
+    /// Answers a ping; when the socket is full, only the latest is answered, later.
+    ///
+    /// §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in response
+    /// to previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only the most
+    /// recently processed Ping frame."
+    pub(super) fn answer_ping(&mut self, payload: &[u8]) {
+        if self.state != State::Open {
+            // RFC 6455 allows Pong after Close only before it was sent; the peer needs none now.
+            return;
+        }
+        if self.has_pong_room() {
+            self.write_control(Opcode::Pong, payload);
+        } else {
+            self.unanswered = Some(payload.into());
+        }
+    }
+
+    /// Answers the latest of the pings that found the socket full.
+    pub(super) fn answer_late(&mut self) {
+        if let Some(payload) = self.unanswered.take()
+            && self.state == State::Open
+        {
+            self.write_control(Opcode::Pong, &payload);
+        }
+    }
+
+    pub(super) fn has_pong_room(&self) -> bool {
+        self.transmit.len() < PONG_ROOM
+    }
+
+    pub(super) fn write_control(&mut self, opcode: Opcode, payload: &[u8]) {
+        self.write_data(opcode, true, Payload::Borrowed(payload));
+    }
+
+    #[inline]
+    fn write_data(&mut self, opcode: Opcode, fin: bool, payload: Payload<'_>) {
+        let mut header = FrameHeader::new(opcode, fin, payload.len() as u64);
+        if self.observer.is_some() {
+            self.show(Direction::Sent, &header, &payload);
+        }
+        if let Some(random) = &mut self.random {
+            let mut key = [0; 4];
+            random.fill(&mut key);
+            header.mask = Some(key);
+            self.write_masked(&header, key, payload);
+            return;
+        }
+        match payload {
+            Payload::Shared(bytes) if bytes.len() >= SHARE_FROM => {
+                header.encode(self.transmit.buf());
+                self.transmit.push_bytes(bytes);
+            }
+            payload => self.transmit.push(&header, &payload),
+        }
+    }
+
+    fn write_masked(&mut self, header: &FrameHeader, key: [u8; 4], payload: Payload<'_>) {
+        header.encode(self.transmit.buf());
+        // A large payload that nobody else holds is masked where it lies.
+        let payload = match payload {
+            Payload::Shared(bytes) if bytes.len() >= SHARE_FROM => match bytes.try_into_mut() {
+                Ok(mut bytes) => {
+                    apply_mask(&mut bytes, key, 0);
+                    self.transmit.push_bytes(bytes.freeze());
+                    return;
+                }
+                Err(bytes) => Payload::Shared(bytes),
+            },
+            payload => payload,
+        };
+        if payload.len() >= SHARE_FROM {
+            let mut masked = payload.to_vec();
+            apply_mask(&mut masked, key, 0);
+            self.transmit.push_bytes(Bytes::from(masked));
+        } else {
+            let buf = self.transmit.buf();
+            let from = buf.len();
+            buf.extend_from_slice(&payload);
+            apply_mask(&mut buf[from..], key, 0);
+        }
+    }
+}
