@@ -40,6 +40,7 @@
 
 mod bearer;
 mod client;
+mod client_error;
 mod client_request;
 mod error;
 mod extension;
@@ -54,7 +55,8 @@ mod server;
 mod subprotocol;
 
 pub use bearer::{BearerError, BearerToken};
-pub use client::{Agreed, ClientHandshake, ClientHandshakeError};
+pub use client::{Agreed, ClientHandshake};
+pub use client_error::ClientHandshakeError;
 pub use client_request::{ClientRequest, RequestError};
 pub use error::HandshakeError;
 pub use extension::{Extension, ExtensionError, Param};

@@ -9,11 +9,11 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 
 use super::bearer;
+use super::client_error::ClientHandshakeError;
 use super::client_request::{ClientRequest, RequestError};
 use super::error::shorten;
-use super::extension::{self, Extension, ExtensionError};
-use super::field::{self, FieldError};
-use super::head::HeadError;
+use super::extension::{self, Extension};
+use super::field;
 use super::key;
 use super::request::encode_request;
 
@@ -21,11 +21,11 @@ use super::request::encode_request;
 ///
 /// Write what [`encode`](Self::encode) appends, read the response with a [`HeadReader`](super::HeadReader), and
 /// [`verify`](Self::verify) it. Responses of an informational status other than 101 come before the answer: pass over them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ClientHandshake {
     request: Request<()>,
     accept_key: String,
-    subprotocols: Secret<Vec<String>>,
+    subprotocols: Vec<String>,
     extensions: Vec<Extension>,
 }
 
@@ -71,7 +71,7 @@ impl ClientHandshake {
         Ok(Self {
             request: message,
             accept_key: key::accept_key(&key),
-            subprotocols: Secret(request.subprotocols.clone()),
+            subprotocols: request.subprotocols.clone(),
             extensions: request.extensions.clone(),
         })
     }
@@ -128,7 +128,7 @@ impl ClientHandshake {
     ) -> Result<Option<String>, ClientHandshakeError> {
         match field::single(headers, &SEC_WEBSOCKET_PROTOCOL)? {
             None => Ok(None),
-            Some(chosen) if self.subprotocols.0.iter().any(|offered| offered == chosen) => {
+            Some(chosen) if self.subprotocols.iter().any(|offered| offered == chosen) => {
                 Ok(Some(chosen.to_owned()))
             }
             Some(chosen) => {
@@ -168,285 +168,12 @@ fn resource_name(uri: &Uri) -> Uri {
     name.parse().expect("path and query come from a URI")
 }
 
-/// Says why the server's answer does not open a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ClientHandshakeError {
-    /// The bytes are no acceptable head of a response (RFC 9112 §4).
-    Head(HeadError),
-    /// The server answers with another status than 101 (RFC 6455 §4.1 item 1). Its headers and body say more.
-    Refused {
-        /// The status.
-        status: StatusCode,
-    },
-    /// The response is not HTTP/1.1 (RFC 6455 §4.2.2 item 5.1).
-    HttpVersion(Version),
-    /// `Upgrade` is not `websocket` (RFC 6455 §4.1 item 2).
-    Upgrade {
-        /// What it is, shortened.
-        found: String,
-    },
-    /// `Connection` does not name `upgrade` (RFC 6455 §4.1 item 3).
-    NoConnectionUpgrade,
-    /// `Sec-WebSocket-Accept` does not answer our key (RFC 6455 §4.1 item 4): a cache, or no WebSocket server.
-    Accept,
-    /// A header field is missing, repeated or malformed (RFC 6455 §4.1 items 2, 4 and 6).
-    Field(FieldError),
-    /// The server chose a subprotocol we have not offered (RFC 6455 §4.1 item 6).
-    SubprotocolNotOffered {
-        /// Its name, shortened.
-        found: String,
-    },
-    /// The server chose an extension we have not offered (RFC 6455 §4.1 item 5).
-    ExtensionNotOffered {
-        /// Its name, shortened.
-        found: String,
-    },
-    /// The server chose an extension twice (RFC 6455 §9.1).
-    RepeatedExtension {
-        /// Its name, shortened.
-        found: String,
-    },
-    /// The chosen extensions are malformed (RFC 6455 §9.1).
-    Extensions(ExtensionError),
-}
-
-impl fmt::Display for ClientHandshakeError {
+impl fmt::Debug for ClientHandshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Head(error) => error.fmt(f),
-            Self::Refused { status } => write!(f, "server answers with {status} and not with 101"),
-            Self::HttpVersion(version) => write!(f, "response is {version:?} and not HTTP/1.1"),
-            Self::Upgrade { found } => write!(f, "header upgrade is {found:?} and not websocket"),
-            Self::NoConnectionUpgrade => f.write_str("header connection does not name upgrade"),
-            Self::Accept => f.write_str("header sec-websocket-accept does not answer the key"),
-            Self::Field(error) => error.fmt(f),
-            Self::SubprotocolNotOffered { found } => {
-                write!(f, "server chose subprotocol {found:?}, which was not offered")
-            }
-            Self::ExtensionNotOffered { found } => {
-                write!(f, "server chose extension {found:?}, which was not offered")
-            }
-            Self::RepeatedExtension { found } => {
-                write!(f, "server chose extension {found:?} twice")
-            }
-            Self::Extensions(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for ClientHandshakeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Head(error) => Some(error),
-            Self::Field(error) => Some(error),
-            Self::Extensions(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<HeadError> for ClientHandshakeError {
-    fn from(error: HeadError) -> Self {
-        Self::Head(error)
-    }
-}
-
-impl From<FieldError> for ClientHandshakeError {
-    fn from(error: FieldError) -> Self {
-        Self::Field(error)
-    }
-}
-
-impl From<ExtensionError> for ClientHandshakeError {
-    fn from(error: ExtensionError) -> Self {
-        Self::Extensions(error)
-    }
-}
-
-/// Holds what may be a token: the request shows the rest of it.
-#[derive(Clone)]
-struct Secret<T>(T);
-
-impl<T> fmt::Debug for Secret<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
+        // The request shows the offer, but for a token in it.
+        f.debug_struct("ClientHandshake").field("request", &self.request).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use http::HeaderName;
-
-    use super::*;
-    use crate::handshake::{BearerToken, HeadLimits, parse_response};
-
-    const ANSWER: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\
-        Sec-WebSocket-Extensions: x; a=1\r\n\r\n";
-
-    fn handshake() -> ClientHandshake {
-        let request = ClientRequest::new("ws://server.example.com:8080/chat?x=1").unwrap();
-        let request = request
-            .subprotocol("chat")
-            .subprotocol("super")
-            .origin(HeaderValue::from_static("http://a"));
-        let request = ["x", "x", "y"]
-            .iter()
-            .fold(request, |request, name| request.extension(Extension::new(name).unwrap()));
-        ClientHandshake::new(&request, *b"the sample nonce").unwrap()
-    }
-
-    fn verify(line: &str, replacement: &str) -> Result<Agreed, ClientHandshakeError> {
-        assert!(ANSWER.contains(line), "{line}");
-        let replacement =
-            if replacement.is_empty() { String::new() } else { format!("{replacement}\r\n") };
-        let answer = ANSWER.replace(&format!("{line}\r\n"), &replacement);
-        let (response, _) =
-            parse_response(answer.as_bytes(), &HeadLimits::default()).unwrap().expect("complete");
-        handshake().verify(&response)
-    }
-
-    #[track_caller]
-    fn check(line: &str, replacement: &str, expected: impl Into<ClientHandshakeError>) {
-        assert_eq!(verify(line, replacement), Err(expected.into()), "{replacement}");
-    }
-
-    const STATUS: &str = "HTTP/1.1 101 Switching Protocols";
-    const UPGRADE_LINE: &str = "Upgrade: websocket";
-    const CONNECTION_LINE: &str = "Connection: Upgrade";
-    const ACCEPT: &str = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-    const PROTOCOL: &str = "Sec-WebSocket-Protocol: chat";
-    const EXTENSIONS: &str = "Sec-WebSocket-Extensions: x; a=1";
-
-    fn twice(name: HeaderName) -> FieldError {
-        FieldError::Repeated { name, count: 2 }
-    }
-
-    #[test]
-    fn the_request_is_that_of_the_rfc() {
-        let mut out = Vec::new();
-        handshake().encode(&mut out);
-        let expected = "GET /chat?x=1 HTTP/1.1\r\nHost: server.example.com:8080\r\nOrigin: http://a\r\nUpgrade: websocket\r\n\
-            Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
-            Sec-WebSocket-Protocol: chat, super\r\nSec-WebSocket-Extensions: x, x, y\r\n\r\n";
-        assert_eq!(str::from_utf8(&out), Ok(expected));
-        assert_eq!(handshake().request().uri(), "/chat?x=1");
-    }
-
-    #[test]
-    fn without_an_offer_nothing_is_offered() {
-        let handshake =
-            ClientHandshake::new(&ClientRequest::new("ws://a?q").unwrap(), [0; 16]).unwrap();
-        assert_eq!(handshake.request().uri(), "/?q");
-        assert!(!handshake.request().headers().contains_key("sec-websocket-protocol"));
-        assert!(!handshake.request().headers().contains_key("sec-websocket-extensions"));
-    }
-
-    #[test]
-    fn a_right_answer_tells_what_was_agreed() {
-        let extensions = Extension::parse_list("x; a=1").unwrap();
-        assert_eq!(
-            verify(STATUS, STATUS),
-            Ok(Agreed { subprotocol: Some("chat".into()), extensions })
-        );
-        assert_eq!(verify(PROTOCOL, "").unwrap().subprotocol, None);
-        assert_eq!(
-            verify(EXTENSIONS, "Sec-WebSocket-Extensions: y\r\nSec-WebSocket-Extensions: x")
-                .unwrap()
-                .extensions
-                .len(),
-            2
-        );
-        assert!(verify(UPGRADE_LINE, "UPGRADE:  WebSocket ").is_ok());
-        assert!(verify(CONNECTION_LINE, "Connection: keep-alive, upgrade").is_ok());
-    }
-
-    #[test]
-    fn another_status_is_a_refusal() {
-        for status in [100, 200, 301, 401, 403, 426, 503] {
-            let expected =
-                ClientHandshakeError::Refused { status: StatusCode::from_u16(status).unwrap() };
-            check(STATUS, &format!("HTTP/1.0 {status} X"), expected);
-        }
-    }
-
-    #[test]
-    fn http_1_0_cannot_switch() {
-        check(STATUS, "HTTP/1.0 101 X", ClientHandshakeError::HttpVersion(Version::HTTP_10));
-    }
-
-    #[test]
-    fn upgrade_is_websocket_alone() {
-        check(UPGRADE_LINE, "", FieldError::Missing(UPGRADE));
-        check(UPGRADE_LINE, "Upgrade: websocket\r\nUpgrade: websocket", twice(UPGRADE));
-        for found in ["h2c", "websocket, h2c", "websockets", ""] {
-            check(
-                UPGRADE_LINE,
-                &format!("Upgrade: {found}"),
-                ClientHandshakeError::Upgrade { found: found.into() },
-            );
-        }
-    }
-
-    #[test]
-    fn connection_names_upgrade() {
-        for line in ["", "Connection: close", "Connection: upgraded"] {
-            check(CONNECTION_LINE, line, ClientHandshakeError::NoConnectionUpgrade);
-        }
-    }
-
-    #[test]
-    fn the_key_is_answered_once_and_rightly() {
-        check(ACCEPT, "", FieldError::Missing(SEC_WEBSOCKET_ACCEPT));
-        check(ACCEPT, &format!("{ACCEPT}\r\n{ACCEPT}"), twice(SEC_WEBSOCKET_ACCEPT));
-        for value in [
-            "",
-            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo",
-            "S3PPLMBITXAQ9KYGZZHZRBK+XOO=",
-            "dGhlIHNhbXBsZSBub25jZQ==",
-        ] {
-            check(ACCEPT, &format!("Sec-WebSocket-Accept: {value}"), ClientHandshakeError::Accept);
-        }
-    }
-
-    #[test]
-    fn the_subprotocol_was_offered() {
-        check(PROTOCOL, &format!("{PROTOCOL}\r\n{PROTOCOL}"), twice(SEC_WEBSOCKET_PROTOCOL));
-        for found in ["", "Chat", "other", "chat, super"] {
-            let expected = ClientHandshakeError::SubprotocolNotOffered { found: found.into() };
-            check(PROTOCOL, &format!("Sec-WebSocket-Protocol: {found}"), expected);
-        }
-    }
-
-    #[test]
-    fn the_extensions_were_offered() {
-        check(
-            EXTENSIONS,
-            "Sec-WebSocket-Extensions: x, z",
-            ClientHandshakeError::ExtensionNotOffered { found: "z".into() },
-        );
-        check(
-            EXTENSIONS,
-            "Sec-WebSocket-Extensions: x, x",
-            ClientHandshakeError::RepeatedExtension { found: "x".into() },
-        );
-        check(EXTENSIONS, "Sec-WebSocket-Extensions:", ExtensionError::Empty);
-        check(EXTENSIONS, "Sec-WebSocket-Extensions: x;", ExtensionError::Malformed { at: 2 });
-    }
-
-    #[test]
-    fn debug_shows_no_token() {
-        let request = ClientRequest::new("ws://a")
-            .unwrap()
-            .subprotocol(BearerToken::to_subprotocol("secret"));
-        let handshake = ClientHandshake::new(&request.subprotocol("chat"), [0; 16]).unwrap();
-        assert!(!format!("{handshake:?}").contains("c2VjcmV0"), "{handshake:?}");
-    }
-
-    #[test]
-    fn errors_carry_their_numbers() {
-        let error = ClientHandshakeError::Refused { status: StatusCode::FORBIDDEN };
-        assert_eq!(error.to_string(), "server answers with 403 Forbidden and not with 101");
-    }
-}
+mod tests;

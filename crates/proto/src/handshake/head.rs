@@ -28,7 +28,7 @@ impl Default for HeadLimits {
 /// Give it the whole of what has arrived so far each time; it remembers how far it has looked, and runs the parser only
 /// when the empty line has arrived. What can never become a head (a TLS hello on a plain port) fails at once.
 ///
-/// After a head the reader is new again: a client that got `100 Continue` or `103 Early Hints`
+/// After a failure it stays failed. After a head it is new again: a client that got `100 Continue` or `103 Early Hints`
 /// ([`StatusCode::is_informational`], but not 101) removes that head from its buffer and reads the next one.
 ///
 /// # Examples
@@ -49,6 +49,7 @@ pub struct HeadReader {
     scanned: usize,
     line_start: usize,
     n_lines: usize,
+    failure: Option<HeadError>,
 }
 
 impl HeadReader {
@@ -77,8 +78,15 @@ impl HeadReader {
         Ok(Some((response::parse_head(head, n_headers)?, head.len())))
     }
 
-    /// Looks at the new bytes for the end of the head; returns the head and its number of header lines.
+    /// Looks for the end of the head; returns the head and its number of header lines. A failure is final.
     fn scan<'b>(&mut self, buf: &'b [u8]) -> Result<Option<(&'b [u8], usize)>, HeadError> {
+        if let Some(error) = &self.failure {
+            return Err(error.clone());
+        }
+        self.scan_new(buf).inspect_err(|error| self.failure = Some(error.clone()))
+    }
+
+    fn scan_new<'b>(&mut self, buf: &'b [u8]) -> Result<Option<(&'b [u8], usize)>, HeadError> {
         let limit = self.limits.bytes;
         let end = buf.len().min(limit);
         for at in self.scanned..end {
@@ -280,6 +288,19 @@ mod tests {
         assert_eq!(
             HeadReader::default().request(b"{").unwrap_err(),
             HeadError::Malformed("start line")
+        );
+    }
+
+    #[test]
+    fn a_failure_is_final() {
+        let mut reader = limits(99, 0);
+        assert_eq!(
+            reader.request(b"GET / HTTP/1.1\nA: b\n").unwrap_err(),
+            HeadError::TooManyHeaders { limit: 0 }
+        );
+        assert_eq!(
+            reader.request(b"GET / HTTP/1.1\nA: b\n\n").unwrap_err(),
+            HeadError::TooManyHeaders { limit: 0 }
         );
     }
 

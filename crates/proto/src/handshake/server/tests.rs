@@ -1,5 +1,7 @@
+use proptest::prelude::*;
+
 use super::*;
-use crate::handshake::{HeadLimits, parse_request};
+use crate::handshake::{BearerToken, HeadLimits, HeadReader, parse_request};
 
 /// The request of RFC 6455 §1.3.
 const SAMPLE: &str = "GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -326,5 +328,22 @@ fn own_headers_are_sent_unless_they_are_the_handshakes() {
             accept(options(name)).unwrap_err(),
             ResponseError::ReservedHeader(HeaderName::from_static(name))
         );
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_request_never_panics(at in 0..SAMPLE.len(), damage: Vec<u8>, length in 0..40_usize) {
+        let mut bytes = SAMPLE.as_bytes().to_vec();
+        let end = (at + length).min(bytes.len());
+        bytes.splice(at..end, damage);
+        if let Ok(Some((request, length))) = HeadReader::default().request(&bytes) {
+            prop_assert!(length <= bytes.len());
+            let _ = BearerToken::from_headers(request.headers());
+            match ServerHandshake::verify(&request) {
+                Ok(handshake) => prop_assert!(handshake.accept(AcceptOptions::default()).is_ok()),
+                Err(error) => prop_assert!(error.status().is_client_error() || error.status().is_server_error()),
+            }
+        }
     }
 }
