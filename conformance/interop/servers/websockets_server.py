@@ -3,11 +3,15 @@
 import asyncio
 
 from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosed
 
 
 async def echo(connection):
-    async for message in connection:
-        await connection.send(message)
+    try:
+        while True:
+            await connection.send(await connection.recv())
+    except ConnectionClosed:
+        pass
     received = connection.protocol.close_rcvd
     print("closed", received.code if received else 1006, received.reason if received else "", flush=True)
 
