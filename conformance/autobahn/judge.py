@@ -181,8 +181,12 @@ def judge(judge_, cases):
             if is_well(results[case]):
                 print(f"{case:8} well when run again alone; at first {first[case]}")
         bad = [case for case in bad if not is_well(results[case])]
+    never_run = [case for case in bad if results.get(case) is None]
+    if len(never_run) > 10:
+        print(f"{len(never_run)} cases were never run, {never_run[0]} the first of them")
     for case in bad:
-        print(f"{case:8} {explain(results.get(case))}")
+        if results.get(case) or len(never_run) <= 10:
+            print(f"{case:8} {explain(results.get(case))}")
     informational = sum(results[case]["behavior"] == "INFORMATIONAL" for case in cases if is_well(results.get(case)))
     print(
         f"autobahn: {len(cases)} cases, {len(cases) - len(bad) - informational} OK, "

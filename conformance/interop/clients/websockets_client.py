@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 
 from checks import MIB, expect, run
 from websockets.asyncio.client import connect
@@ -70,10 +71,11 @@ async def subprotocol_offered_but_not_chosen():
 
 async def close_code_comes_back():
     async with connect(URL) as connection:
+        started = time.monotonic()
         await connection.close(4001, "bye")
         expect(4001, connection.protocol.close_rcvd.code)
-        # The server is the one to close TCP, at once and not after a timeout.
-        expect(None, connection.connection_lost_waiter.exception())
+        # The server is the one to close TCP. This client would wait ten seconds for that.
+        expect(True, time.monotonic() - started < 5)
 
 
 async def close_without_a_code():
