@@ -1,1 +1,36 @@
-//! everwire
+//! WebSocket connections that stay alive, end with one honest explanation, and come back.
+//!
+//! everwire is a server and a client. It owns what everybody otherwise writes by hand: heartbeats,
+//! the detection of a peer that vanished, the closing handshake, limits.
+//! It leaves to others what a message means: there are no rooms or channels in it.
+
+mod clock;
+mod driver;
+mod handler;
+mod io;
+mod json;
+mod pool;
+mod random;
+mod registry;
+mod sender;
+mod server;
+mod shared;
+mod websocket;
+
+pub use everwire_proto::{
+    Cause, CloseCode, CloseFrame, Closure, Config, ControlRate, Counters, Delivery, Keepalive,
+    Limits, Message, MessageKind, Payload, Piece, PreparedMessage, ProtocolError, SendError, Text,
+};
+
+#[cfg(feature = "json")]
+pub use self::json::JsonError;
+pub use self::{
+    handler::{Conn, Handler},
+    registry::{ConnectionInfo, Registry},
+    sender::{Closing, Permit, Sender},
+    server::{
+        Accept, Decision, Listener, OriginPolicy, Reject, Server, ServerBuilder, UpgradeRequest,
+    },
+    shared::ConnectionId,
+    websocket::{Receiver, WebSocket},
+};

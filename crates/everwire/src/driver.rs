@@ -1,0 +1,496 @@
+//! The driver: the one future that reads and writes a connection's socket.
+//!
+//! It runs [`everwire_proto::Connection`] against the socket and the clock. It adds no rule of the
+//! protocol: what to do is asked of `proto`, what to do with it of an [`App`].
+
+use std::{
+    future::Future,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use everwire_proto::{Cause, Closure, Connection, Event, State};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Sleep,
+};
+
+use crate::{
+    Conn, clock, pool,
+    registry::Registration,
+    shared::{Outgoing, Phase, Shared, wake},
+};
+
+/// A poll that takes longer than this is a handler that blocks.
+const STALL: Duration = Duration::from_millis(100);
+
+/// A byte stream that a connection can run on.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+/// What is done with the events of a connection: a handler is called, or a queue is filled.
+pub(crate) trait App: Send {
+    /// Is called once, first.
+    fn open(&mut self, conn: &mut Conn<'_>);
+
+    /// Is called for each event.
+    fn event(&mut self, conn: &mut Conn<'_>, event: Event<'_>);
+
+    /// Returns whether more events are welcome.
+    #[inline]
+    fn is_ready(&mut self, shared: &Shared) -> bool {
+        let _ = shared;
+        true
+    }
+
+    /// Runs what lives in the driver's task beside it.
+    #[inline]
+    fn poll(&mut self, cx: &mut Context<'_>, conn: &mut Conn<'_>) {
+        let _ = (cx, conn);
+    }
+
+    /// Is called once, last.
+    fn close(&mut self, shared: &Shared, closure: &Closure);
+}
+
+/// Drives one connection to its end.
+pub(crate) struct Driver<S, A: App> {
+    io: S,
+    proto: Connection,
+    shared: Arc<Shared>,
+    app: A,
+    /// Bytes that came behind the head of the opening handshake.
+    early: Vec<u8>,
+    /// Armed for `armed`; lazily moved, never by receiving.
+    sleep: Option<Pin<Box<Sleep>>>,
+    armed: Option<Instant>,
+    registration: Option<Registration>,
+    flags: Flags,
+}
+
+#[derive(Default)]
+struct Flags {
+    opened: bool,
+    eof: bool,
+    /// The handler asked to stop reading.
+    paused: bool,
+    /// Output waits beyond the limit; reading waits until it is below the low mark.
+    output_full: bool,
+    finished: bool,
+}
+
+impl<S: Stream, A: App> Driver<S, A> {
+    pub(crate) fn new(
+        io: S,
+        proto: Connection,
+        shared: Arc<Shared>,
+        app: A,
+        early: Vec<u8>,
+        registration: Option<Registration>,
+    ) -> Self {
+        Self {
+            io,
+            proto,
+            shared,
+            app,
+            early,
+            sleep: None,
+            armed: None,
+            registration,
+            flags: Flags::default(),
+        }
+    }
+
+    fn open(&mut self, now: Instant) {
+        self.flags.opened = true;
+        let (app, mut conn) = self.split(now);
+        app.open(&mut conn);
+        if !self.early.is_empty() {
+            let mut early = std::mem::take(&mut self.early);
+            self.handle_input(now, &mut early);
+        }
+    }
+
+    fn split(&mut self, now: Instant) -> (&mut A, Conn<'_>) {
+        let conn = Conn {
+            proto: &mut self.proto,
+            shared: &self.shared,
+            now,
+            paused: &mut self.flags.paused,
+        };
+        (&mut self.app, conn)
+    }
+
+    /// Hands the events of `input` to the app, as long as it wants more and output has room.
+    #[inline]
+    fn handle_input(&mut self, now: Instant, input: &mut [u8]) {
+        let mut events = self.proto.handle_input(now, input);
+        loop {
+            let proto = events.connection();
+            if proto.state() == State::Open {
+                self.flags.output_full |= proto.is_full();
+                let waits = self.flags.output_full || self.flags.paused;
+                if waits || !self.app.is_ready(&self.shared) {
+                    break;
+                }
+            }
+            let Some(event) = events.next() else { break };
+            let mut conn = Conn {
+                proto: events.connection(),
+                shared: &self.shared,
+                now,
+                paused: &mut self.flags.paused,
+            };
+            self.app.event(&mut conn, event);
+        }
+    }
+
+    /// Returns whether input may be taken.
+    #[inline]
+    fn is_reading(&mut self) -> bool {
+        match self.proto.state() {
+            State::Open => {
+                !self.flags.output_full && !self.flags.paused && self.app.is_ready(&self.shared)
+            }
+            // What still comes is needed to find the peer's Close or its end.
+            State::Closing | State::Finishing | State::Draining => {
+                self.flags.output_full = false;
+                self.flags.paused = false;
+                true
+            }
+            State::Closed => false,
+        }
+    }
+
+    /// Reads once and handles what came; `Pending` when there is nothing to read.
+    #[inline]
+    fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        if self.proto.has_unread() {
+            self.handle_input(now, &mut []);
+            return Poll::Ready(());
+        }
+        if self.flags.eof {
+            return Poll::Pending;
+        }
+        if let Some(mut buffer) = self.proto.frame_buffer() {
+            let read = tokio_util::io::poll_read_buf(Pin::new(&mut self.io), cx, &mut buffer);
+            let n = ready!(self.check_read(read, now));
+            drop(self.proto.handle_frame_buffer(now, 0));
+            return self.handle_direct(now, n);
+        }
+        let mut memory = pool::take_read();
+        let mut buffer = ReadBuf::new(&mut memory);
+        let read = Pin::new(&mut self.io).poll_read(cx, &mut buffer);
+        let n = buffer.filled().len();
+        let polled = self.check_read(read.map(|read| read.map(|()| n)), now);
+        if let Poll::Ready(n) = polled
+            && n > 0
+        {
+            self.handle_input(now, &mut memory[..n]);
+        }
+        pool::put_read(memory);
+        polled.map(|_| ())
+    }
+
+    /// Handles `n` bytes that were read straight into a large frame.
+    fn handle_direct(&mut self, now: Instant, n: usize) -> Poll<()> {
+        let mut events = self.proto.handle_frame_buffer(now, n);
+        if let Some(event) = events.next() {
+            let mut conn = Conn {
+                proto: events.connection(),
+                shared: &self.shared,
+                now,
+                paused: &mut self.flags.paused,
+            };
+            self.app.event(&mut conn, event);
+        }
+        Poll::Ready(())
+    }
+
+    /// Tells `proto` of an end of stream or a failure.
+    #[inline]
+    fn check_read(&mut self, read: Poll<io::Result<usize>>, now: Instant) -> Poll<usize> {
+        Poll::Ready(match ready!(read) {
+            Ok(0) => {
+                self.flags.eof = true;
+                self.proto.handle_eof(now);
+                0
+            }
+            Ok(n) => n,
+            Err(error) => {
+                self.flags.eof = true;
+                self.proto.handle_io_error(now, &error);
+                0
+            }
+        })
+    }
+
+    /// Writes what waits, as far as the socket takes it.
+    #[inline]
+    fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
+        if let Poll::Ready(Err(error)) = self.poll_write(cx, now) {
+            self.proto.handle_io_error(now, &error);
+        }
+        if let Some(buffer) = self.proto.reclaim_buffer() {
+            pool::put_write(buffer);
+        }
+        let low = self.proto.config().limits.send_queue_low;
+        if self.flags.output_full && self.proto.transmit_len() <= low {
+            self.flags.output_full = false;
+        }
+    }
+
+    #[inline]
+    fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
+        let wrote = self.proto.transmit_len() > 0;
+        while self.proto.transmit_len() > 0 {
+            let mut slices = [IoSlice::new(&[]); 16];
+            let n = self.proto.transmit(&mut slices);
+            let mut io = Pin::new(&mut self.io);
+            let write = if n > 1 && io.is_write_vectored() {
+                io.poll_write_vectored(cx, &slices[..n])
+            } else {
+                io.as_mut().poll_write(cx, &slices[0])
+            };
+            match write {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => self.proto.handle_transmitted(now, n),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.proto.handle_blocked(now);
+                    return Poll::Pending;
+                }
+            }
+        }
+        if wrote {
+            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        }
+        if self.proto.wants_shutdown() {
+            let shutdown = ready!(Pin::new(&mut self.io).poll_shutdown(cx));
+            self.proto.handle_shutdown(now);
+            // The peer may have gone first; reading finds out how.
+            if let Err(error) = shutdown
+                && error.kind() != io::ErrorKind::NotConnected
+            {
+                return Poll::Ready(Err(error));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Does what handles asked for.
+    fn take_outbox(&mut self, now: Instant) {
+        let outbox = {
+            let mut state = self.shared.lock();
+            state.driver_awake = true;
+            if state.outbox.is_empty() {
+                return;
+            }
+            state.outbox_bytes = 0;
+            std::mem::take(&mut state.outbox)
+        };
+        self.lend_buffer();
+        for outgoing in outbox {
+            self.apply(outgoing, now);
+        }
+        self.publish();
+    }
+
+    fn apply(&mut self, outgoing: Outgoing, now: Instant) {
+        // What can fail here was checked when it was queued, but for an end in between.
+        let _ = match outgoing {
+            Outgoing::Message(message) => self.proto.send(message),
+            Outgoing::Prepared(message) => self.proto.send_prepared(&message),
+            Outgoing::Start(kind) => self.proto.start_message(kind),
+            Outgoing::Piece(bytes) => self.proto.send_piece(bytes),
+            Outgoing::Finish(bytes) => self.proto.finish_message(bytes),
+            Outgoing::Ping(payload) => self.proto.ping(&payload),
+            Outgoing::Probe(number) => self.proto.probe(now).map(|n| drop(number.send(n))),
+            Outgoing::Pause(paused) => {
+                self.flags.paused = paused;
+                Ok(())
+            }
+            Outgoing::Close(cause, frame) => {
+                self.proto.close_because(now, cause, frame);
+                Ok(())
+            }
+            Outgoing::Abort(cause) => {
+                self.proto.abort(now, cause);
+                Ok(())
+            }
+        };
+    }
+
+    #[inline]
+    fn lend_buffer(&mut self) {
+        if let Some(spare) = self.proto.lend_buffer(pool::take_write()) {
+            pool::put_write(spare);
+        }
+    }
+
+    fn publish(&self) {
+        let proto = &self.proto;
+        self.shared.publish(proto.counters(), proto.last_received(), proto.transmit_len());
+    }
+
+    /// Goes round until neither the socket nor the handles have anything left.
+    fn run(&mut self, cx: &mut Context<'_>, now: Instant) {
+        loop {
+            self.take_outbox(now);
+            self.lend_buffer();
+            let read = self.is_reading() && self.poll_read(cx, now).is_ready();
+            let (app, mut conn) = self.split(now);
+            app.poll(cx, &mut conn);
+            self.write(cx, now);
+            if !(read && self.proto.state() != State::Closed) && self.sleep_if_idle(cx) {
+                return;
+            }
+        }
+    }
+
+    /// Publishes the counters and leaves the waker, unless a handle left something to do.
+    fn sleep_if_idle(&mut self, cx: &Context<'_>) -> bool {
+        self.publish();
+        let closing = self.proto.state() != State::Open;
+        let mut state = self.shared.lock();
+        let may_read = state.inbox_was_full && self.app_has_room(&state);
+        let more = !state.outbox.is_empty() || may_read;
+        if more && self.proto.state() != State::Closed {
+            state.inbox_was_full = false;
+            return false;
+        }
+        state.driver_awake = false;
+        if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            state.driver = Some(cx.waker().clone());
+        }
+        let mut changed = closing && state.phase == Phase::Open;
+        if changed {
+            state.phase = Phase::Closing;
+        }
+        drop(state);
+        changed |= self.shared.take_wants_change(&self.proto);
+        if changed {
+            self.shared.changed.notify_waiters();
+        }
+        true
+    }
+
+    fn app_has_room(&self, state: &crate::shared::State) -> bool {
+        state.inbox_bytes < crate::websocket::INBOX_LIMIT
+    }
+
+    /// Arms the timer for the next deadline. It is moved only to fire earlier.
+    fn arm(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(deadline) = self.proto.poll_timeout() else { return false };
+        if self.armed.is_some_and(|armed| armed <= deadline + clock::TICK) {
+            return false;
+        }
+        let deadline = clock::round_up(deadline);
+        let at = tokio::time::Instant::from_std(deadline);
+        let sleep = match &mut self.sleep {
+            Some(sleep) => {
+                sleep.as_mut().reset(at);
+                sleep
+            }
+            None => self.sleep.insert(Box::pin(tokio::time::sleep_until(at))),
+        };
+        self.armed = Some(deadline);
+        sleep.as_mut().poll(cx).is_ready()
+    }
+
+    fn finish(&mut self) -> Option<Arc<Closure>> {
+        if self.flags.finished {
+            return None;
+        }
+        let closure = Arc::new(self.proto.closure()?);
+        self.flags.finished = true;
+        self.publish();
+        tracing::info!(id = %self.shared.id, path = %self.shared.path, %closure, "connection closed");
+        self.app.close(&self.shared, &closure);
+        drop(self.registration.take());
+        let receiver = {
+            let mut state = self.shared.lock();
+            state.phase = Phase::Closed;
+            state.closure = Some(closure.clone());
+            state.outbox = Default::default();
+            state.driver = None;
+            state.receiver.take()
+        };
+        wake(receiver);
+        self.shared.changed.notify_waiters();
+        Some(closure)
+    }
+}
+
+impl<S: Stream, A: App + Unpin> Future for Driver<S, A> {
+    type Output = Arc<Closure>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Arc<Closure>> {
+        let this = &mut *self;
+        let now = clock::now();
+        if !this.flags.opened {
+            this.open(now);
+        }
+        loop {
+            if this.armed.is_some_and(|armed| armed <= now) {
+                this.armed = None;
+                this.lend_buffer();
+                this.proto.handle_timeout(now);
+            }
+            this.run(cx, now);
+            if this.proto.state() == State::Closed {
+                if let Some(closure) = this.finish() {
+                    return Poll::Ready(closure);
+                }
+                return Poll::Pending;
+            }
+            if this.proto.state() == State::Open {
+                let reading = this.is_reading();
+                match (reading, this.proto.is_paused()) {
+                    (false, false) => this.proto.pause(now),
+                    (true, true) => this.proto.resume(now),
+                    _ => {}
+                }
+            }
+            if !this.arm(cx) {
+                break;
+            }
+            // The timer fired at once: it is due.
+            this.armed = None;
+            this.proto.handle_timeout(clock::now());
+        }
+        let took = clock::now().saturating_duration_since(now);
+        if took >= STALL {
+            let id = this.shared.id;
+            tracing::warn!(%id, path = %this.shared.path, ?took, "a handler held up its thread");
+        }
+        Poll::Pending
+    }
+}
+
+impl<S, A: App> Drop for Driver<S, A> {
+    /// Reports the end of a connection whose driver was dropped, such as by a runtime that shuts
+    /// down.
+    fn drop(&mut self) {
+        if self.flags.finished {
+            return;
+        }
+        self.proto.abort(clock::now(), Cause::Cancelled);
+        if let Some(closure) = self.proto.closure() {
+            let closure = Arc::new(closure);
+            self.app.close(&self.shared, &closure);
+            let receiver = {
+                let mut state = self.shared.lock();
+                state.phase = Phase::Closed;
+                state.closure = Some(closure);
+                state.receiver.take()
+            };
+            wake(receiver);
+            self.shared.changed.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The sending handle.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use everwire_proto::{Cause, CloseCode, CloseFrame, Closure, Message, PreparedMessage, SendError};
+
+use crate::{
+    ConnectionId,
+    shared::{Outgoing, Phase, Shared},
+};
+
+/// Sends on a connection from anywhere. Cheap to clone.
+///
+/// Messages of several senders never interleave. A message that was sent is in the connection's
+/// bounded send queue; that the peer has it, only
+/// [`flush_and_ping`](Self::flush_and_ping) shows.
+#[derive(Clone)]
+pub struct Sender {
+    shared: Arc<Shared>,
+    /// Held by the user's handles of a pull connection: when the last goes, so does it.
+    guard: Option<Arc<Guard>>,
+}
+
+/// Cuts the connection when its last handle is dropped and no closing has begun.
+pub(crate) struct Guard(Arc<Shared>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.0.lock().phase == Phase::Open {
+            self.0.abort(Cause::Cancelled);
+        }
+    }
+}
+
+impl Sender {
+    pub(crate) fn unguarded(shared: Arc<Shared>) -> Self {
+        Self { shared, guard: None }
+    }
+
+    /// Returns a sender that counts as a handle of the connection, with all its clones.
+    pub(crate) fn guarded(shared: Arc<Shared>) -> Self {
+        let guard = Some(Arc::new(Guard(shared.clone())));
+        Self { shared, guard }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Queues a message, waiting while the send queue is full.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] once closing has begun.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is done, nothing was queued. Whoever must keep the message uses
+    /// [`reserve`](Self::reserve).
+    pub async fn send(&self, message: impl Into<Message<'_>>) -> Result<(), SendError> {
+        self.push_when_room(Outgoing::message(message.into())).await
+    }
+
+    /// Queues a message that was encoded before, waiting while the send queue is full.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] once closing has begun.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
+        self.push_when_room(Outgoing::Prepared(message.clone())).await
+    }
+
+    /// Queues a message if there is room now.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] when [`Limits::send_queue`](everwire_proto::Limits::send_queue) bytes
+    /// wait already, [`SendError::Closed`] once closing has begun.
+    pub fn try_send<'a>(&self, message: impl Into<Message<'a>>) -> Result<(), SendError> {
+        self.shared.push(Outgoing::message(message.into()))
+    }
+
+    /// Queues a message that was encoded before, if there is room now.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
+        self.shared.push(Outgoing::Prepared(message.clone()))
+    }
+
+    /// Waits until there is room for one more message.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] once closing has begun.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn reserve(&self) -> Result<Permit<'_>, SendError> {
+        poll_fn(|cx| self.shared.poll_room(cx)).await?;
+        Ok(Permit(self))
+    }
+
+    /// Serialises a value as JSON and queues it as a text message.
+    ///
+    /// # Errors
+    /// [`JsonError::Json`](crate::JsonError::Json) if the value cannot be serialised; then nothing
+    /// is sent. [`JsonError::Send`](crate::JsonError::Send) as [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    #[cfg(feature = "json")]
+    pub async fn send_json<T: serde::Serialize + ?Sized>(
+        &self,
+        value: &T,
+    ) -> Result<(), crate::JsonError> {
+        let text = serde_json::to_string(value).map_err(crate::JsonError::Json)?;
+        self.send(text).await.map_err(crate::JsonError::Send)
+    }
+
+    /// Queues a Ping with this payload of at most 125 bytes.
+    ///
+    /// # Errors
+    /// [`SendError::ControlTooLong`], [`SendError::Full`], [`SendError::Closed`].
+    pub fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
+        if payload.len() > 125 {
+            return Err(SendError::ControlTooLong(payload.len()));
+        }
+        self.shared.push(Outgoing::Ping(payload.into()))
+    }
+
+    /// Sends a Ping behind everything that was queued and waits for its Pong: then the peer's
+    /// WebSocket stack has read all of it.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] if the connection ends before the Pong comes.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost; the Ping goes out all the same.
+    pub async fn flush_and_ping(&self) -> Result<(), SendError> {
+        let (number, asked) = tokio::sync::oneshot::channel();
+        self.push_when_room(Outgoing::Probe(number)).await?;
+        let ping = asked.await.map_err(|_| SendError::Closed)?;
+        poll_fn(|cx| self.shared.poll_answered(cx, ping)).await
+    }
+
+    /// Starts the closing handshake and returns a future of how it went. Dropping that future
+    /// stops nothing.
+    ///
+    /// # Errors
+    /// [`SendError::ReservedCloseCode`] for a code that must never be sent.
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<Closing, SendError> {
+        self.shared.close(Cause::LocalClosed, CloseFrame::new(code, reason)?);
+        Ok(Closing(self.shared.clone()))
+    }
+
+    /// Cuts the connection without a closing handshake.
+    pub fn abort(&self) {
+        self.shared.abort(Cause::Aborted);
+    }
+
+    /// Goes on reading after a handler stopped it with
+    /// [`pause_reading`](crate::Conn::pause_reading).
+    pub fn resume_reading(&self) {
+        self.shared.resume_reading();
+    }
+
+    /// Waits for the end of the connection.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn closed(&self) -> Arc<Closure> {
+        poll_fn(|cx| self.shared.poll_closed(cx)).await
+    }
+
+    /// Returns how the connection ended, once it has.
+    #[must_use]
+    pub fn closure(&self) -> Option<Arc<Closure>> {
+        self.shared.lock().closure.clone()
+    }
+
+    /// Returns whether closing has begun or the connection has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.lock().phase != Phase::Open
+    }
+
+    /// Returns the id of the connection.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.shared.id
+    }
+
+    /// Returns the address that the socket is connected to.
+    #[must_use]
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.shared.peers.remote
+    }
+
+    async fn push_when_room(&self, outgoing: Outgoing) -> Result<(), SendError> {
+        let mut outgoing = Some(outgoing);
+        poll_fn(|cx| self.shared.poll_push(cx, &mut outgoing)).await
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("id", &self.shared.id)
+            .field("guarded", &self.guard.is_some())
+            .finish()
+    }
+}
+
+/// Room for one message. See [`Sender::reserve`].
+#[derive(Debug)]
+pub struct Permit<'a>(&'a Sender);
+
+impl Permit<'_> {
+    /// Queues the message.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] if closing has begun meanwhile, [`SendError::Full`] if others took
+    /// the room.
+    pub fn send<'m>(self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
+        self.0.try_send(message)
+    }
+}
+
+/// The closing handshake under way; resolves to how the connection ended.
+#[derive(Debug)]
+pub struct Closing(Arc<Shared>);
+
+impl Future for Closing {
+    type Output = Arc<Closure>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Arc<Closure>> {
+        self.0.poll_closed(cx)
+    }
+}
