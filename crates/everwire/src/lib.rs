@@ -1,1 +1,4 @@
 //! everwire
+
+pub mod dial;
+pub mod tls;
