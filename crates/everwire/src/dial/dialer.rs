@@ -178,7 +178,7 @@ impl Dialer {
 #[cfg(feature = "tls")]
 impl Dialer {
     async fn secure(&self, stream: DialStream, host: &str) -> Result<DialStream, TlsError> {
-        let tls = self.tls.as_ref().map_or_else(|| self.default_tls(), Ok)?;
+        let tls = self.or_default(self.tls.as_ref()).await?;
         Ok(DialStream::Tls(Box::new(tls.connect(stream, host).await?)))
     }
 
@@ -187,22 +187,19 @@ impl Dialer {
         stream: DialStream,
         host: &str,
     ) -> Result<DialStream, TlsError> {
-        let tls = self
-            .proxy_tls
-            .as_ref()
-            .map_or_else(|| self.default_tls(), Ok)?;
+        let tls = self.or_default(self.proxy_tls.as_ref()).await?;
         Ok(DialStream::Tls(Box::new(tls.connect(stream, host).await?)))
     }
 
-    fn default_tls(&self) -> Result<&ClientTls, TlsError> {
-        // Not get_or_init, because making it can fail; two tasks may make it at once, and one is kept.
-        match self.default_tls.get() {
-            Some(tls) => Ok(tls),
-            None => {
-                let tls = ClientTls::new()?;
-                Ok(self.default_tls.get_or_init(|| tls))
-            }
+    /// Returns `tls`, or one with the platform's roots, which are read from the disk once.
+    async fn or_default(&self, tls: Option<&ClientTls>) -> Result<ClientTls, TlsError> {
+        if let Some(tls) = tls.or(self.default_tls.get()) {
+            return Ok(tls.clone());
         }
+        // Two tasks may get here at once; the first to finish is kept, so that they share its session cache.
+        let made = tokio::task::spawn_blocking(ClientTls::new).await;
+        let made = made.map_err(|error| TlsError::Config(Box::new(error)))??;
+        Ok(self.default_tls.get_or_init(|| made).clone())
     }
 }
 

@@ -315,4 +315,23 @@ mod tests {
             assert!(Target::parse(url).is_err(), "{url}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics_and_what_is_accepted_is_read_back_the_same(
+            url in "(wss?|https?)://([a-z%0-9:]{0,6}@)?([a-z0-9.]{0,9}|\\[[0-9a-f:.]{0,9}\\])(:[0-9]{0,6})?[/?#ü%\"\\\\a-z]{0,8}"
+        ) {
+            if let Ok(target) = Target::parse(&url) {
+                let again = Target::parse(&target.to_string()).unwrap();
+                assert_eq!(again.to_string(), target.to_string());
+                assert!(http::HeaderValue::try_from(target.host_header()).is_ok());
+            }
+        }
+
+        #[test]
+        fn no_characters_panic(url in "\\PC{0,40}") {
+            let _ = Target::parse(&url);
+            let _ = Target::parse(&format!("ws://{url}"));
+        }
+    }
 }

@@ -67,6 +67,18 @@ async fn read_head(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     String::from_utf8(head).unwrap()
 }
 
+#[test]
+fn public_types_and_the_dial_itself_can_cross_threads() {
+    fn check<T: Send + Sync + 'static>() {}
+    fn check_send<T: Send>(_: T) {}
+    check::<Dialer>();
+    check::<DialError>();
+    check::<DialStream>();
+    check::<Target>();
+    let (dialer, target) = (dialer(ProxyConfig::Direct), target("wss://ws.test".into()));
+    check_send(dialer.dial(&target, &PhaseTracker::default()));
+}
+
 #[tokio::test]
 async fn a_plain_target_is_reached_and_the_phase_moves_on() {
     let (port, server) = listen(async |mut stream| stream.write_all(b"hi").await.unwrap()).await;
@@ -134,7 +146,7 @@ async fn an_http_proxy_resolves_the_name_itself() {
         .dial(&target, &PhaseTracker::default())
         .await
         .unwrap();
-    let expected = "CONNECT unknown.test:80 HTTP/1.1\r\nhost: unknown.test:80\r\n\r\n";
+    let expected = "CONNECT unknown.test:80 HTTP/1.1\r\nHost: unknown.test:80\r\n\r\n";
     assert_eq!(proxy.await.unwrap(), expected);
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();

@@ -46,7 +46,9 @@ impl ClientTls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let Ok(name) = ServerName::try_from(server_name.to_owned()) else {
+        // RFC 6066 §3: the name in SNI has no trailing dot, and certificates have none either.
+        let bare_name = server_name.strip_suffix('.').unwrap_or(server_name);
+        let Ok(name) = ServerName::try_from(bare_name.to_owned()) else {
             return Err(TlsError::ServerName {
                 name: server_name.to_owned(),
             });
@@ -170,6 +172,15 @@ mod tests {
             client.unwrap().get_ref().1.alpn_protocol(),
             Some(&b"http/1.1"[..])
         );
+        assert_eq!(server.unwrap().get_ref().1.server_name(), Some("ws.test"));
+    }
+
+    #[tokio::test]
+    async fn a_trailing_dot_is_no_part_of_the_name() {
+        let authority = Authority::new();
+        let client = ClientTls::builder().roots(authority.pem()).build().unwrap();
+        let (client, server) = handshake(&client, &server(&authority, "ws.test"), "ws.test.").await;
+        client.unwrap();
         assert_eq!(server.unwrap().get_ref().1.server_name(), Some("ws.test"));
     }
 

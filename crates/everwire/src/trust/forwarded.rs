@@ -19,19 +19,16 @@ struct Element {
 
 /// Finds the client of a request that a trusted `peer` passed on.
 ///
-/// Host and protocol come from the element that names the client: the outermost trusted proxy wrote it. A line
-/// that breaks the grammar counts as one element that says nothing, so the walk ends there.
+/// Host and protocol come from the element that names the client: the outermost trusted proxy wrote it. What
+/// breaks the grammar counts as an element that says nothing, so the walk ends there.
 pub(super) fn client_info(
     proxies: &TrustedProxies,
     peer: SocketAddr,
     headers: &HeaderMap,
 ) -> ClientInfo {
-    let lines = headers
-        .get_all(header::FORWARDED)
-        .iter()
-        .map(|value| value.to_str().ok().and_then(parse));
+    let lines = headers.get_all(header::FORWARDED).iter();
     let elements: Vec<_> = lines
-        .flat_map(|line| line.unwrap_or_else(|| vec![Element::default()]))
+        .flat_map(|line| parse_or_salvage(&String::from_utf8_lossy(line.as_bytes())))
         .collect();
     let (mut client, taken) = walk(
         proxies,
@@ -48,6 +45,19 @@ pub(super) fn client_info(
         client.proto = element.proto;
     }
     client
+}
+
+/// Parses one line; of a broken one it keeps the elements on the right that are whole by themselves.
+///
+/// A client may send `for="` and the proxy append `, for=192.0.2.1` to it: the open quote must not swallow what
+/// the proxy wrote, or the client could hide behind the proxy's address.
+fn parse_or_salvage(line: &str) -> Vec<Element> {
+    parse(line).unwrap_or_else(|| {
+        let mut elements: Vec<_> = line.rsplit(',').map_while(parse).flatten().collect();
+        elements.push(Element::default());
+        elements.reverse();
+        elements
+    })
 }
 
 /// Parses one line, or returns `None` if it breaks the grammar:
@@ -261,6 +271,9 @@ mod tests {
 
     #[test]
     fn a_broken_line_of_the_client_does_not_hide_what_the_proxy_appended() {
+        check("for=\", for=1.1.1.1", "1.1.1.1", None);
+        check("for=6.6.6.6;\", for=1.1.1.1, for=10.2.2.2", "1.1.1.1", None);
+        check("for=6.6.6.6, for=\", for=10.2.2.2", "10.2.2.2", None);
         assert_eq!(run(&["for=\"", "for=1.1.1.1"]).addr.to_string(), "1.1.1.1");
     }
 
@@ -276,7 +289,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_line_panics(line in "[ -~\t]{0,64}") {
-            let _ = parse(&line);
+            let _ = parse_or_salvage(&line);
         }
 
         #[test]

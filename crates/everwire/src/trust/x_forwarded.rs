@@ -43,16 +43,16 @@ pub(super) fn client_info(
     client
 }
 
-/// Returns the entries of all lines of a header, left to right. A line that is not text is one entry that
-/// means nothing.
+/// Returns the entries of all lines of a header, left to right. An entry that is not text means nothing, and
+/// does not spoil its neighbours: a client must not be able to hide what a proxy appended.
 fn entries<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
     let lines = headers
         .get_all(name)
         .iter()
-        .map(|value| value.to_str().unwrap_or(""));
-    lines
-        .flat_map(|line| line.split(','))
-        .map(str::trim)
+        .map(http::HeaderValue::as_bytes);
+    let entries = lines.flat_map(|line| line.split(|byte| *byte == b','));
+    entries
+        .map(|entry| str::from_utf8(entry).unwrap_or("").trim())
         .collect()
 }
 
@@ -101,6 +101,16 @@ mod tests {
         check("6.6.6.6,", "10.0.0.1", Some(99));
         check("6.6.6.6, \u{fc}", "10.0.0.1", Some(99));
         check("junk, 203.0.113.7", "203.0.113.7", None);
+        check("\u{fc}, 203.0.113.7", "203.0.113.7", None);
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_do_not_hide_the_next_entry() {
+        let proxies = TrustedProxies::parse(["10.0.0.1"]).unwrap();
+        let value = http::HeaderValue::from_bytes(b"\xff\xfe, 203.0.113.7").unwrap();
+        let headers = HeaderMap::from_iter([(http::HeaderName::from_static(FOR), value)]);
+        let info = client_info(&proxies, "10.0.0.1:99".parse().unwrap(), &headers);
+        assert_eq!(info.addr.to_string(), "203.0.113.7");
     }
 
     #[test]

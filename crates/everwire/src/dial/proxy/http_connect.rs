@@ -75,22 +75,22 @@ where
 
 fn request(proxy: &ProxyUrl, host_and_port: &str) -> Vec<u8> {
     let mut request = format!("CONNECT {host_and_port} HTTP/1.1\r\n").into_bytes();
-    let mut line = |name: &HeaderName, value: &[u8]| {
-        request.extend_from_slice(name.as_str().as_bytes());
+    let mut line = |name: &str, value: &[u8]| {
+        request.extend_from_slice(name.as_bytes());
         request.extend_from_slice(b": ");
         request.extend_from_slice(value);
         request.extend_from_slice(b"\r\n");
     };
     if !proxy.headers().contains_key(header::HOST) {
-        line(&header::HOST, host_and_port.as_bytes());
+        line("Host", host_and_port.as_bytes());
     }
     if let Some(credentials) = proxy.credentials()
         && !proxy.headers().contains_key(header::PROXY_AUTHORIZATION)
     {
-        line(&header::PROXY_AUTHORIZATION, credentials.basic().as_bytes());
+        line("Proxy-Authorization", credentials.basic().as_bytes());
     }
     for (name, value) in proxy.headers() {
-        line(name, value.as_bytes());
+        line(name.as_str(), value.as_bytes());
     }
     request.extend_from_slice(b"\r\n");
     request
@@ -186,8 +186,8 @@ mod tests {
     async fn request_carries_credentials_and_own_headers() {
         let (result, request, _) = run("http://u:p@proxy", b"HTTP/1.1 200 OK\r\n\r\n").await;
         result.unwrap();
-        let expected = "CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\n\
-                        proxy-authorization: Basic dTpw\r\nuser-agent: me\r\n\r\n";
+        let expected = "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\
+                        Proxy-Authorization: Basic dTpw\r\nuser-agent: me\r\n\r\n";
         assert_eq!(request, expected);
     }
 
@@ -201,7 +201,7 @@ mod tests {
         let request = String::from_utf8(request(&proxy, "h:1")).unwrap();
         assert_eq!(
             request,
-            "CONNECT h:1 HTTP/1.1\r\nhost: h:1\r\nproxy-authorization: Bearer x\r\n\r\n"
+            "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\nproxy-authorization: Bearer x\r\n\r\n"
         );
     }
 
