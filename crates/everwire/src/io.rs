@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A socket of one of the kinds that a server accepts or a client opens.
+/// A socket of one of the kinds that a server accepts.
 #[derive(Debug)]
 pub(crate) enum Io {
     Tcp(TcpStream),
@@ -19,9 +19,7 @@ pub(crate) enum Io {
     Unix(tokio::net::UnixStream),
     /// TLS on any of them; boxed, because it is large.
     #[cfg(feature = "tls")]
-    TlsServer(Box<tokio_rustls::server::TlsStream<Io>>),
-    #[cfg(feature = "tls")]
-    TlsClient(Box<tokio_rustls::client::TlsStream<Io>>),
+    Tls(Box<tokio_rustls::server::TlsStream<Io>>),
 }
 
 macro_rules! each {
@@ -31,9 +29,7 @@ macro_rules! each {
             #[cfg(unix)]
             Io::Unix($io) => $do,
             #[cfg(feature = "tls")]
-            Io::TlsServer($io) => $do,
-            #[cfg(feature = "tls")]
-            Io::TlsClient($io) => $do,
+            Io::Tls($io) => $do,
         }
     };
 }
@@ -73,9 +69,7 @@ impl AsyncWrite for Io {
             #[cfg(unix)]
             Self::Unix(io) => io.is_write_vectored(),
             #[cfg(feature = "tls")]
-            Self::TlsServer(io) => io.is_write_vectored(),
-            #[cfg(feature = "tls")]
-            Self::TlsClient(io) => io.is_write_vectored(),
+            Self::Tls(io) => io.is_write_vectored(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! It leaves to others what a message means: there are no rooms or channels in it.
 
 mod clock;
+pub mod dial;
 mod driver;
 mod handler;
 mod io;
@@ -15,6 +16,8 @@ mod registry;
 mod sender;
 mod server;
 mod shared;
+pub mod tls;
+pub mod trust;
 mod websocket;
 
 pub use everwire_proto::{
