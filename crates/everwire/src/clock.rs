@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Deadlines are rounded up to this, so that one wake-up serves many connections.
-const TICK: Duration = Duration::from_millis(250);
+pub(crate) const TICK: Duration = Duration::from_millis(250);
 
 /// Returns the current time.
 #[inline]

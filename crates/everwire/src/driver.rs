@@ -8,7 +8,7 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
@@ -47,19 +47,28 @@ pub(crate) trait App: Send {
         true
     }
 
-    /// Runs what lives in the driver's task beside it.
+    /// Runs what lives in the driver's task beside it; ready when there is nothing, or no more.
+    ///
+    /// # Errors
+    /// It panicked.
     #[inline]
-    fn poll(&mut self, cx: &mut Context<'_>, conn: &mut Conn<'_>) {
-        let _ = (cx, conn);
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Panicked>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
     }
 
     /// Is called once, last.
     fn close(&mut self, shared: &Shared, closure: &Closure);
 }
 
+/// The application's code panicked.
+#[derive(Debug)]
+pub(crate) struct Panicked;
+
 /// Drives one connection to its end.
 pub(crate) struct Driver<S, A: App> {
-    io: S,
+    /// Gone once the connection is closed.
+    io: Option<S>,
     proto: Connection,
     shared: Arc<Shared>,
     app: A,
@@ -70,6 +79,8 @@ pub(crate) struct Driver<S, A: App> {
     armed: Option<Instant>,
     registration: Option<Registration>,
     flags: Flags,
+    /// How the connection ended, once it was reported.
+    finished: Option<Arc<Closure>>,
 }
 
 #[derive(Default)]
@@ -80,7 +91,6 @@ struct Flags {
     paused: bool,
     /// Output waits beyond the limit; reading waits until it is below the low mark.
     output_full: bool,
-    finished: bool,
 }
 
 impl<S: Stream, A: App> Driver<S, A> {
@@ -93,7 +103,7 @@ impl<S: Stream, A: App> Driver<S, A> {
         registration: Option<Registration>,
     ) -> Self {
         Self {
-            io,
+            io: Some(io),
             proto,
             shared,
             app,
@@ -102,6 +112,7 @@ impl<S: Stream, A: App> Driver<S, A> {
             armed: None,
             registration,
             flags: Flags::default(),
+            finished: None,
         }
     }
 
@@ -173,18 +184,15 @@ impl<S: Stream, A: App> Driver<S, A> {
             self.handle_input(now, &mut []);
             return Poll::Ready(());
         }
-        if self.flags.eof {
-            return Poll::Pending;
-        }
+        let Some(io) = self.io.as_mut().filter(|_| !self.flags.eof) else { return Poll::Pending };
         if let Some(mut buffer) = self.proto.frame_buffer() {
-            let read = tokio_util::io::poll_read_buf(Pin::new(&mut self.io), cx, &mut buffer);
+            let read = tokio_util::io::poll_read_buf(Pin::new(io), cx, &mut buffer);
             let n = ready!(self.check_read(read, now));
-            drop(self.proto.handle_frame_buffer(now, 0));
             return self.handle_direct(now, n);
         }
         let mut memory = pool::take_read();
         let mut buffer = ReadBuf::new(&mut memory);
-        let read = Pin::new(&mut self.io).poll_read(cx, &mut buffer);
+        let read = Pin::new(io).poll_read(cx, &mut buffer);
         let n = buffer.filled().len();
         let polled = self.check_read(read.map(|read| read.map(|()| n)), now);
         if let Poll::Ready(n) = polled
@@ -246,15 +254,15 @@ impl<S: Stream, A: App> Driver<S, A> {
 
     #[inline]
     fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
+        let Some(io) = &mut self.io else { return Poll::Ready(Ok(())) };
         let wrote = self.proto.transmit_len() > 0;
         while self.proto.transmit_len() > 0 {
             let mut slices = [IoSlice::new(&[]); 16];
             let n = self.proto.transmit(&mut slices);
-            let mut io = Pin::new(&mut self.io);
             let write = if n > 1 && io.is_write_vectored() {
-                io.poll_write_vectored(cx, &slices[..n])
+                Pin::new(&mut *io).poll_write_vectored(cx, &slices[..n])
             } else {
-                io.as_mut().poll_write(cx, &slices[0])
+                Pin::new(&mut *io).poll_write(cx, &slices[0])
             };
             match write {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -267,10 +275,10 @@ impl<S: Stream, A: App> Driver<S, A> {
             }
         }
         if wrote {
-            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            ready!(Pin::new(&mut *io).poll_flush(cx))?;
         }
         if self.proto.wants_shutdown() {
-            let shutdown = ready!(Pin::new(&mut self.io).poll_shutdown(cx));
+            let shutdown = ready!(Pin::new(&mut *io).poll_shutdown(cx));
             self.proto.handle_shutdown(now);
             // The peer may have gone first; reading finds out how.
             if let Err(error) = shutdown
@@ -309,7 +317,9 @@ impl<S: Stream, A: App> Driver<S, A> {
             Outgoing::Piece(bytes) => self.proto.send_piece(bytes),
             Outgoing::Finish(bytes) => self.proto.finish_message(bytes),
             Outgoing::Ping(payload) => self.proto.ping(&payload),
-            Outgoing::Probe(number) => self.proto.probe(now).map(|n| drop(number.send(n))),
+            Outgoing::Probe(number) => self.proto.probe(now).map(|n| {
+                number.send(n).ok();
+            }),
             Outgoing::Pause(paused) => {
                 self.flags.paused = paused;
                 Ok(())
@@ -343,8 +353,10 @@ impl<S: Stream, A: App> Driver<S, A> {
             self.take_outbox(now);
             self.lend_buffer();
             let read = self.is_reading() && self.poll_read(cx, now).is_ready();
-            let (app, mut conn) = self.split(now);
-            app.poll(cx, &mut conn);
+            if let Poll::Ready(Err(Panicked)) = self.app.poll(cx) {
+                self.proto.fail(now, Cause::HandlerPanicked);
+            }
+            self.take_outbox(now);
             self.write(cx, now);
             if !(read && self.proto.state() != State::Closed) && self.sleep_if_idle(cx) {
                 return;
@@ -355,7 +367,6 @@ impl<S: Stream, A: App> Driver<S, A> {
     /// Publishes the counters and leaves the waker, unless a handle left something to do.
     fn sleep_if_idle(&mut self, cx: &Context<'_>) -> bool {
         self.publish();
-        let closing = self.proto.state() != State::Open;
         let mut state = self.shared.lock();
         let may_read = state.inbox_was_full && self.app_has_room(&state);
         let more = !state.outbox.is_empty() || may_read;
@@ -367,15 +378,13 @@ impl<S: Stream, A: App> Driver<S, A> {
         if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             state.driver = Some(cx.waker().clone());
         }
-        let mut changed = closing && state.phase == Phase::Open;
-        if changed {
+        if self.proto.state() != State::Open && state.phase == Phase::Open {
             state.phase = Phase::Closing;
         }
+        state.answered = self.proto.answered();
+        let waiters = std::mem::take(&mut state.waiters);
         drop(state);
-        changed |= self.shared.take_wants_change(&self.proto);
-        if changed {
-            self.shared.changed.notify_waiters();
-        }
+        waiters.into_iter().for_each(Waker::wake);
         true
     }
 
@@ -402,35 +411,49 @@ impl<S: Stream, A: App> Driver<S, A> {
         sleep.as_mut().poll(cx).is_ready()
     }
 
-    fn finish(&mut self) -> Option<Arc<Closure>> {
-        if self.flags.finished {
-            return None;
-        }
-        let closure = Arc::new(self.proto.closure()?);
-        self.flags.finished = true;
+    /// Lets go of the socket and reports the closure.
+    fn finish(&mut self) {
+        let Some(closure) = self.proto.closure().map(Arc::new) else { return };
         self.publish();
         tracing::info!(id = %self.shared.id, path = %self.shared.path, %closure, "connection closed");
-        self.app.close(&self.shared, &closure);
-        drop(self.registration.take());
-        let receiver = {
-            let mut state = self.shared.lock();
-            state.phase = Phase::Closed;
-            state.closure = Some(closure.clone());
-            state.outbox = Default::default();
-            state.driver = None;
-            state.receiver.take()
-        };
-        wake(receiver);
-        self.shared.changed.notify_waiters();
-        Some(closure)
+        self.io = None;
+        self.report(closure.clone());
+        self.finished = Some(closure);
     }
 }
 
-impl<S: Stream, A: App + Unpin> Future for Driver<S, A> {
+impl<S, A: App> Driver<S, A> {
+    /// Tells everybody how the connection ended.
+    fn report(&mut self, closure: Arc<Closure>) {
+        self.app.close(&self.shared, &closure);
+        drop(self.registration.take());
+        let mut state = self.shared.lock();
+        state.phase = Phase::Closed;
+        state.closure = Some(closure);
+        let outbox = std::mem::take(&mut state.outbox);
+        state.driver = None;
+        let receiver = state.receiver.take();
+        let waiters = std::mem::take(&mut state.waiters);
+        drop(state);
+        drop(outbox);
+        wake(receiver);
+        waiters.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Nothing in it is pinned in place; what needs to be is boxed.
+impl<S, A: App> Unpin for Driver<S, A> {}
+
+impl<S: Stream, A: App> Future for Driver<S, A> {
     type Output = Arc<Closure>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Arc<Closure>> {
         let this = &mut *self;
+        if let Some(closure) = &this.finished {
+            // Only what lives beside the driver may still be at work.
+            let _ = ready!(this.app.poll(cx));
+            return Poll::Ready(closure.clone());
+        }
         let now = clock::now();
         if !this.flags.opened {
             this.open(now);
@@ -443,10 +466,8 @@ impl<S: Stream, A: App + Unpin> Future for Driver<S, A> {
             }
             this.run(cx, now);
             if this.proto.state() == State::Closed {
-                if let Some(closure) = this.finish() {
-                    return Poll::Ready(closure);
-                }
-                return Poll::Pending;
+                this.finish();
+                return self.poll(cx);
             }
             if this.proto.state() == State::Open {
                 let reading = this.is_reading();
@@ -476,21 +497,12 @@ impl<S, A: App> Drop for Driver<S, A> {
     /// Reports the end of a connection whose driver was dropped, such as by a runtime that shuts
     /// down.
     fn drop(&mut self) {
-        if self.flags.finished {
+        if self.finished.is_some() {
             return;
         }
         self.proto.abort(clock::now(), Cause::Cancelled);
         if let Some(closure) = self.proto.closure() {
-            let closure = Arc::new(closure);
-            self.app.close(&self.shared, &closure);
-            let receiver = {
-                let mut state = self.shared.lock();
-                state.phase = Phase::Closed;
-                state.closure = Some(closure);
-                state.receiver.take()
-            };
-            wake(receiver);
-            self.shared.changed.notify_waiters();
+            self.report(Arc::new(closure));
         }
     }
 }

@@ -240,7 +240,7 @@ impl<H: Handler> HandlerApp<H> {
 
 impl<H: Handler> App for HandlerApp<H> {
     fn open(&mut self, conn: &mut Conn<'_>) {
-        self.call(conn, |handler, conn| handler.on_open(conn));
+        self.call(conn, H::on_open);
     }
 
     #[inline]

@@ -19,7 +19,7 @@ pub(crate) enum Io {
     Unix(tokio::net::UnixStream),
     /// TLS on any of them; boxed, because it is large.
     #[cfg(feature = "tls")]
-    Tls(Box<tokio_rustls::server::TlsStream<Io>>),
+    Tls(Box<tokio_rustls::server::TlsStream<Self>>),
 }
 
 macro_rules! each {

@@ -32,7 +32,8 @@ pub use self::{
     registry::{ConnectionInfo, Registry},
     sender::{Closing, Permit, Sender},
     server::{
-        Accept, Decision, Listener, OriginPolicy, Reject, Server, ServerBuilder, UpgradeRequest,
+        Accept, BoundAddr, Decision, Drained, Listener, OriginPolicy, Reject, Respond, Server,
+        ServerBuilder, StartError, UpgradeRequest,
     },
     shared::ConnectionId,
     websocket::{Receiver, WebSocket},

@@ -13,7 +13,11 @@ use std::{
 
 use everwire_proto::{Cause, CloseCode, CloseFrame, Counters, SendError};
 
-use crate::{ConnectionId, Sender, shared::{Phase, Shared}};
+use crate::{
+    ConnectionId, Sender,
+    server::Slot,
+    shared::{Phase, Shared},
+};
 
 /// Connections are spread over this many tables, so that threads seldom meet.
 const SHARDS: usize = 16;
@@ -32,15 +36,17 @@ struct Inner {
 pub(crate) struct Registration {
     registry: Weak<Inner>,
     id: u64,
+    /// Its place among the connections that a server allows.
+    _slot: Option<Slot>,
 }
 
 impl Registry {
     /// Adds a connection until the returned value is dropped.
-    pub(crate) fn insert(&self, shared: &Arc<Shared>) -> Registration {
+    pub(crate) fn insert(&self, shared: &Arc<Shared>, slot: Option<Slot>) -> Registration {
         let id = shared.id.into();
         self.0.shard(id).insert(id, shared.clone());
         self.0.count.fetch_add(1, Ordering::Relaxed);
-        Registration { registry: Arc::downgrade(&self.0), id }
+        Registration { registry: Arc::downgrade(&self.0), id, _slot: slot }
     }
 
     /// Returns how many connections are live.
@@ -66,7 +72,12 @@ impl Registry {
     ///
     /// # Errors
     /// [`SendError::ReservedCloseCode`] for a code that must never be sent.
-    pub fn close(&self, id: ConnectionId, code: CloseCode, reason: &str) -> Result<bool, SendError> {
+    pub fn close(
+        &self,
+        id: ConnectionId,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<bool, SendError> {
         let frame = CloseFrame::new(code, reason)?;
         let id = id.into();
         let shared = self.0.shard(id).get(&id).cloned();

@@ -8,14 +8,13 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    task::Waker,
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 
 use everwire_proto::{
     Cause, CloseFrame, Closure, Counters, Message, MessageKind, PreparedMessage, SendError,
 };
-use tokio::sync::Notify;
 
 /// Names a connection for the life of the process. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,8 +74,6 @@ pub(crate) struct Shared {
     messages_received: AtomicU64,
     messages_sent: AtomicU64,
     state: Mutex<State>,
-    /// Fires when something changed that a handle may wait for: room, an answered ping, the end.
-    pub(crate) changed: Notify,
 }
 
 /// What is passed between the driver and the handles. Never locked while user code runs.
@@ -100,6 +97,8 @@ pub(crate) struct State {
     /// The number of the last ping that was answered.
     pub(crate) answered: u32,
     pub(crate) closure: Option<Arc<Closure>>,
+    /// Tasks that wait for a change: room, an answered ping, the end.
+    pub(crate) waiters: Vec<Waker>,
 }
 
 /// How far the end of a connection has come.
@@ -169,7 +168,6 @@ impl Shared {
             messages_received: AtomicU64::new(0),
             messages_sent: AtomicU64::new(0),
             state: Mutex::default(),
-            changed: Notify::new(),
         })
     }
 
@@ -231,68 +229,81 @@ impl Shared {
 
     /// Begins the closing handshake; does nothing once it has begun.
     pub(crate) fn close(&self, cause: Cause, frame: CloseFrame) {
-        let mut state = self.lock();
-        if state.phase == Phase::Open {
-            state.phase = Phase::Closing;
-            self.push_locked(&mut state, Outgoing::Close(cause, frame));
-        }
-        let waker = state.take_driver();
-        drop(state);
-        wake(waker);
-        self.changed.notify_waiters();
+        self.end(Outgoing::Close(cause, frame));
     }
 
     /// Cuts the connection.
     pub(crate) fn abort(&self, cause: Cause) {
+        self.end(Outgoing::Abort(cause));
+    }
+
+    fn end(&self, outgoing: Outgoing) {
         let mut state = self.lock();
-        if state.phase != Phase::Closed {
-            state.phase = Phase::Closing;
-            self.push_locked(&mut state, Outgoing::Abort(cause));
+        let is_news = match outgoing {
+            Outgoing::Abort(_) => state.phase != Phase::Closed,
+            _ => state.phase == Phase::Open,
+        };
+        if !is_news {
+            return;
         }
-        let waker = state.take_driver();
+        state.phase = Phase::Closing;
+        self.push_locked(&mut state, outgoing);
+        let driver = state.take_driver();
+        let waiters = std::mem::take(&mut state.waiters);
         drop(state);
-        wake(waker);
-        self.changed.notify_waiters();
+        wake(driver);
+        waiters.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits for the closure.
-    ///
-    /// Cancel safe: nothing is lost.
-    pub(crate) async fn closed(&self) -> Arc<Closure> {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if let Some(closure) = &self.lock().closure {
-                return closure.clone();
+    /// Is ready once the connection has ended.
+    pub(crate) fn poll_closed(&self, cx: &Context<'_>) -> Poll<Arc<Closure>> {
+        let mut state = self.lock();
+        match &state.closure {
+            Some(closure) => Poll::Ready(closure.clone()),
+            None => state.wait(cx),
+        }
+    }
+
+    /// Is ready once there is room for one more message.
+    pub(crate) fn poll_room(&self, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
+        let mut state = self.lock();
+        match self.check_room(&state) {
+            Err(SendError::Full { .. }) => state.wait(cx),
+            done => Poll::Ready(done),
+        }
+    }
+
+    /// Queues a message as soon as there is room; it is taken out of `outgoing` when it is queued.
+    pub(crate) fn poll_push(
+        &self,
+        cx: &Context<'_>,
+        outgoing: &mut Option<Outgoing>,
+    ) -> Poll<Result<(), SendError>> {
+        let Some(message) = outgoing.take() else { return Poll::Ready(Ok(())) };
+        match self.try_push(message) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err((SendError::Full { .. }, message)) => {
+                *outgoing = Some(message);
+                // There may be room by now: then the task is asked to look again.
+                if self.poll_room(cx).is_ready() {
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
             }
-            changed.await;
+            Err((error, _)) => Poll::Ready(Err(error)),
         }
     }
 
-    /// Waits until there is room for one more message, then queues it.
-    ///
-    /// Cancel safe: dropped before it is done, nothing was queued.
-    pub(crate) async fn push_when_room(&self, outgoing: Outgoing) -> Result<(), SendError> {
-        match self.try_push(outgoing) {
-            Ok(()) => Ok(()),
-            Err((SendError::Full { .. }, outgoing)) => self.push_after_wait(outgoing).await,
-            Err((error, _)) => Err(error),
+    /// Is ready once the ping of this number was answered, or the connection has ended.
+    pub(crate) fn poll_answered(&self, cx: &Context<'_>, ping: u32) -> Poll<Result<(), SendError>> {
+        let mut state = self.lock();
+        if state.answered.wrapping_sub(ping) as i32 >= 0 {
+            return Poll::Ready(Ok(()));
         }
-    }
-
-    async fn push_after_wait(&self, mut outgoing: Outgoing) -> Result<(), SendError> {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            match self.try_push(outgoing) {
-                Ok(()) => return Ok(()),
-                Err((SendError::Full { .. }, back)) => outgoing = back,
-                Err((error, _)) => return Err(error),
-            }
-            changed.await;
+        if state.phase == Phase::Closed {
+            return Poll::Ready(Err(SendError::Closed));
         }
+        state.wait(cx)
     }
 
     fn try_push(&self, outgoing: Outgoing) -> Result<(), (SendError, Outgoing)> {
@@ -309,6 +320,14 @@ impl Shared {
 }
 
 impl State {
+    /// Leaves the task's waker, to be woken at the next change.
+    fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        if !self.waiters.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.waiters.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
     /// Returns the waker of the driver if it sleeps.
     #[inline]
     pub(crate) fn take_driver(&mut self) -> Option<Waker> {
@@ -322,4 +341,3 @@ pub(crate) fn wake(waker: Option<Waker>) {
         waker.wake();
     }
 }
-

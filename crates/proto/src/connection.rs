@@ -272,7 +272,7 @@ impl Connection {
     /// Tells that the socket took `n` bytes of what was to be transmitted.
     #[inline]
     pub fn handle_transmitted(&mut self, now: Instant, n: usize) {
-        self.counters.bytes_sent += n as u64;
+        self.counters.bytes_sent = self.counters.bytes_sent.wrapping_add(n as u64);
         if n > 0 && self.transmit.blocked_since().is_some() {
             self.heartbeat.handle_progress(now);
         }
@@ -290,6 +290,13 @@ impl Connection {
         if !self.transmit.is_empty() {
             self.transmit.block(now);
         }
+    }
+
+    /// Puts the head that ends the opening handshake in front of the first frame, so that both
+    /// leave in one write. It does not count as sent by the connection.
+    pub fn transmit_head(&mut self, head: Vec<u8>) {
+        self.counters.bytes_sent = 0u64.wrapping_sub(head.len() as u64);
+        *self.transmit.buf() = head;
     }
 
     /// Lends a buffer for output, so that an idle connection need not own one; returns it if the

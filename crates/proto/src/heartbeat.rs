@@ -91,6 +91,11 @@ impl Heartbeat {
         self.sent
     }
 
+    /// Returns the number of the last ping that was answered.
+    pub(crate) fn answered(&self) -> u32 {
+        self.answered
+    }
+
     /// Returns whether the ping of this number, or a later one, was answered.
     pub(crate) fn is_answered(&self, ping: u32) -> bool {
         self.answered.wrapping_sub(ping) as i32 >= 0

@@ -39,18 +39,10 @@ impl<'a> Authority<'a> {
             Some((userinfo, host_port)) => (Some(userinfo), host_port),
             None => (None, authority),
         };
-        let credentials = userinfo
-            .filter(|it| !it.is_empty())
-            .map(Credentials::parse)
-            .transpose()?;
+        let credentials =
+            userinfo.filter(|it| !it.is_empty()).map(Credentials::parse).transpose()?;
         let (host, port) = split_port(host_port)?;
-        Ok(Self {
-            scheme,
-            credentials,
-            host: parse_host(host)?,
-            port,
-            rest,
-        })
+        Ok(Self { scheme, credentials, host: parse_host(host)?, port, rest })
     }
 }
 
@@ -60,10 +52,7 @@ fn split_port(host_port: &str) -> Result<(&str, Option<u16>), UrlError> {
     let Some(colon) = host_port[after_host..].find(':') else {
         return Ok((host_port, None));
     };
-    let (host, port) = (
-        &host_port[..after_host + colon],
-        &host_port[after_host + colon + 1..],
-    );
+    let (host, port) = (&host_port[..after_host + colon], &host_port[after_host + colon + 1..]);
     // RFC 3986 §3.2.3 allows the colon without a number; it means the default port.
     if port.is_empty() {
         return Ok((host, None));
@@ -72,9 +61,7 @@ fn split_port(host_port: &str) -> Result<(&str, Option<u16>), UrlError> {
         Ok(number) if number > 0 && port.bytes().all(|byte| byte.is_ascii_digit()) => {
             Ok((host, Some(number)))
         }
-        _ => Err(UrlError::Port {
-            found: port.to_owned(),
-        }),
+        _ => Err(UrlError::Port { found: port.to_owned() }),
     }
 }
 
@@ -82,10 +69,8 @@ fn parse_host(host: &str) -> Result<Host, UrlError> {
     if host.is_empty() {
         return Err(UrlError::NoHost);
     }
-    Host::parse(host).map_err(|source| UrlError::Host {
-        found: host.to_owned(),
-        source: source.to_string(),
-    })
+    Host::parse(host)
+        .map_err(|source| UrlError::Host { found: host.to_owned(), source: source.to_string() })
 }
 
 /// Returns the host without the brackets of an IPv6 literal, as DNS, SNI and sockets want it.
@@ -158,10 +143,9 @@ impl fmt::Display for UrlError {
             Self::NoScheme => {
                 f.write_str("url has no scheme: expected something like wss://example.com/path")
             }
-            Self::Scheme { found, expected } => write!(
-                f,
-                "url scheme \"{found}\" is not supported: expected {expected}"
-            ),
+            Self::Scheme { found, expected } => {
+                write!(f, "url scheme \"{found}\" is not supported: expected {expected}")
+            }
             Self::NoHost => {
                 f.write_str("url has no host: expected something like wss://example.com/path")
             }
@@ -171,10 +155,9 @@ impl fmt::Display for UrlError {
                     "url host \"{found}\" is invalid ({source}): expected a name, an IPv4 or a [bracketed IPv6] address"
                 )
             }
-            Self::Port { found } => write!(
-                f,
-                "url port \"{found}\" is invalid: expected a number from 1 to 65535"
-            ),
+            Self::Port { found } => {
+                write!(f, "url port \"{found}\" is invalid: expected a number from 1 to 65535")
+            }
             Self::Userinfo { problem } => write!(f, "url credentials are invalid: {problem}"),
             Self::Fragment => f.write_str(
                 "url has a fragment, which a websocket url must not have: write # as %23",
@@ -186,10 +169,7 @@ impl fmt::Display for UrlError {
                 )
             }
             Self::ProxyPath { found } => {
-                write!(
-                    f,
-                    "proxy url ends in \"{found}\": expected nothing after the host and port"
-                )
+                write!(f, "proxy url ends in \"{found}\": expected nothing after the host and port")
             }
         }
     }

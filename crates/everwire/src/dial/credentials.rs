@@ -22,14 +22,10 @@ impl Credentials {
     pub fn new(user: impl Into<String>, password: impl Into<String>) -> Result<Self, UrlError> {
         let (user, password) = (user.into(), password.into());
         if user.contains(':') {
-            return Err(UrlError::Userinfo {
-                problem: "the user name contains a colon",
-            });
+            return Err(UrlError::Userinfo { problem: "the user name contains a colon" });
         }
         if user.chars().chain(password.chars()).any(char::is_control) {
-            return Err(UrlError::Userinfo {
-                problem: "they contain a control character",
-            });
+            return Err(UrlError::Userinfo { problem: "they contain a control character" });
         }
         Ok(Self { user, password })
     }
@@ -63,18 +59,15 @@ impl Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("user", &self.user)
-            .field("password", &"***")
-            .finish()
+        f.debug_struct("Credentials").field("user", &self.user).field("password", &"***").finish()
     }
 }
 
 fn decode(part: &str) -> Result<String, UrlError> {
     let decoded = percent_decode_str(part).decode_utf8();
-    decoded.map(Into::into).map_err(|_| UrlError::Userinfo {
-        problem: "they are not UTF-8 after percent-decoding",
-    })
+    decoded
+        .map(Into::into)
+        .map_err(|_| UrlError::Userinfo { problem: "they are not UTF-8 after percent-decoding" })
 }
 
 /// Encodes by RFC 4648 §4. Twenty lines for one short header are cheaper than a dependency.
@@ -86,11 +79,7 @@ fn base64(input: &[u8]) -> String {
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for sextet in 0..4 {
             let idx = (bits >> (18 - 6 * sextet) & 0x3f) as usize;
-            output.push(if sextet <= chunk.len() {
-                char::from(ALPHABET[idx])
-            } else {
-                '='
-            });
+            output.push(if sextet <= chunk.len() { char::from(ALPHABET[idx]) } else { '=' });
         }
     }
     output
@@ -102,13 +91,8 @@ mod tests {
 
     #[test]
     fn base64_matches_the_vectors_of_rfc_4648() {
-        let vectors = [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ];
+        let vectors =
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
         for (input, expected) in vectors {
             assert_eq!(base64(input.as_bytes()), expected);
         }
@@ -124,10 +108,7 @@ mod tests {
     #[test]
     fn userinfo_is_percent_decoded() {
         let credentials = Credentials::parse("us%20er:p%40ss:word").unwrap();
-        assert_eq!(
-            (credentials.user(), credentials.password()),
-            ("us er", "p@ss:word")
-        );
+        assert_eq!((credentials.user(), credentials.password()), ("us er", "p@ss:word"));
     }
 
     #[test]

@@ -156,13 +156,8 @@ impl Dialer {
         target: &Target,
         phase: &PhaseTracker,
     ) -> Result<Vec<SocketAddr>, DialError> {
-        let result = self
-            .lookup(target.host(), target.ip(), target.port(), phase)
-            .await;
-        result.map_err(|source| DialError::Resolve {
-            host: target.host().to_owned(),
-            source,
-        })
+        let result = self.lookup(target.host(), target.ip(), target.port(), phase).await;
+        result.map_err(|source| DialError::Resolve { host: target.host().to_owned(), source })
     }
 
     pub(super) async fn race(

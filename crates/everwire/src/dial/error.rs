@@ -91,11 +91,7 @@ impl fmt::Display for ConnectFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("could not connect")?;
         for (idx, (addr, source)) in self.attempts.iter().enumerate() {
-            write!(
-                f,
-                "{} {addr}: {source}",
-                if idx == 0 { " to" } else { ", to" }
-            )?;
+            write!(f, "{} {addr}: {source}", if idx == 0 { " to" } else { ", to" })?;
         }
         Ok(())
     }

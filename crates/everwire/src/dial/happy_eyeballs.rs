@@ -21,14 +21,10 @@ pub(super) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// Within a family the resolver's order stays (it has applied RFC 6724), and duplicates go. See §4.
 pub(super) fn interleave(addrs: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let mut seen = HashSet::new();
-    let unique: Vec<_> = addrs
-        .into_iter()
-        .filter(|addr| seen.insert(*addr))
-        .collect();
+    let unique: Vec<_> = addrs.into_iter().filter(|addr| seen.insert(*addr)).collect();
     let first_is_ipv6 = unique.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<SocketAddr>, Vec<_>) = unique
-        .iter()
-        .partition(|addr| addr.is_ipv6() == first_is_ipv6);
+    let (first, second): (Vec<SocketAddr>, Vec<_>) =
+        unique.iter().partition(|addr| addr.is_ipv6() == first_is_ipv6);
     let mut ordered = Vec::with_capacity(unique.len());
     let (mut first, mut second) = (first.into_iter(), second.into_iter());
     while ordered.len() < unique.len() {
@@ -63,10 +59,7 @@ where
     loop {
         if running.is_empty() || Instant::now() >= next_start {
             match waiting.next() {
-                Some(addr) => running.push(Attempt {
-                    addr,
-                    future: Box::pin(connect(addr)),
-                }),
+                Some(addr) => running.push(Attempt { addr, future: Box::pin(connect(addr)) }),
                 None if running.is_empty() => return Err(ConnectFailure { attempts: failed }),
                 None => {}
             }
@@ -122,23 +115,14 @@ mod tests {
     /// Races addresses that answer after a time of their own; returns the result and when each was started.
     async fn run(plan: &[(&str, u64, bool)]) -> (Result<SocketAddr, ConnectFailure>, Vec<u128>) {
         let (began, starts) = (Instant::now(), Mutex::new(Vec::new()));
-        let list = plan
-            .iter()
-            .map(|(addr, ..)| addr.parse().unwrap())
-            .collect();
+        let list = plan.iter().map(|(addr, ..)| addr.parse().unwrap()).collect();
         let result = race(list, ATTEMPT_DELAY, |addr: SocketAddr| {
             starts.lock().unwrap().push(began.elapsed().as_millis());
-            let (_, millis, ok) = *plan
-                .iter()
-                .find(|(text, ..)| addrs(&[text])[0] == addr)
-                .unwrap();
+            let (_, millis, ok) =
+                *plan.iter().find(|(text, ..)| addrs(&[text])[0] == addr).unwrap();
             async move {
                 sleep(Duration::from_millis(millis)).await;
-                if ok {
-                    Ok(addr)
-                } else {
-                    Err(io::ErrorKind::ConnectionRefused.into())
-                }
+                if ok { Ok(addr) } else { Err(io::ErrorKind::ConnectionRefused.into()) }
             }
         })
         .await;
@@ -148,10 +132,7 @@ mod tests {
     #[test]
     fn families_alternate_from_the_first_one() {
         let listed = addrs(&[V6[0], V6[1], V6[0], V4[0], V4[1], V4[2]]);
-        assert_eq!(
-            interleave(listed),
-            addrs(&[V6[0], V4[0], V6[1], V4[1], V4[2]])
-        );
+        assert_eq!(interleave(listed), addrs(&[V6[0], V4[0], V6[1], V4[1], V4[2]]));
         assert_eq!(interleave(addrs(&[V4[0], V6[0]])), addrs(&[V4[0], V6[0]]));
         assert_eq!(interleave([]), []);
     }
@@ -174,12 +155,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_early_attempt_may_still_win() {
-        let (result, starts) = run(&[
-            (V6[0], 600, true),
-            (V4[0], 5_000, true),
-            (V4[1], 5_000, false),
-        ])
-        .await;
+        let (result, starts) =
+            run(&[(V6[0], 600, true), (V4[0], 5_000, true), (V4[1], 5_000, false)]).await;
         assert_eq!(result.unwrap(), addrs(&[V6[0]])[0]);
         assert_eq!(starts, [0, 250, 500]);
     }
@@ -188,12 +165,8 @@ mod tests {
     async fn every_address_is_tried_and_every_error_kept() {
         let (result, starts) =
             run(&[(V6[0], 400, false), (V4[0], 10, false), (V4[1], 10, false)]).await;
-        let failed: Vec<_> = result
-            .unwrap_err()
-            .attempts
-            .into_iter()
-            .map(|(addr, _)| addr)
-            .collect();
+        let failed: Vec<_> =
+            result.unwrap_err().attempts.into_iter().map(|(addr, _)| addr).collect();
         assert_eq!(failed, addrs(&[V4[0], V4[1], V6[0]]));
         assert_eq!(starts, [0, 250, 260]);
     }
@@ -210,11 +183,7 @@ mod tests {
             }
         };
         let race = race(addrs(&V4), ATTEMPT_DELAY, connect);
-        assert!(
-            tokio::time::timeout(Duration::from_secs(2), race)
-                .await
-                .is_err()
-        );
+        assert!(tokio::time::timeout(Duration::from_secs(2), race).await.is_err());
         assert_eq!(std::sync::Arc::strong_count(&alive), 1);
     }
 }

@@ -24,13 +24,8 @@ pub enum Phase {
     Handshake,
 }
 
-const PHASES: [Phase; 5] = [
-    Phase::Resolve,
-    Phase::Connect,
-    Phase::Proxy,
-    Phase::Tls,
-    Phase::Handshake,
-];
+const PHASES: [Phase; 5] =
+    [Phase::Resolve, Phase::Connect, Phase::Proxy, Phase::Tls, Phase::Handshake];
 
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,10 +48,7 @@ pub struct PhaseTracker(Arc<AtomicU8>);
 impl PhaseTracker {
     /// Notes that `phase` begins.
     pub fn enter(&self, phase: Phase) {
-        let idx = PHASES
-            .iter()
-            .position(|it| *it == phase)
-            .expect("every phase is in the table");
+        let idx = PHASES.iter().position(|it| *it == phase).expect("every phase is in the table");
         self.0.store(idx as u8, Ordering::Relaxed);
     }
 
@@ -82,11 +74,7 @@ impl PhaseTracker {
     {
         match tokio::time::timeout(limit, attempt).await {
             Ok(result) => result,
-            Err(_) => Err(DialError::Timeout {
-                phase: self.current(),
-                after: limit,
-            }
-            .into()),
+            Err(_) => Err(DialError::Timeout { phase: self.current(), after: limit }.into()),
         }
     }
 }
@@ -112,13 +100,7 @@ mod tests {
             tracker.enter(Phase::Tls);
             std::future::pending::<Result<(), DialError>>().await
         };
-        let error = tracker
-            .within(Duration::from_secs(10), stuck)
-            .await
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "timed out after 10s in the tls handshake"
-        );
+        let error = tracker.within(Duration::from_secs(10), stuck).await.unwrap_err();
+        assert_eq!(error.to_string(), "timed out after 10s in the tls handshake");
     }
 }

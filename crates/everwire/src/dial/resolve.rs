@@ -55,11 +55,7 @@ mod tests {
     #[tokio::test]
     async fn the_system_knows_localhost() {
         let addrs = SystemResolver.resolve("localhost", 80).await.unwrap();
-        assert!(
-            addrs
-                .iter()
-                .all(|addr| addr.ip().is_loopback() && addr.port() == 80)
-        );
+        assert!(addrs.iter().all(|addr| addr.ip().is_loopback() && addr.port() == 80));
         assert!(!addrs.is_empty());
     }
 }

@@ -19,10 +19,7 @@ pub struct SocketConfig {
 
 impl Default for SocketConfig {
     fn default() -> Self {
-        Self {
-            nodelay: true,
-            user_timeout: Some(Duration::from_secs(45)),
-        }
+        Self { nodelay: true, user_timeout: Some(Duration::from_secs(45)) }
     }
 }
 
@@ -35,11 +32,7 @@ impl SocketConfig {
     /// # Cancel safety
     /// Dropping the future closes the socket.
     pub(super) async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
-        let socket = if addr.is_ipv4() {
-            TcpSocket::new_v4()
-        } else {
-            TcpSocket::new_v6()
-        }?;
+        let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_nodelay(self.nodelay)?;
         socket.set_keepalive(false)?;
         #[cfg(target_os = "linux")]
@@ -57,14 +50,9 @@ mod tests {
     #[tokio::test]
     async fn options_are_on_the_connected_socket() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let config = SocketConfig {
-            nodelay: true,
-            user_timeout: Some(Duration::from_millis(12_345)),
-        };
-        let stream = config
-            .connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
+        let config =
+            SocketConfig { nodelay: true, user_timeout: Some(Duration::from_millis(12_345)) };
+        let stream = config.connect(listener.local_addr().unwrap()).await.unwrap();
         let socket = socket2::SockRef::from(&stream);
         assert!(stream.nodelay().unwrap());
         assert!(!socket.keepalive().unwrap());

@@ -68,13 +68,7 @@ impl Target {
     /// [`UrlError`] says which part is wrong and what was expected. A fragment is refused, even an empty one:
     /// RFC 6455 §3 wants `#` written as `%23`.
     pub fn parse(url: &str) -> Result<Self, UrlError> {
-        let Authority {
-            scheme,
-            credentials,
-            host,
-            port,
-            rest,
-        } = Authority::parse(url)?;
+        let Authority { scheme, credentials, host, port, rest } = Authority::parse(url)?;
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "ws" | "http" => Scheme::Ws,
             "wss" | "https" => Scheme::Wss,
@@ -155,13 +149,7 @@ impl FromStr for Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}://{}{}",
-            self.scheme.as_str(),
-            self.host_header(),
-            self.path_and_query
-        )
+        write!(f, "{}://{}{}", self.scheme.as_str(), self.host_header(), self.path_and_query)
     }
 }
 
@@ -177,9 +165,7 @@ fn path_and_query(rest: &str) -> String {
         } else {
             let mut utf8 = [0; 4];
             output.extend(
-                c.encode_utf8(&mut utf8)
-                    .bytes()
-                    .map(percent_encoding::percent_encode_byte),
+                c.encode_utf8(&mut utf8).bytes().map(percent_encoding::percent_encode_byte),
             );
         }
     }
@@ -211,22 +197,13 @@ mod tests {
         let target = |url| Target::parse(url).unwrap();
         assert_eq!(target("ws://example.com:80/").host_header(), "example.com");
         assert_eq!(target("wss://example.com").host_header(), "example.com");
-        assert_eq!(
-            target("wss://example.com:80").host_header(),
-            "example.com:80"
-        );
-        assert_eq!(
-            target("wss://example.com").host_and_port(),
-            "example.com:443"
-        );
+        assert_eq!(target("wss://example.com:80").host_header(), "example.com:80");
+        assert_eq!(target("wss://example.com").host_and_port(), "example.com:443");
     }
 
     #[test]
     fn path_and_query_are_kept_exactly() {
-        check(
-            "ws://h/a/../b//c;d=%2f?x=%20&y=/?z",
-            "ws://h/a/../b//c;d=%2f?x=%20&y=/?z",
-        );
+        check("ws://h/a/../b//c;d=%2f?x=%20&y=/?z", "ws://h/a/../b//c;d=%2f?x=%20&y=/?z");
         check("ws://h", "ws://h/");
         check("ws://h?x=1", "ws://h/?x=1");
         check("ws://h/chat/ü", "ws://h/chat/%C3%BC");
@@ -272,22 +249,10 @@ mod tests {
             "ftp://h",
             "url scheme \"ftp\" is not supported: expected ws, wss, http or https",
         );
-        check_err(
-            "ws:///a",
-            "url has no host: expected something like wss://example.com/path",
-        );
-        check_err(
-            "ws://:80/a",
-            "url has no host: expected something like wss://example.com/path",
-        );
-        check_err(
-            "ws://h:0/",
-            "url port \"0\" is invalid: expected a number from 1 to 65535",
-        );
-        check_err(
-            "ws://h:+80/",
-            "url port \"+80\" is invalid: expected a number from 1 to 65535",
-        );
+        check_err("ws:///a", "url has no host: expected something like wss://example.com/path");
+        check_err("ws://:80/a", "url has no host: expected something like wss://example.com/path");
+        check_err("ws://h:0/", "url port \"0\" is invalid: expected a number from 1 to 65535");
+        check_err("ws://h:+80/", "url port \"+80\" is invalid: expected a number from 1 to 65535");
         check_err(
             "ws://h:65536/",
             "url port \"65536\" is invalid: expected a number from 1 to 65535",

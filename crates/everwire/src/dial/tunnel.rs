@@ -26,9 +26,7 @@ impl Dialer {
                 None => vec![Destination::Name(target.host(), target.port())],
             },
         };
-        let mut last = ProxyError::Malformed {
-            problem: "no destination",
-        };
+        let mut last = ProxyError::Malformed { problem: "no destination" };
         for destination in destinations {
             match self.tunnel_to(proxy, target, destination, phase).await {
                 Ok(stream) => return Ok(stream),
@@ -54,10 +52,7 @@ impl Dialer {
             DialStream::Tcp(self.race(addrs, phase).await.map_err(ProxyError::Connect)?);
         phase.enter(Phase::Proxy);
         if proxy.scheme() == ProxyScheme::Https {
-            stream = self
-                .secure_proxy(stream, proxy.host())
-                .await
-                .map_err(ProxyError::Tls)?;
+            stream = self.secure_proxy(stream, proxy.host()).await.map_err(ProxyError::Tls)?;
         }
         match proxy.scheme() {
             ProxyScheme::Http | ProxyScheme::Https => {
@@ -72,8 +67,5 @@ impl Dialer {
 }
 
 fn via(proxy: &ProxyUrl, source: ProxyError) -> DialError {
-    DialError::Proxy {
-        proxy: proxy.to_string(),
-        source,
-    }
+    DialError::Proxy { proxy: proxy.to_string(), source }
 }

@@ -1,6 +1,13 @@
 //! What a server is asked before it accepts a connection, and what it answers.
 
-use std::{any::Any, fmt, future::Future, net::{IpAddr, SocketAddr}, pin::Pin, sync::Arc};
+use std::{
+    any::Any,
+    fmt,
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+};
 
 use everwire_proto::handshake::{AcceptOptions, BearerToken, Rejection, ServerHandshake};
 use http::{HeaderMap, Request, StatusCode};

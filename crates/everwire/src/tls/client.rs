@@ -49,25 +49,16 @@ impl ClientTls {
         // RFC 6066 §3: the name in SNI has no trailing dot, and certificates have none either.
         let bare_name = server_name.strip_suffix('.').unwrap_or(server_name);
         let Ok(name) = ServerName::try_from(bare_name.to_owned()) else {
-            return Err(TlsError::ServerName {
-                name: server_name.to_owned(),
-            });
+            return Err(TlsError::ServerName { name: server_name.to_owned() });
         };
-        let result = TlsConnector::from(self.config.clone())
-            .connect(name, stream)
-            .await;
-        result.map_err(|source| TlsError::Handshake {
-            peer: server_name.to_owned(),
-            source,
-        })
+        let result = TlsConnector::from(self.config.clone()).connect(name, stream).await;
+        result.map_err(|source| TlsError::Handshake { peer: server_name.to_owned(), source })
     }
 }
 
 impl fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientTls")
-            .field("alpn", &"http/1.1")
-            .finish_non_exhaustive()
+        f.debug_struct("ClientTls").field("alpn", &"http/1.1").finish_non_exhaustive()
     }
 }
 
@@ -117,9 +108,7 @@ impl ClientTlsBuilder {
                 .map_err(|error| identity_error(error, certificate, key))?,
         };
         config.alpn_protocols = vec![ALPN_HTTP11.to_vec()];
-        Ok(ClientTls {
-            config: Arc::new(config),
-        })
+        Ok(ClientTls { config: Arc::new(config) })
     }
 
     fn verifier(&self) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
@@ -144,9 +133,7 @@ pub(super) fn root_store(sources: &[PemSource]) -> Result<Arc<RootCertStore>, Tl
     let mut roots = RootCertStore::empty();
     for source in sources {
         for certificate in source.certificates()? {
-            roots
-                .add(certificate)
-                .map_err(|error| source.malformed(error))?;
+            roots.add(certificate).map_err(|error| source.malformed(error))?;
         }
     }
     Ok(Arc::new(roots))
@@ -168,10 +155,7 @@ mod tests {
         let authority = Authority::new();
         let client = ClientTls::builder().roots(authority.pem()).build().unwrap();
         let (client, server) = handshake(&client, &server(&authority, "ws.test"), "ws.test").await;
-        assert_eq!(
-            client.unwrap().get_ref().1.alpn_protocol(),
-            Some(&b"http/1.1"[..])
-        );
+        assert_eq!(client.unwrap().get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
         assert_eq!(server.unwrap().get_ref().1.server_name(), Some("ws.test"));
     }
 
@@ -189,19 +173,13 @@ mod tests {
         let authority = Authority::new();
         let client = ClientTls::builder().roots(authority.pem()).build().unwrap();
         for ip in ["127.0.0.1", "::1"] {
-            handshake(&client, &server(&authority, ip), ip)
-                .await
-                .0
-                .unwrap();
+            handshake(&client, &server(&authority, ip), ip).await.0.unwrap();
         }
     }
 
     #[tokio::test]
     async fn an_unknown_authority_is_refused_on_both_sides() {
-        let client = ClientTls::builder()
-            .roots(Authority::new().pem())
-            .build()
-            .unwrap();
+        let client = ClientTls::builder().roots(Authority::new().pem()).build().unwrap();
         let (client, server) =
             handshake(&client, &server(&Authority::new(), "ws.test"), "ws.test").await;
         let message = client.unwrap_err().to_string();
@@ -209,12 +187,7 @@ mod tests {
             message.starts_with("tls handshake with ws.test failed: invalid peer certificate"),
             "{message}"
         );
-        assert!(
-            server
-                .unwrap_err()
-                .to_string()
-                .starts_with("tls handshake with client failed")
-        );
+        assert!(server.unwrap_err().to_string().starts_with("tls handshake with client failed"));
     }
 
     #[tokio::test]
@@ -222,12 +195,7 @@ mod tests {
         let authority = Authority::new();
         let client = ClientTls::builder().roots(authority.pem()).build().unwrap();
         let (client, _) = handshake(&client, &server(&authority, "ws.test"), "other.test").await;
-        assert!(
-            client
-                .unwrap_err()
-                .to_string()
-                .contains("not valid for name")
-        );
+        assert!(client.unwrap_err().to_string().contains("not valid for name"));
     }
 
     #[tokio::test]
@@ -241,40 +209,23 @@ mod tests {
 
     #[tokio::test]
     async fn danger_accepts_any_certificate() {
-        let client = ClientTls::builder()
-            .danger_accept_any_certificate()
-            .build()
-            .unwrap();
-        handshake(&client, &server(&Authority::new(), "ws.test"), "other.test")
-            .await
-            .0
-            .unwrap();
+        let client = ClientTls::builder().danger_accept_any_certificate().build().unwrap();
+        handshake(&client, &server(&Authority::new(), "ws.test"), "other.test").await.0.unwrap();
     }
 
     #[test]
     fn a_client_key_that_does_not_match_is_an_error() {
         let authority = Authority::new();
         let (certificate, key) = (authority.issue("me").0, authority.issue("you").1);
-        let result = ClientTls::builder()
-            .danger_accept_any_certificate()
-            .identity(certificate, key)
-            .build();
-        assert!(
-            matches!(result, Err(TlsError::KeyMismatch { .. })),
-            "{result:?}"
-        );
+        let result =
+            ClientTls::builder().danger_accept_any_certificate().identity(certificate, key).build();
+        assert!(matches!(result, Err(TlsError::KeyMismatch { .. })), "{result:?}");
     }
 
     #[tokio::test]
     async fn a_name_that_cannot_be_one_is_refused() {
-        let client = ClientTls::builder()
-            .danger_accept_any_certificate()
-            .build()
-            .unwrap();
-        let error = client
-            .connect(tokio::io::duplex(1).0, "not a name")
-            .await
-            .unwrap_err();
+        let client = ClientTls::builder().danger_accept_any_certificate().build().unwrap();
+        let error = client.connect(tokio::io::duplex(1).0, "not a name").await.unwrap_err();
         assert!(matches!(error, TlsError::ServerName { .. }));
     }
 }

@@ -38,9 +38,7 @@ impl PemSource {
         let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
         let certificates = parsed.map_err(|error| self.malformed(error))?;
         if certificates.is_empty() {
-            return Err(TlsError::NoCertificate {
-                pem: self.to_string(),
-            });
+            return Err(TlsError::NoCertificate { pem: self.to_string() });
         }
         Ok(certificates)
     }
@@ -48,9 +46,7 @@ impl PemSource {
     /// Reads the first private key, in any of the three encodings (PKCS#8, PKCS#1, SEC1).
     pub(super) fn private_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
         PrivateKeyDer::from_pem_slice(&self.read()?).map_err(|error| match error {
-            PemError::NoItemsFound => TlsError::NoPrivateKey {
-                pem: self.to_string(),
-            },
+            PemError::NoItemsFound => TlsError::NoPrivateKey { pem: self.to_string() },
             error => self.malformed(error),
         })
     }
@@ -60,18 +56,15 @@ impl PemSource {
         &self,
         source: impl std::error::Error + Send + Sync + 'static,
     ) -> TlsError {
-        TlsError::Malformed {
-            pem: self.to_string(),
-            source: Box::new(source),
-        }
+        TlsError::Malformed { pem: self.to_string(), source: Box::new(source) }
     }
 
     /// Returns what changes when the file does, without reading it. Text from memory never changes.
     pub(super) fn fingerprint(&self) -> Option<Fingerprint> {
         match &self.0 {
-            Inner::File(path) => fs::metadata(path)
-                .ok()
-                .map(|metadata| Fingerprint::new(&metadata)),
+            Inner::File(path) => {
+                fs::metadata(path).ok().map(|metadata| Fingerprint::new(&metadata))
+            }
             Inner::Text(_) => None,
         }
     }
@@ -80,10 +73,7 @@ impl PemSource {
         match &self.0 {
             Inner::File(path) => fs::read(path)
                 .map(Cow::Owned)
-                .map_err(|source| TlsError::Read {
-                    path: path.clone(),
-                    source,
-                }),
+                .map_err(|source| TlsError::Read { path: path.clone(), source }),
             Inner::Text(text) => Ok(Cow::Borrowed(text)),
         }
     }
@@ -137,40 +127,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cert.pem");
         let source = PemSource::file(&path);
-        assert!(
-            source
-                .certificates()
-                .unwrap_err()
-                .to_string()
-                .starts_with("could not read /")
-        );
+        assert!(source.certificates().unwrap_err().to_string().starts_with("could not read /"));
         fs::write(&path, "hello").unwrap();
         let message = source.certificates().unwrap_err().to_string();
         assert!(
             message.contains("no certificate found in /") && message.contains("cert.pem: expected"),
             "{message}"
         );
-        assert!(matches!(
-            source.private_key(),
-            Err(TlsError::NoPrivateKey { .. })
-        ));
-        fs::write(
-            &path,
-            "-----BEGIN CERTIFICATE-----\n@@@\n-----END CERTIFICATE-----\n",
-        )
-        .unwrap();
-        assert!(matches!(
-            source.certificates(),
-            Err(TlsError::Malformed { .. })
-        ));
+        assert!(matches!(source.private_key(), Err(TlsError::NoPrivateKey { .. })));
+        fs::write(&path, "-----BEGIN CERTIFICATE-----\n@@@\n-----END CERTIFICATE-----\n").unwrap();
+        assert!(matches!(source.certificates(), Err(TlsError::Malformed { .. })));
     }
 
     #[test]
     fn debug_does_not_print_the_text() {
-        assert_eq!(
-            format!("{:?}", PemSource::text("secret")),
-            "PemSource(the PEM text in memory)"
-        );
+        assert_eq!(format!("{:?}", PemSource::text("secret")), "PemSource(the PEM text in memory)");
     }
 
     #[test]

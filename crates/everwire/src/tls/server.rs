@@ -34,11 +34,7 @@ pub struct ServerTlsConfig {
 impl ServerTlsConfig {
     /// Names the certificate (its chain after it) and its key.
     pub fn new(certificate: PemSource, key: PemSource) -> Self {
-        Self {
-            certificate,
-            key,
-            clients: None,
-        }
+        Self { certificate, key, clients: None }
     }
 
     /// Asks clients for a certificate of one of the authorities in `ca`.
@@ -92,9 +88,7 @@ impl ServerTls {
     /// [`TlsError`] names the file and what was expected of it.
     pub fn load(config: ServerTlsConfig) -> Result<Self, TlsError> {
         let current = RwLock::new(Arc::new(config.build()?));
-        Ok(Self {
-            shared: Arc::new(Shared { config, current }),
-        })
+        Ok(Self { shared: Arc::new(Shared { config, current }) })
     }
 
     /// Reads the files again; handshakes that begin after this call see the new ones. Certificate, key and
@@ -105,11 +99,7 @@ impl ServerTls {
     /// [`TlsError`], and then all stays as it was.
     pub fn reload(&self) -> Result<(), TlsError> {
         let config = Arc::new(self.shared.config.build()?);
-        *self
-            .shared
-            .current
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = config;
+        *self.shared.current.write().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())
     }
 
@@ -129,25 +119,15 @@ impl ServerTls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let config = self
-            .shared
-            .current
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let config = self.shared.current.read().unwrap_or_else(PoisonError::into_inner).clone();
         let result = TlsAcceptor::from(config).accept(stream).await;
-        result.map_err(|source| TlsError::Handshake {
-            peer: "client".to_owned(),
-            source,
-        })
+        result.map_err(|source| TlsError::Handshake { peer: "client".to_owned(), source })
     }
 }
 
 impl fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ServerTls")
-            .field(&self.shared.config)
-            .finish()
+        f.debug_tuple("ServerTls").field(&self.shared.config).finish()
     }
 }
 
@@ -161,9 +141,7 @@ fn client_verifier(
         ClientCertificates::Required => builder,
         ClientCertificates::Optional => builder.allow_unauthenticated(),
     };
-    builder
-        .build()
-        .map_err(|error| TlsError::Config(Box::new(error)))
+    builder.build().map_err(|error| TlsError::Config(Box::new(error)))
 }
 
 /// Says in our words why a certificate and its key were refused.
@@ -173,10 +151,9 @@ pub(super) fn identity_error(
     key: &PemSource,
 ) -> TlsError {
     match error {
-        rustls::Error::InconsistentKeys(_) => TlsError::KeyMismatch {
-            key: key.to_string(),
-            certificate: certificate.to_string(),
-        },
+        rustls::Error::InconsistentKeys(_) => {
+            TlsError::KeyMismatch { key: key.to_string(), certificate: certificate.to_string() }
+        }
         rustls::Error::InvalidCertificate(_) => certificate.malformed(error),
         error => key.malformed(error),
     }
@@ -196,11 +173,7 @@ mod tests {
 
     fn client_with_identity(authority: &Authority, issuer: &Authority) -> ClientTls {
         let (certificate, key) = issuer.issue("client");
-        ClientTls::builder()
-            .roots(authority.pem())
-            .identity(certificate, key)
-            .build()
-            .unwrap()
+        ClientTls::builder().roots(authority.pem()).identity(certificate, key).build().unwrap()
     }
 
     fn server(authority: &Authority, policy: ClientCertificates) -> ServerTls {
@@ -222,17 +195,9 @@ mod tests {
     async fn a_missing_client_certificate_fails_only_where_it_is_required() {
         let authority = Authority::new();
         let required = server(&authority, ClientCertificates::Required);
-        assert!(
-            handshake(&client(&authority), &required, "ws.test")
-                .await
-                .1
-                .is_err()
-        );
+        assert!(handshake(&client(&authority), &required, "ws.test").await.1.is_err());
         let optional = server(&authority, ClientCertificates::Optional);
-        let accepted = handshake(&client(&authority), &optional, "ws.test")
-            .await
-            .1
-            .unwrap();
+        let accepted = handshake(&client(&authority), &optional, "ws.test").await.1.unwrap();
         assert!(accepted.get_ref().1.peer_certificates().is_none());
     }
 
@@ -268,33 +233,16 @@ mod tests {
         let (cert, key) = old.issue_files(dir.path(), "ws.test");
         let config = ServerTlsConfig::new(PemSource::file(&cert), PemSource::file(&key));
         let server = ServerTls::load(config).unwrap();
-        handshake(&client(&old), &server, "ws.test")
-            .await
-            .0
-            .unwrap();
+        handshake(&client(&old), &server, "ws.test").await.0.unwrap();
 
         fs::write(&cert, "gone").unwrap();
-        assert!(matches!(
-            server.reload(),
-            Err(TlsError::NoCertificate { .. })
-        ));
-        handshake(&client(&old), &server, "ws.test")
-            .await
-            .0
-            .unwrap();
+        assert!(matches!(server.reload(), Err(TlsError::NoCertificate { .. })));
+        handshake(&client(&old), &server, "ws.test").await.0.unwrap();
 
         new.issue_files(dir.path(), "ws.test");
         server.clone().reload().unwrap();
-        handshake(&client(&new), &server, "ws.test")
-            .await
-            .0
-            .unwrap();
-        assert!(
-            handshake(&client(&old), &server, "ws.test")
-                .await
-                .0
-                .is_err()
-        );
+        handshake(&client(&new), &server, "ws.test").await.0.unwrap();
+        assert!(handshake(&client(&old), &server, "ws.test").await.0.is_err());
     }
 
     #[test]
@@ -305,16 +253,11 @@ mod tests {
         let old_cert = fs::read(&cert).unwrap();
         authority.issue_files(dir.path(), "b.test");
         fs::write(&cert, old_cert).unwrap();
-        let error = ServerTls::load(ServerTlsConfig::new(
-            PemSource::file(&cert),
-            PemSource::file(&key),
-        ))
-        .unwrap_err();
-        let expected = format!(
-            "key {} does not match certificate {}",
-            key.display(),
-            cert.display()
-        );
+        let error =
+            ServerTls::load(ServerTlsConfig::new(PemSource::file(&cert), PemSource::file(&key)))
+                .unwrap_err();
+        let expected =
+            format!("key {} does not match certificate {}", key.display(), cert.display());
         assert_eq!(error.to_string(), expected);
     }
 }

@@ -43,12 +43,7 @@ pub struct ClientInfo {
 impl ClientInfo {
     /// Describes a client that connected directly.
     pub(super) fn direct(peer: SocketAddr) -> Self {
-        Self {
-            addr: peer.ip().to_canonical(),
-            port: Some(peer.port()),
-            host: None,
-            proto: None,
-        }
+        Self { addr: peer.ip().to_canonical(), port: Some(peer.port()), host: None, proto: None }
     }
 }
 
@@ -93,10 +88,8 @@ pub(super) fn parse_node(text: &str) -> Node {
 
 /// Accepts what may stand in a `Host` header and nothing else.
 pub(super) fn parse_host(text: &str) -> Option<String> {
-    let is_host = !text.contains('@')
-        && text
-            .parse::<Authority>()
-            .is_ok_and(|it| !it.host().is_empty());
+    let is_host =
+        !text.contains('@') && text.parse::<Authority>().is_ok_and(|it| !it.host().is_empty());
     is_host.then(|| text.to_owned())
 }
 

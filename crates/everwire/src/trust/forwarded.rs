@@ -30,17 +30,10 @@ pub(super) fn client_info(
     let elements: Vec<_> = lines
         .flat_map(|line| parse_or_salvage(&String::from_utf8_lossy(line.as_bytes())))
         .collect();
-    let (mut client, taken) = walk(
-        proxies,
-        peer,
-        elements.iter().rev().map(|element| element.node),
-    );
+    let (mut client, taken) =
+        walk(proxies, peer, elements.iter().rev().map(|element| element.node));
     // An element without an address still tells host and protocol, if the nearest proxy wrote it.
-    if let Some(element) = elements
-        .len()
-        .checked_sub(taken.max(1))
-        .map(|idx| &elements[idx])
-    {
+    if let Some(element) = elements.len().checked_sub(taken.max(1)).map(|idx| &elements[idx]) {
         client.host.clone_from(&element.host);
         client.proto = element.proto;
     }
@@ -102,11 +95,7 @@ struct Builder<'a> {
 
 impl Default for Builder<'_> {
     fn default() -> Self {
-        Self {
-            element: Element::default(),
-            seen: Vec::new(),
-            is_empty: true,
-        }
+        Self { element: Element::default(), seen: Vec::new(), is_empty: true }
     }
 }
 
@@ -193,32 +182,16 @@ mod tests {
     #[track_caller]
     fn check(line: &str, expected: &str, port: Option<u16>) {
         let info = run(&[line]);
-        assert_eq!(
-            (info.addr.to_string().as_str(), info.port),
-            (expected, port),
-            "{line}"
-        );
+        assert_eq!((info.addr.to_string().as_str(), info.port), (expected, port), "{line}");
     }
 
     #[test]
     fn the_examples_of_rfc_7239_are_understood() {
         check("for=\"_gazonk\"", "10.0.0.1", Some(99));
-        check(
-            "For=\"[2001:db8:cafe::17]:4711\"",
-            "2001:db8:cafe::17",
-            Some(4711),
-        );
-        check(
-            "for=192.0.2.60;proto=http;by=203.0.113.43",
-            "192.0.2.60",
-            None,
-        );
+        check("For=\"[2001:db8:cafe::17]:4711\"", "2001:db8:cafe::17", Some(4711));
+        check("for=192.0.2.60;proto=http;by=203.0.113.43", "192.0.2.60", None);
         check("for=192.0.2.43, for=198.51.100.17", "198.51.100.17", None);
-        check(
-            "for=192.0.2.43,for=\"[2001:db8:cafe::17]\",for=unknown",
-            "10.0.0.1",
-            Some(99),
-        );
+        check("for=192.0.2.43,for=\"[2001:db8:cafe::17]\",for=unknown", "10.0.0.1", Some(99));
         check("for=_hidden, for=_SEVKISEK", "10.0.0.1", Some(99));
     }
 
@@ -244,11 +217,7 @@ mod tests {
 
     #[test]
     fn quotes_escapes_blanks_and_empty_elements_are_allowed() {
-        check(
-            " , for=\"1.1.\\1.1\" ; proto=\"https\";; ,, ",
-            "1.1.1.1",
-            None,
-        );
+        check(" , for=\"1.1.\\1.1\" ; proto=\"https\";; ,, ", "1.1.1.1", None);
         check("by=\"a,b;\\\"c\";for=1.1.1.1", "1.1.1.1", None);
         check("secret=x;for=1.1.1.1", "1.1.1.1", None);
     }

@@ -54,10 +54,7 @@ impl TrustedProxies {
     /// [`NetError`] with the first entry that is neither.
     pub fn parse<'a>(nets: impl IntoIterator<Item = &'a str>) -> Result<Self, NetError> {
         let nets: Result<_, _> = nets.into_iter().map(parse_net).collect();
-        Ok(Self {
-            nets: nets?,
-            source: ForwardedSource::default(),
-        })
+        Ok(Self { nets: nets?, source: ForwardedSource::default() })
     }
 
     /// Says which headers the proxies write.
@@ -117,21 +114,13 @@ impl TrustedProxies {
     where
         S: AsyncRead + Unpin,
     {
-        if self.contains(peer.ip()) {
-            read_proxy_header(stream).await.map(Some)
-        } else {
-            Ok(None)
-        }
+        if self.contains(peer.ip()) { read_proxy_header(stream).await.map(Some) } else { Ok(None) }
     }
 }
 
 fn parse_net(text: &str) -> Result<IpNet, NetError> {
-    let net = text
-        .parse::<IpNet>()
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    net.map_err(|_| NetError {
-        found: text.to_owned(),
-    })
+    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    net.map_err(|_| NetError { found: text.to_owned() })
 }
 
 /// A network that could not be understood.
@@ -167,28 +156,18 @@ mod tests {
 
     #[track_caller]
     fn check(source: ForwardedSource, lines: &[(&'static str, &str)], expected: &str) {
-        let proxies = TrustedProxies::parse(["10.0.0.0/8"])
-            .unwrap()
-            .with_source(source);
+        let proxies = TrustedProxies::parse(["10.0.0.0/8"]).unwrap().with_source(source);
         let info = proxies.client_info("10.0.0.1:99".parse().unwrap(), &headers(lines));
         assert_eq!(info.addr, expected.parse::<IpAddr>().unwrap());
     }
 
     #[test]
     fn an_untrusted_peer_speaks_only_for_itself() {
-        let headers = headers(&[
-            ("x-forwarded-for", "1.1.1.1"),
-            ("forwarded", "for=2.2.2.2;proto=https"),
-        ]);
+        let headers =
+            headers(&[("x-forwarded-for", "1.1.1.1"), ("forwarded", "for=2.2.2.2;proto=https")]);
         let peer = "203.0.113.1:99".parse().unwrap();
-        for proxies in [
-            TrustedProxies::default(),
-            TrustedProxies::parse(["10.0.0.0/8"]).unwrap(),
-        ] {
-            assert_eq!(
-                proxies.client_info(peer, &headers),
-                ClientInfo::direct(peer)
-            );
+        for proxies in [TrustedProxies::default(), TrustedProxies::parse(["10.0.0.0/8"]).unwrap()] {
+            assert_eq!(proxies.client_info(peer, &headers), ClientInfo::direct(peer));
         }
     }
 
@@ -206,10 +185,7 @@ mod tests {
     #[test]
     fn a_peer_mapped_into_ipv6_is_the_same_peer() {
         let proxies = TrustedProxies::parse(["10.0.0.0/8"]).unwrap();
-        let headers = headers(&[
-            ("x-forwarded-for", "1.1.1.1"),
-            ("x-forwarded-proto", "https"),
-        ]);
+        let headers = headers(&[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-proto", "https")]);
         let info = proxies.client_info("[::ffff:10.0.0.1]:99".parse().unwrap(), &headers);
         assert_eq!(
             (info.addr.to_string().as_str(), info.proto),
@@ -224,23 +200,16 @@ mod tests {
         assert!(contains("192.0.2.1") && contains("2001:db8::5"));
         assert!(!contains("192.0.2.2") && !contains("::1"));
         let message = TrustedProxies::parse(["nope/8"]).unwrap_err().to_string();
-        assert!(
-            message.starts_with("\"nope/8\" is not a network: expected"),
-            "{message}"
-        );
+        assert!(message.starts_with("\"nope/8\" is not a network: expected"), "{message}");
     }
 
     #[tokio::test]
     async fn the_proxy_header_is_read_only_from_trusted_peers() {
         let proxies = TrustedProxies::parse(["10.0.0.0/8"]).unwrap();
         let mut stream = &b"PROXY UNKNOWN\r\nGET"[..];
-        let untrusted = proxies
-            .read_proxy_header("11.0.0.1:1".parse().unwrap(), &mut stream)
-            .await;
+        let untrusted = proxies.read_proxy_header("11.0.0.1:1".parse().unwrap(), &mut stream).await;
         assert_eq!((untrusted.unwrap(), stream.len()), (None, 18));
-        let trusted = proxies
-            .read_proxy_header("10.0.0.1:1".parse().unwrap(), &mut stream)
-            .await;
+        let trusted = proxies.read_proxy_header("10.0.0.1:1".parse().unwrap(), &mut stream).await;
         assert!(trusted.unwrap().is_some());
         assert_eq!(stream, b"GET");
     }

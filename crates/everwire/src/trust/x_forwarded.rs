@@ -21,22 +21,12 @@ pub(super) fn client_info(
     headers: &HeaderMap,
 ) -> ClientInfo {
     let addrs = entries(headers, FOR);
-    let (mut client, taken) = walk(
-        proxies,
-        peer,
-        addrs.iter().rev().map(|entry| parse_node(entry)),
-    );
+    let (mut client, taken) =
+        walk(proxies, peer, addrs.iter().rev().map(|entry| parse_node(entry)));
     let beside = |name| {
         let entries = entries(headers, name);
-        let from_right = if entries.len() == addrs.len() {
-            taken.max(1)
-        } else {
-            1
-        };
-        entries
-            .len()
-            .checked_sub(from_right)
-            .map(|idx| entries[idx])
+        let from_right = if entries.len() == addrs.len() { taken.max(1) } else { 1 };
+        entries.len().checked_sub(from_right).map(|idx| entries[idx])
     };
     client.host = beside(HOST).and_then(parse_host);
     client.proto = beside(PROTO).and_then(ForwardedProto::parse);
@@ -46,14 +36,9 @@ pub(super) fn client_info(
 /// Returns the entries of all lines of a header, left to right. An entry that is not text means nothing, and
 /// does not spoil its neighbours: a client must not be able to hide what a proxy appended.
 fn entries<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
-    let lines = headers
-        .get_all(name)
-        .iter()
-        .map(http::HeaderValue::as_bytes);
+    let lines = headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
     let entries = lines.flat_map(|line| line.split(|byte| *byte == b','));
-    entries
-        .map(|entry| str::from_utf8(entry).unwrap_or("").trim())
-        .collect()
+    entries.map(|entry| str::from_utf8(entry).unwrap_or("").trim()).collect()
 }
 
 #[cfg(test)]
@@ -64,10 +49,7 @@ mod tests {
         let proxies = TrustedProxies::parse(["10.0.0.0/8"]).unwrap();
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
-            headers.append(
-                *name,
-                http::HeaderValue::from_bytes(value.as_bytes()).unwrap(),
-            );
+            headers.append(*name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         client_info(&proxies, "10.0.0.1:99".parse().unwrap(), &headers)
     }
@@ -75,10 +57,7 @@ mod tests {
     #[track_caller]
     fn check(value: &str, expected: &str, port: Option<u16>) {
         let info = run(&[(FOR, value)]);
-        assert_eq!(
-            (info.addr.to_string().as_str(), info.port),
-            (expected, port)
-        );
+        assert_eq!((info.addr.to_string().as_str(), info.port), (expected, port));
     }
 
     #[test]
@@ -135,11 +114,7 @@ mod tests {
 
     #[test]
     fn otherwise_the_nearest_proxy_has_the_word() {
-        let info = run(&[
-            (FOR, "1.1.1.1, 10.2.2.2"),
-            (PROTO, "WSS"),
-            (HOST, "x, y, a.test:8443"),
-        ]);
+        let info = run(&[(FOR, "1.1.1.1, 10.2.2.2"), (PROTO, "WSS"), (HOST, "x, y, a.test:8443")]);
         assert_eq!(
             (info.host.as_deref(), info.proto),
             (Some("a.test:8443"), Some(ForwardedProto::Https))

@@ -119,6 +119,12 @@ impl Connection {
         self.heartbeat.is_answered(probe)
     }
 
+    /// Returns the number of the last numbered Ping that was answered; 0 before the first.
+    #[must_use]
+    pub fn answered(&self) -> u32 {
+        self.heartbeat.answered()
+    }
+
     /// Returns whether so much waits to be written that sending is refused.
     #[must_use]
     #[inline]

@@ -44,9 +44,7 @@ impl ProxyEnvironment {
     /// ```
     pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Self {
         let var = |name: &str| {
-            var(name)
-                .map(|value| value.trim().to_owned())
-                .filter(|value| !value.is_empty())
+            var(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
         };
         let is_cgi = var("REQUEST_METHOD").is_some();
         let either = |name: &str| {
@@ -58,16 +56,11 @@ impl ProxyEnvironment {
                     var(&upper).map(|value| (upper, value))
                 }
             };
-            var(name)
-                .map(|value| (name.to_owned(), value))
-                .or_else(|| in_upper(upper))
+            var(name).map(|value| (name.to_owned(), value)).or_else(|| in_upper(upper))
         };
         let first = |names: [&str; 3]| {
             let (variable, value) = names.into_iter().find_map(either)?;
-            Some(Box::new(Entry {
-                variable,
-                url: ProxyUrl::parse(&value),
-            }))
+            Some(Box::new(Entry { variable, url: ProxyUrl::parse(&value) }))
         };
         Self {
             ws: first(["ws_proxy", "http_proxy", "all_proxy"]),
@@ -109,9 +102,7 @@ fn is_loopback(target: &Target) -> bool {
     let host = target.host().trim_end_matches('.');
     host == "localhost"
         || host.ends_with(".localhost")
-        || target
-            .ip()
-            .is_some_and(|ip| ip.to_canonical().is_loopback())
+        || target.ip().is_some_and(|ip| ip.to_canonical().is_loopback())
 }
 
 #[cfg(test)]
@@ -138,12 +129,8 @@ mod tests {
         let https = [("https_proxy", "b"), ("all_proxy", "c")];
         check(&https, "wss://x", Some("http://b:80"));
         check(&https, "ws://x", Some("http://c:80"));
-        let wss = [
-            ("wss_proxy", "a"),
-            ("ws_proxy", "d"),
-            ("https_proxy", "b"),
-            ("http_proxy", "e"),
-        ];
+        let wss =
+            [("wss_proxy", "a"), ("ws_proxy", "d"), ("https_proxy", "b"), ("http_proxy", "e")];
         check(&wss, "wss://x", Some("http://a:80"));
         check(&wss, "ws://x", Some("http://d:80"));
         check(&[("http_proxy", "e")], "wss://x", None);
@@ -151,25 +138,13 @@ mod tests {
 
     #[test]
     fn lower_case_wins_and_empty_counts_as_unset() {
-        check(
-            &[("http_proxy", "low"), ("HTTP_PROXY", "up")],
-            "ws://x",
-            Some("http://low:80"),
-        );
-        check(
-            &[("http_proxy", " "), ("HTTP_PROXY", "up")],
-            "ws://x",
-            Some("http://up:80"),
-        );
+        check(&[("http_proxy", "low"), ("HTTP_PROXY", "up")], "ws://x", Some("http://low:80"));
+        check(&[("http_proxy", " "), ("HTTP_PROXY", "up")], "ws://x", Some("http://up:80"));
     }
 
     #[test]
     fn http_proxy_in_upper_case_is_ignored_in_cgi() {
-        check(
-            &[("HTTP_PROXY", "evil"), ("REQUEST_METHOD", "GET")],
-            "ws://x",
-            None,
-        );
+        check(&[("HTTP_PROXY", "evil"), ("REQUEST_METHOD", "GET")], "ws://x", None);
         check(
             &[("http_proxy", "good"), ("REQUEST_METHOD", "GET")],
             "ws://x",
@@ -197,34 +172,17 @@ mod tests {
 
     #[test]
     fn no_proxy_is_heeded_in_both_cases() {
-        check(
-            &[("all_proxy", "p"), ("NO_PROXY", "example.com")],
-            "ws://a.example.com",
-            None,
-        );
-        check(
-            &[("all_proxy", "p"), ("no_proxy", "*")],
-            "ws://a.example.com",
-            None,
-        );
+        check(&[("all_proxy", "p"), ("NO_PROXY", "example.com")], "ws://a.example.com", None);
+        check(&[("all_proxy", "p"), ("no_proxy", "*")], "ws://a.example.com", None);
     }
 
     #[test]
     fn a_broken_variable_is_an_error_only_when_it_is_used() {
         let environment = environment(&[("HTTPS_PROXY", "ftp://p")]);
+        assert!(environment.proxy_for(&Target::parse("ws://x").unwrap()).unwrap().is_none());
+        let error = environment.proxy_for(&Target::parse("wss://x").unwrap()).unwrap_err();
         assert!(
-            environment
-                .proxy_for(&Target::parse("ws://x").unwrap())
-                .unwrap()
-                .is_none()
-        );
-        let error = environment
-            .proxy_for(&Target::parse("wss://x").unwrap())
-            .unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("proxy from $HTTPS_PROXY: url scheme \"ftp\""),
+            error.to_string().starts_with("proxy from $HTTPS_PROXY: url scheme \"ftp\""),
             "{error}"
         );
     }

@@ -65,11 +65,7 @@ where
             return Ok(());
         }
         let body = read_body(stream, &headers).await;
-        return Err(ProxyError::Refused(Box::new(ConnectRefused {
-            status,
-            headers,
-            body,
-        })));
+        return Err(ProxyError::Refused(Box::new(ConnectRefused { status, headers, body })));
     }
 }
 
@@ -109,14 +105,10 @@ where
 {
     let mut head = Vec::with_capacity(256);
     while !(head.ends_with(b"\n\r\n") || head.ends_with(b"\n\n")) {
-        *budget = budget
-            .checked_sub(1)
-            .ok_or(ProxyError::HeadTooLarge { limit: HEAD_LIMIT })?;
+        *budget = budget.checked_sub(1).ok_or(ProxyError::HeadTooLarge { limit: HEAD_LIMIT })?;
         head.push(stream.read_u8().await?);
     }
-    parse_head(&head).ok_or(ProxyError::Malformed {
-        problem: "expected an HTTP/1.1 response head",
-    })
+    parse_head(&head).ok_or(ProxyError::Malformed { problem: "expected an HTTP/1.1 response head" })
 }
 
 fn parse_head(head: &[u8]) -> Option<(StatusCode, HeaderMap)> {
@@ -194,10 +186,8 @@ mod tests {
     #[tokio::test]
     async fn own_headers_replace_ours() {
         let proxy = ProxyUrl::parse("http://u:p@proxy").unwrap();
-        let proxy = proxy.with_header(
-            header::PROXY_AUTHORIZATION,
-            HeaderValue::from_static("Bearer x"),
-        );
+        let proxy =
+            proxy.with_header(header::PROXY_AUTHORIZATION, HeaderValue::from_static("Bearer x"));
         let request = String::from_utf8(request(&proxy, "h:1")).unwrap();
         assert_eq!(
             request,
@@ -210,9 +200,7 @@ mod tests {
         let (mut client, mut server) = duplex(1024);
         let response = b"HTTP/1.1 103 Early\r\nlink: x\r\n\r\nHTTP/1.0 204 Fine\r\nContent-Length: 9\r\n\r\nTUNNEL";
         server.write_all(response).await.unwrap();
-        connect(&mut client, &ProxyUrl::parse("proxy").unwrap(), "h:1")
-            .await
-            .unwrap();
+        connect(&mut client, &ProxyUrl::parse("proxy").unwrap(), "h:1").await.unwrap();
         assert_eq!(drain(&mut server, client).await.1, b"TUNNEL");
     }
 
@@ -248,10 +236,7 @@ mod tests {
         let mut response = b"HTTP/1.1 200 OK\r\nx: ".to_vec();
         response.extend([b'x'; HEAD_LIMIT]);
         let error = run("proxy", &response).await.0.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "response head exceeds the limit of 16384 bytes"
-        );
+        assert_eq!(error.to_string(), "response head exceeds the limit of 16384 bytes");
     }
 
     #[tokio::test]
@@ -262,10 +247,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\nbad header\r\n\r\n",
         ] {
             let error = run("proxy", response.as_bytes()).await.0.unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                "malformed response: expected an HTTP/1.1 response head"
-            );
+            assert_eq!(error.to_string(), "malformed response: expected an HTTP/1.1 response head");
         }
     }
 
@@ -273,10 +255,6 @@ mod tests {
     async fn an_early_end_is_an_error() {
         let (mut client, server) = duplex(1024);
         drop(server);
-        assert!(
-            connect(&mut client, &ProxyUrl::parse("proxy").unwrap(), "h:1")
-                .await
-                .is_err()
-        );
+        assert!(connect(&mut client, &ProxyUrl::parse("proxy").unwrap(), "h:1").await.is_err());
     }
 }

@@ -103,20 +103,16 @@ impl fmt::Display for ProxyError {
                 write!(f, "response head exceeds the limit of {limit} bytes")
             }
             Self::Malformed { problem } => write!(f, "malformed response: {problem}"),
-            Self::NoAcceptableAuth {
-                offered_credentials: true,
-            } => f.write_str("accepts no user name and password"),
-            Self::NoAcceptableAuth {
-                offered_credentials: false,
-            } => f.write_str("asks for a user name and password"),
+            Self::NoAcceptableAuth { offered_credentials: true } => {
+                f.write_str("accepts no user name and password")
+            }
+            Self::NoAcceptableAuth { offered_credentials: false } => {
+                f.write_str("asks for a user name and password")
+            }
             Self::AuthRefused => f.write_str("refused the user name and password"),
             Self::TooLong { what } => write!(f, "{what} exceeds the limit of 255 bytes in socks5"),
             Self::Socks5Refused { reply } => {
-                write!(
-                    f,
-                    "refused the connection: {} (reply {reply})",
-                    socks5::reply_text(*reply)
-                )
+                write!(f, "refused the connection: {} (reply {reply})", socks5::reply_text(*reply))
             }
             Self::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
                 f.write_str("closed the connection in the middle of its answer")

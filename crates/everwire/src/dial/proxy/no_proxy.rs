@@ -40,12 +40,8 @@ impl NoProxy {
     /// Addresses match hosts that are written as addresses; no name is resolved. What cannot be understood is
     /// skipped.
     pub(super) fn parse(value: &str) -> Self {
-        let entries = value
-            .split([',', ' ', '\t'])
-            .filter(|entry| !entry.is_empty());
-        Self {
-            rules: entries.filter_map(Rule::parse).collect(),
-        }
+        let entries = value.split([',', ' ', '\t']).filter(|entry| !entry.is_empty());
+        Self { rules: entries.filter_map(Rule::parse).collect() }
     }
 
     /// Returns whether `target` is to be reached directly.
@@ -75,32 +71,21 @@ impl Rule {
         let name = name.strip_prefix('*').unwrap_or(name);
         let exact = !name.starts_with('.');
         let suffix = name.trim_matches('.').to_ascii_lowercase();
-        (!suffix.is_empty()).then_some(Self::Domain {
-            suffix,
-            exact,
-            port,
-        })
+        (!suffix.is_empty()).then_some(Self::Domain { suffix, exact, port })
     }
 
     fn matches(&self, target: &Target) -> bool {
         match self {
             Self::All => true,
-            Self::Net(net) => target
-                .ip()
-                .is_some_and(|ip| net.contains(&ip.to_canonical())),
+            Self::Net(net) => target.ip().is_some_and(|ip| net.contains(&ip.to_canonical())),
             Self::Ip(ip, port) => {
                 target.ip().is_some_and(|it| it.to_canonical() == *ip)
                     && port.is_none_or(|port| port == target.port())
             }
-            Self::Domain {
-                suffix,
-                exact,
-                port,
-            } => {
+            Self::Domain { suffix, exact, port } => {
                 let host = target.host().trim_end_matches('.');
-                let below = host
-                    .strip_suffix(suffix.as_str())
-                    .is_some_and(|head| head.ends_with('.'));
+                let below =
+                    host.strip_suffix(suffix.as_str()).is_some_and(|head| head.ends_with('.'));
                 (below || *exact && host == suffix) && port.is_none_or(|port| port == target.port())
             }
         }

@@ -136,15 +136,11 @@ async fn read_reply<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(), ProxyErr
         IPV6 => 16,
         DOMAIN => usize::from(stream.read_u8().await?),
         _ => {
-            return Err(ProxyError::Malformed {
-                problem: "unknown socks5 address type",
-            });
+            return Err(ProxyError::Malformed { problem: "unknown socks5 address type" });
         }
     };
     let mut addr_and_port = [0; 255 + 2];
-    stream
-        .read_exact(&mut addr_and_port[..addr_len + 2])
-        .await?;
+    stream.read_exact(&mut addr_and_port[..addr_len + 2]).await?;
     Ok(())
 }
 
@@ -155,9 +151,7 @@ async fn expect_version<S: AsyncRead + Unpin>(
     if stream.read_u8().await? == version {
         Ok(())
     } else {
-        Err(ProxyError::Malformed {
-            problem: "expected a socks5 reply",
-        })
+        Err(ProxyError::Malformed { problem: "expected a socks5 reply" })
     }
 }
 
@@ -223,17 +217,10 @@ mod tests {
     #[tokio::test]
     async fn a_name_is_requested_after_logging_in() {
         let answers = [5, 2, 1, 0, 5, 0, 0, 3, 2, b'h', b'i', 0, 80, b'T'];
-        let (result, sent, rest) = run(
-            Some(("me", "pw")),
-            Destination::Name("ws.test", 80),
-            &answers,
-        )
-        .await;
+        let (result, sent, rest) =
+            run(Some(("me", "pw")), Destination::Name("ws.test", 80), &answers).await;
         result.unwrap();
-        assert_eq!(
-            sent,
-            b"\x05\x02\x00\x02\x01\x02me\x02pw\x05\x01\x00\x03\x07ws.test\x00\x50"
-        );
+        assert_eq!(sent, b"\x05\x02\x00\x02\x01\x02me\x02pw\x05\x01\x00\x03\x07ws.test\x00\x50");
         assert_eq!(rest, b"T");
     }
 
@@ -267,10 +254,7 @@ mod tests {
             "refused the user name and password",
         );
         let refused = run(None, addr("192.0.2.1:1"), &[5, 0, 5, 5]).await.0;
-        check(
-            refused,
-            "refused the connection: connection refused (reply 5)",
-        );
+        check(refused, "refused the connection: connection refused (reply 5)");
     }
 
     #[tokio::test]
@@ -298,10 +282,7 @@ mod tests {
     async fn a_name_of_256_bytes_is_refused_before_anything_is_sent() {
         let name = "x".repeat(256);
         let (result, sent, _) = run(None, Destination::Name(&name, 1), &[]).await;
-        check(
-            result,
-            "the host name exceeds the limit of 255 bytes in socks5",
-        );
+        check(result, "the host name exceeds the limit of 255 bytes in socks5");
         assert!(sent.is_empty());
     }
 }

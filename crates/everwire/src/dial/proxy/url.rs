@@ -62,18 +62,9 @@ impl ProxyUrl {
     /// # Errors
     /// [`UrlError`] says which part is wrong and what was expected.
     pub fn parse(url: &str) -> Result<Self, UrlError> {
-        let with_scheme = if url.contains("://") {
-            url.to_owned()
-        } else {
-            format!("http://{url}")
-        };
-        let Authority {
-            scheme,
-            credentials,
-            host,
-            port,
-            rest,
-        } = Authority::parse(&with_scheme)?;
+        let with_scheme =
+            if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+        let Authority { scheme, credentials, host, port, rest } = Authority::parse(&with_scheme)?;
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "http" => ProxyScheme::Http,
             "https" => ProxyScheme::Https,
@@ -81,26 +72,14 @@ impl ProxyUrl {
             "socks5h" => ProxyScheme::Socks5h,
             _ => {
                 let expected = "http, https, socks5 or socks5h";
-                return Err(UrlError::Scheme {
-                    found: scheme.to_owned(),
-                    expected,
-                });
+                return Err(UrlError::Scheme { found: scheme.to_owned(), expected });
             }
         };
         if !matches!(rest, "" | "/") {
-            return Err(UrlError::ProxyPath {
-                found: rest.to_owned(),
-            });
+            return Err(UrlError::ProxyPath { found: rest.to_owned() });
         }
         let (bare_host, port) = (bare_host(&host), port.unwrap_or(scheme.default_port()));
-        Ok(Self {
-            scheme,
-            credentials,
-            host,
-            bare_host,
-            port,
-            headers: HeaderMap::new(),
-        })
+        Ok(Self { scheme, credentials, host, bare_host, port, headers: HeaderMap::new() })
     }
 
     /// Adds a header to the CONNECT request. `Host` and `Proxy-Authorization` replace what we would send;
@@ -199,10 +178,7 @@ mod tests {
 
     #[test]
     fn a_path_or_an_unknown_scheme_is_refused() {
-        assert_eq!(
-            ProxyUrl::parse("http://p/x"),
-            Err(UrlError::ProxyPath { found: "/x".into() })
-        );
+        assert_eq!(ProxyUrl::parse("http://p/x"), Err(UrlError::ProxyPath { found: "/x".into() }));
         let message = ProxyUrl::parse("ftp://p").unwrap_err().to_string();
         assert_eq!(
             message,
@@ -212,13 +188,8 @@ mod tests {
 
     #[test]
     fn secrets_are_not_printed() {
-        let header = (
-            HeaderName::from_static("x-token"),
-            HeaderValue::from_static("s3cret"),
-        );
-        let proxy = ProxyUrl::parse("http://u:s3cret@p")
-            .unwrap()
-            .with_header(header.0, header.1);
+        let header = (HeaderName::from_static("x-token"), HeaderValue::from_static("s3cret"));
+        let proxy = ProxyUrl::parse("http://u:s3cret@p").unwrap().with_header(header.0, header.1);
         assert!(!format!("{proxy:?} {proxy}").contains("s3cret"));
     }
 }

@@ -51,9 +51,7 @@ pub enum ProxyParse {
 /// [`ProxyProtocolError`] if `buf` is not the beginning of a header.
 pub fn parse_proxy_header(buf: &[u8]) -> Result<ProxyParse, ProxyProtocolError> {
     if buf.is_empty() {
-        return Ok(ProxyParse::Incomplete {
-            missing: v1::MIN_LEN.min(v2::FIXED_LEN),
-        });
+        return Ok(ProxyParse::Incomplete { missing: v1::MIN_LEN.min(v2::FIXED_LEN) });
     }
     if starts_like(buf, v2::SIGNATURE) {
         v2::parse(buf)
@@ -119,10 +117,7 @@ impl fmt::Display for ProxyProtocolError {
             Self::NoHeader => f.write_str("connection does not begin with a PROXY protocol header"),
             Self::Malformed { problem } => write!(f, "malformed PROXY protocol header: {problem}"),
             Self::TooLong { len, limit } => {
-                write!(
-                    f,
-                    "PROXY protocol header of {len} bytes exceeds the limit of {limit}"
-                )
+                write!(f, "PROXY protocol header of {len} bytes exceeds the limit of {limit}")
             }
             Self::Io(source) => write!(
                 f,
@@ -155,24 +150,13 @@ mod tests {
             src: src.parse().unwrap(),
             dst: dst.parse().unwrap(),
         });
-        let expected = ProxyHeader {
-            len: header.len(),
-            addrs,
-        };
+        let expected = ProxyHeader { len: header.len(), addrs };
         let with_data = [header, b"GET /"].concat();
-        assert_eq!(
-            parse_proxy_header(&with_data).unwrap(),
-            ProxyParse::Done(expected)
-        );
+        assert_eq!(parse_proxy_header(&with_data).unwrap(), ProxyParse::Done(expected));
         for len in 0..header.len() {
             let parsed = parse_proxy_header(&header[..len]).unwrap();
-            let ProxyParse::Incomplete { missing } = parsed else {
-                panic!("done after {len}")
-            };
-            assert!(
-                (1..=header.len() - len).contains(&missing),
-                "{missing} missing after {len}"
-            );
+            let ProxyParse::Incomplete { missing } = parsed else { panic!("done after {len}") };
+            assert!((1..=header.len() - len).contains(&missing), "{missing} missing after {len}");
         }
         let mut stream = &with_data[..];
         assert_eq!(read_proxy_header(&mut stream).await.unwrap(), expected);
@@ -181,27 +165,19 @@ mod tests {
 
     #[track_caller]
     pub(super) fn check_err(header: &[u8], expected: &str) {
-        assert_eq!(
-            parse_proxy_header(header).unwrap_err().to_string(),
-            expected
-        );
+        assert_eq!(parse_proxy_header(header).unwrap_err().to_string(), expected);
     }
 
     #[test]
     fn anything_else_is_refused_at_the_first_wrong_byte() {
         for start in ["G", "PROXX", "\r\n\r\n\x01", "\x16\x03"] {
-            check_err(
-                start.as_bytes(),
-                "connection does not begin with a PROXY protocol header",
-            );
+            check_err(start.as_bytes(), "connection does not begin with a PROXY protocol header");
         }
     }
 
     #[tokio::test]
     async fn an_early_end_is_an_error() {
-        let error = read_proxy_header(&mut &b"PROXY TCP4 1.1"[..])
-            .await
-            .unwrap_err();
+        let error = read_proxy_header(&mut &b"PROXY TCP4 1.1"[..]).await.unwrap_err();
         assert!(matches!(error, ProxyProtocolError::Io(_)));
     }
 

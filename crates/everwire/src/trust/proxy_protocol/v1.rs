@@ -17,14 +17,11 @@ pub(super) fn parse(buf: &[u8]) -> Result<ProxyParse, ProxyProtocolError> {
             len: end + 2,
             addrs: parse_line(&head[PREFIX.len()..end])?,
         })),
-        None if head.len() == MAX_LEN => Err(ProxyProtocolError::TooLong {
-            len: buf.len(),
-            limit: MAX_LEN,
-        }),
+        None if head.len() == MAX_LEN => {
+            Err(ProxyProtocolError::TooLong { len: buf.len(), limit: MAX_LEN })
+        }
         // Below the shortest line more can be asked for; after that, any byte may be the last one.
-        None => Ok(ProxyParse::Incomplete {
-            missing: MIN_LEN.saturating_sub(head.len()).max(1),
-        }),
+        None => Ok(ProxyParse::Incomplete { missing: MIN_LEN.saturating_sub(head.len()).max(1) }),
     }
 }
 
@@ -64,9 +61,7 @@ fn parse_line(line: &[u8]) -> Result<Option<ProxiedAddrs>, ProxyProtocolError> {
 
 fn parse_port(word: &str) -> Option<u16> {
     // The parser of the standard library would take a plus sign.
-    word.parse()
-        .ok()
-        .filter(|_| word.bytes().all(|byte| byte.is_ascii_digit()))
+    word.parse().ok().filter(|_| word.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -91,22 +86,13 @@ mod tests {
     fn lines_that_are_not_well_formed_are_refused() {
         for (line, problem) in [
             ("UDP4 1.1.1.1 2.2.2.2 1 2", "expected TCP4, TCP6 or UNKNOWN"),
-            (
-                " TCP4 1.1.1.1 2.2.2.2 1 2",
-                "expected TCP4, TCP6 or UNKNOWN",
-            ),
+            (" TCP4 1.1.1.1 2.2.2.2 1 2", "expected TCP4, TCP6 or UNKNOWN"),
             ("TCP4 1.1.1.1 2.2.2.2 1", "expected two ports"),
             ("TCP4 1.1.1.1 2.2.2.2 1 +2", "expected two ports"),
             ("TCP4 1.1.1.1 2.2.2.2 1 65536", "expected two ports"),
-            (
-                "TCP4 1.1.1.1  2.2.2.2 1 2",
-                "expected two addresses of its family",
-            ),
+            ("TCP4 1.1.1.1  2.2.2.2 1 2", "expected two addresses of its family"),
             ("TCP4 ::1 ::1 1 2", "expected two addresses of its family"),
-            (
-                "TCP6 1.1.1.1 2.2.2.2 1 2",
-                "expected two addresses of its family",
-            ),
+            ("TCP6 1.1.1.1 2.2.2.2 1 2", "expected two addresses of its family"),
             ("TCP4 1.1.1.1 2.2.2.2 1 2 ", "text after the ports"),
         ] {
             let expected = format!("malformed PROXY protocol header: {problem}");
@@ -117,9 +103,6 @@ mod tests {
     #[test]
     fn a_line_of_more_than_107_bytes_is_refused() {
         let line = format!("PROXY UNKNOWN {}", "x".repeat(93));
-        check_err(
-            line.as_bytes(),
-            "PROXY protocol header of 107 bytes exceeds the limit of 107",
-        );
+        check_err(line.as_bytes(), "PROXY protocol header of 107 bytes exceeds the limit of 107");
     }
 }

@@ -15,9 +15,7 @@ const PROXY: u8 = 0x21;
 
 pub(super) fn parse(buf: &[u8]) -> Result<ProxyParse, ProxyProtocolError> {
     let Some((fixed, rest)) = buf.split_at_checked(FIXED_LEN) else {
-        return Ok(ProxyParse::Incomplete {
-            missing: FIXED_LEN - buf.len(),
-        });
+        return Ok(ProxyParse::Incomplete { missing: FIXED_LEN - buf.len() });
     };
     let (command, family) = (fixed[12], fixed[13]);
     let body_len = usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
@@ -26,22 +24,13 @@ pub(super) fn parse(buf: &[u8]) -> Result<ProxyParse, ProxyProtocolError> {
         return malformed("expected version 2 with the command LOCAL or PROXY");
     }
     if len > MAX_LEN {
-        return Err(ProxyProtocolError::TooLong {
-            len,
-            limit: MAX_LEN,
-        });
+        return Err(ProxyProtocolError::TooLong { len, limit: MAX_LEN });
     }
     let Some(body) = rest.get(..body_len) else {
-        return Ok(ProxyParse::Incomplete {
-            missing: body_len - rest.len(),
-        });
+        return Ok(ProxyParse::Incomplete { missing: body_len - rest.len() });
     };
     // §2.2: for LOCAL, the receiver must ignore the rest, family included.
-    let addrs = if command == LOCAL {
-        None
-    } else {
-        parse_addrs(family, body)?
-    };
+    let addrs = if command == LOCAL { None } else { parse_addrs(family, body)? };
     Ok(ProxyParse::Done(ProxyHeader { len, addrs }))
 }
 
@@ -113,11 +102,7 @@ mod tests {
         body.extend("2001:db8::1".parse::<Ipv6Addr>().unwrap().octets());
         body.extend("2001:db8::2".parse::<Ipv6Addr>().unwrap().octets());
         body.extend([0, 80, 1, 187]);
-        check(
-            &header(PROXY, 0x21, &body),
-            Some(("[2001:db8::1]:80", "[2001:db8::2]:443")),
-        )
-        .await;
+        check(&header(PROXY, 0x21, &body), Some(("[2001:db8::1]:80", "[2001:db8::2]:443"))).await;
     }
 
     #[tokio::test]
@@ -137,48 +122,21 @@ mod tests {
     #[test]
     fn headers_that_are_not_well_formed_are_refused() {
         for (header, problem) in [
-            (
-                header(0x11, 0x11, &V4),
-                "expected version 2 with the command LOCAL or PROXY",
-            ),
-            (
-                header(0x22, 0x11, &V4),
-                "expected version 2 with the command LOCAL or PROXY",
-            ),
-            (
-                header(PROXY, 0x11, &V4[..11]),
-                "too short for two IPv4 addresses",
-            ),
-            (
-                header(PROXY, 0x21, &[0; 35]),
-                "too short for two IPv6 addresses",
-            ),
-            (
-                header(PROXY, 0x31, &[0; 215]),
-                "too short for two unix addresses",
-            ),
-            (
-                header(PROXY, 0x41, &V4),
-                "unassigned address family or protocol",
-            ),
-            (
-                header(PROXY, 0x13, &V4),
-                "unassigned address family or protocol",
-            ),
+            (header(0x11, 0x11, &V4), "expected version 2 with the command LOCAL or PROXY"),
+            (header(0x22, 0x11, &V4), "expected version 2 with the command LOCAL or PROXY"),
+            (header(PROXY, 0x11, &V4[..11]), "too short for two IPv4 addresses"),
+            (header(PROXY, 0x21, &[0; 35]), "too short for two IPv6 addresses"),
+            (header(PROXY, 0x31, &[0; 215]), "too short for two unix addresses"),
+            (header(PROXY, 0x41, &V4), "unassigned address family or protocol"),
+            (header(PROXY, 0x13, &V4), "unassigned address family or protocol"),
         ] {
-            check_err(
-                &header,
-                &format!("malformed PROXY protocol header: {problem}"),
-            );
+            check_err(&header, &format!("malformed PROXY protocol header: {problem}"));
         }
     }
 
     #[test]
     fn the_limit_is_checked_before_the_body_arrives() {
         let header = header(PROXY, 0x11, &[0; 521]);
-        check_err(
-            &header[..16],
-            "PROXY protocol header of 537 bytes exceeds the limit of 536",
-        );
+        check_err(&header[..16], "PROXY protocol header of 537 bytes exceeds the limit of 536");
     }
 }

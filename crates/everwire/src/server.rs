@@ -1,0 +1,161 @@
+//! The server: listeners, routes, and the registry of what is connected.
+
+mod accept;
+mod builder;
+mod connection;
+mod http_service;
+mod listener;
+mod route;
+mod slots;
+mod upgrade;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use everwire_proto::{Cause, CloseCode, CloseFrame, Config, SendError};
+use tokio::sync::watch;
+
+pub(crate) use self::slots::Slot;
+pub use self::{
+    builder::{ServerBuilder, StartError},
+    http_service::Respond,
+    listener::{BoundAddr, Listener},
+    upgrade::{Accept, Decision, OriginPolicy, Reject, UpgradeRequest},
+};
+use self::{http_service::HttpService, route::Endpoint, slots::Slots, upgrade::Authorize};
+use crate::{Registry, trust::TrustedProxies};
+
+/// Everything that the tasks of a server share.
+pub(crate) struct Context {
+    pub(crate) config: Arc<Config>,
+    pub(crate) registry: Registry,
+    routes: Vec<(Arc<str>, Arc<dyn Endpoint>)>,
+    subprotocols: Vec<String>,
+    origin: OriginPolicy,
+    authorize: Option<Authorize>,
+    http: Option<HttpService>,
+    trusted: TrustedProxies,
+    handshake_timeout: Duration,
+    slots: Slots,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::tls::ServerTls>,
+}
+
+impl Context {
+    /// Returns what serves a path.
+    fn route(&self, path: &str) -> Option<(&Arc<str>, &Arc<dyn Endpoint>)> {
+        self.routes.iter().find(|(route, _)| **route == *path).map(|(path, to)| (path, to))
+    }
+}
+
+/// A running server.
+///
+/// Dropping it stops accepting; connections live on until they end.
+///
+/// # Examples
+/// ```
+/// use everwire::{CloseCode, Server, WebSocket};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder()
+///     .bind("127.0.0.1:0")
+///     .pull("/echo", |mut ws: WebSocket| async move {
+///         while let Some(message) = ws.recv().await {
+///             ws.send(message).await.ok();
+///         }
+///     })
+///     .start()
+///     .await?;
+/// println!("listening on {}", server.addrs()[0]);
+/// server.shutdown(CloseCode::GOING_AWAY, Duration::from_secs(5)).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Server {
+    context: Arc<Context>,
+    addrs: Vec<BoundAddr>,
+    /// Dropped or set to stop accepting.
+    stop: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Returns a builder with the defaults.
+    #[must_use]
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    /// Returns where the server listens, in the order in which it was told to.
+    #[must_use]
+    pub fn addrs(&self) -> &[BoundAddr] {
+        &self.addrs
+    }
+
+    /// Returns the first TCP address that the server listens on.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<std::net::SocketAddr> {
+        self.addrs.iter().find_map(BoundAddr::tcp)
+    }
+
+    /// Returns the registry of live connections.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.context.registry
+    }
+
+    /// Stops accepting, sends everybody a Close with this code, waits up to `deadline`, and cuts
+    /// who is left. Returns how it went.
+    ///
+    /// 1012 (service restart) tells clients to come back, 1001 (going away) that the server leaves.
+    ///
+    /// # Errors
+    /// [`SendError::ReservedCloseCode`] for a code that must never be sent.
+    ///
+    /// # Cancel safety
+    /// Dropped, the closings that were begun go on.
+    pub async fn shutdown(
+        &self,
+        notice: CloseCode,
+        deadline: Duration,
+    ) -> Result<Drained, SendError> {
+        let frame = CloseFrame::new(notice, "")?;
+        self.stop.send_replace(true);
+        let connections = self.context.registry.all();
+        for shared in &connections {
+            shared.close(Cause::Shutdown, frame.clone());
+        }
+        let mut drained = Drained::default();
+        let until = tokio::time::Instant::now() + deadline;
+        for shared in &connections {
+            let closed = std::future::poll_fn(|cx| shared.poll_closed(cx));
+            match tokio::time::timeout_at(until, closed).await {
+                Ok(closure) if closure.is_clean() => drained.clean += 1,
+                Ok(_) => drained.cut += 1,
+                Err(_) => {
+                    shared.abort(Cause::Aborted);
+                    drained.cut += 1;
+                }
+            }
+        }
+        Ok(drained)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("addrs", &self.addrs)
+            .field("connections", &self.context.registry.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a [shutdown](Server::shutdown) went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Connections that ended with a closing handshake.
+    pub clean: usize,
+    /// Connections that ended in another way, or were cut at the deadline.
+    pub cut: usize,
+}

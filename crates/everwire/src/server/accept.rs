@@ -1,0 +1,118 @@
+//! The accept loop.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+use super::{
+    Context, Listener,
+    connection::{Incoming, refuse, serve},
+    listener::Kind,
+};
+use crate::io::Io;
+
+/// How long accepting rests when the process has run out of descriptors.
+const REST: Duration = Duration::from_millis(100);
+
+/// A listener that belongs to a runtime.
+pub(super) enum Accepting {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(tokio::net::UnixListener),
+}
+
+impl TryFrom<Listener> for Accepting {
+    type Error = io::Error;
+
+    fn try_from(listener: Listener) -> io::Result<Self> {
+        Ok(match listener.0 {
+            Kind::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                Self::Tcp(TcpListener::from_std(listener)?)
+            }
+            #[cfg(unix)]
+            Kind::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                Self::Unix(tokio::net::UnixListener::from_std(listener)?)
+            }
+        })
+    }
+}
+
+impl Accepting {
+    async fn accept(&self) -> io::Result<(Io, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, remote) = listener.accept().await?;
+                Ok((Io::Tcp(stream), Some(remote)))
+            }
+            #[cfg(unix)]
+            Self::Unix(listener) => Ok((Io::Unix(listener.accept().await?.0), None)),
+        }
+    }
+}
+
+/// Accepts until it is told to stop, whatever happens to single connections.
+pub(super) async fn accept_loop(
+    context: Arc<Context>,
+    listener: Accepting,
+    mut stopped: watch::Receiver<bool>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        };
+        match accepted {
+            Ok((io, remote)) => start(&context, io, remote),
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(error) => {
+                // Most likely out of descriptors: wait for some to be closed.
+                tracing::warn!(%error, "cannot accept");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+fn start(context: &Arc<Context>, io: Io, remote: Option<SocketAddr>) {
+    if let Io::Tcp(stream) = &io {
+        set_options(stream, context);
+    }
+    let local = match &io {
+        Io::Tcp(stream) => stream.local_addr().ok(),
+        _ => None,
+    };
+    // A trusted proxy's address stands for many clients.
+    let address = remote.map(|addr| addr.ip()).filter(|ip| !context.trusted.contains(*ip));
+    match context.slots.take(address) {
+        Some(slot) => {
+            let incoming = Incoming { remote, local, slot };
+            tokio::spawn(serve(context.clone(), io, incoming));
+        }
+        None => {
+            tokio::spawn(refuse(context.clone(), io));
+        }
+    }
+}
+
+/// Turns Nagle's algorithm off, and lets the system give up a path on which nothing is
+/// acknowledged when the keepalive would.
+fn set_options(stream: &TcpStream, context: &Context) {
+    stream.set_nodelay(true).ok();
+    #[cfg(target_os = "linux")]
+    if let Some(policy) = &context.config.keepalive {
+        let socket = socket2::SockRef::from(stream);
+        socket.set_tcp_user_timeout(Some(policy.interval + policy.timeout)).ok();
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = context;
+}
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

@@ -1,0 +1,261 @@
+//! One accepted socket: from its first byte to a WebSocket connection or ordinary HTTP.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use everwire_proto::{
+    Connection,
+    handshake::{
+        AcceptOptions, HandshakeError, HeadLimits, HeadReader, Rejection, ServerHandshake,
+        encode_response, encode_response_head, is_same_origin, is_upgrade,
+    },
+};
+use http::{Request, Response, StatusCode};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+
+use super::{
+    Accept, Context, Slot, UpgradeRequest, http_service,
+    route::{Opened, Prepared},
+};
+use crate::{
+    io::Io,
+    random,
+    shared::{Peers, Shared},
+};
+
+/// Time for a client to take a refusal and go.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// An accepted socket.
+pub(super) struct Incoming {
+    pub(super) remote: Option<SocketAddr>,
+    pub(super) local: Option<SocketAddr>,
+    pub(super) slot: Slot,
+}
+
+/// Where a client is, as far as is known.
+#[derive(Clone)]
+pub(super) struct Origin {
+    pub(super) remote: Option<SocketAddr>,
+    pub(super) local: Option<SocketAddr>,
+    pub(super) is_tls: bool,
+}
+
+/// A connection that was accepted by every rule, but not yet answered.
+pub(super) struct Negotiated {
+    pub(super) response: Response<()>,
+    prepared: Box<dyn Prepared>,
+    path: Arc<str>,
+    subprotocol: Option<Box<str>>,
+    data: http::Extensions,
+    peers: Peers,
+    request: Request<()>,
+}
+
+/// What a socket's first request is.
+enum First {
+    Upgrade(Box<Negotiated>, Io, Vec<u8>),
+    Http(Io, Vec<u8>, Origin),
+    Refused(Io, Response<String>),
+}
+
+/// Serves one accepted socket. The opening handshake's state is gone before the connection's own
+/// task begins.
+pub(super) async fn serve(context: Arc<Context>, io: Io, incoming: Incoming) {
+    let Incoming { remote, local, slot } = incoming;
+    let first = match timeout(context.handshake_timeout, open(&context, io, remote, local)).await {
+        Ok(Ok(first)) => first,
+        Ok(Err(error)) => {
+            tracing::debug!(?remote, %error, "opening handshake failed");
+            return;
+        }
+        Err(_) => {
+            tracing::debug!(?remote, "opening handshake took too long");
+            return;
+        }
+    };
+    match first {
+        First::Upgrade(negotiated, io, early) => {
+            negotiated.spawn(&context, io, early, Some(slot));
+        }
+        First::Http(io, early, origin) => {
+            http_service::serve(context, io, early.into(), origin, slot).await;
+        }
+        First::Refused(io, response) => say_goodbye(io, &response).await,
+    }
+}
+
+/// Tells a client that there is no room.
+pub(super) async fn refuse(context: Arc<Context>, io: Io) {
+    #[cfg(feature = "tls")]
+    if context.tls.is_some() {
+        return; // A TLS handshake is what an overloaded server cannot afford.
+    }
+    drop(context);
+    let response = Rejection::new(StatusCode::SERVICE_UNAVAILABLE)
+        .retry_after(Duration::from_secs(5))
+        .body("too many connections\n")
+        .response();
+    say_goodbye(io, &response).await;
+}
+
+async fn open(
+    context: &Context,
+    mut io: Io,
+    remote: Option<SocketAddr>,
+    local: Option<SocketAddr>,
+) -> io::Result<First> {
+    let mut origin = Origin { remote, local, is_tls: false };
+    if let Some(peer) = remote
+        && let Some(header) =
+            context.trusted.read_proxy_header(peer, &mut io).await.map_err(io::Error::other)?
+        && let Some(addrs) = header.addrs
+    {
+        origin.remote = Some(addrs.src);
+        origin.local = Some(addrs.dst);
+    }
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &context.tls
+        && matches!(io, Io::Tcp(_))
+    {
+        io = Io::Tls(Box::new(tls.accept(io).await.map_err(io::Error::other)?));
+        origin.is_tls = true;
+    }
+    let mut bytes = Vec::with_capacity(1024);
+    let mut reader = HeadReader::new(HeadLimits::default());
+    loop {
+        match reader.request(&bytes) {
+            Ok(Some((request, len))) if is_upgrade(&request) => {
+                return Ok(match negotiate(context, request, &origin).await {
+                    Ok(negotiated) => {
+                        First::Upgrade(Box::new(negotiated), io, bytes.split_off(len))
+                    }
+                    Err(response) => First::Refused(io, response),
+                });
+            }
+            Ok(Some(_)) => return Ok(First::Http(io, bytes, origin)),
+            Ok(None) => {}
+            Err(error) => {
+                return Ok(First::Refused(io, HandshakeError::from(error).response()));
+            }
+        }
+        if io.read_buf(&mut bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// Decides on a request to open a connection.
+///
+/// # Errors
+/// The response that refuses it.
+pub(super) async fn negotiate(
+    context: &Context,
+    request: Request<()>,
+    origin: &Origin,
+) -> Result<Negotiated, Response<String>> {
+    let handshake = ServerHandshake::verify(&request).map_err(|error| error.response())?;
+    let client = origin.remote.map(|peer| context.trusted.client_info(peer, request.headers()));
+    let host = client.as_ref().and_then(|client| client.host.as_deref());
+    let same_host = host.is_some_and(|host| is_same_origin(handshake.origin(), host));
+    if !same_host && !context.origin.allows(&handshake) {
+        let body = format!(
+            "connections from pages of the origin {:?} are not allowed\n",
+            handshake.origin().unwrap_or_default()
+        );
+        return Err(Rejection::new(StatusCode::FORBIDDEN).body(body).response());
+    }
+    let Some((path, endpoint)) = context.route(request.uri().path()) else {
+        return Err(Rejection::new(StatusCode::NOT_FOUND).body("no such path\n").response());
+    };
+    let https = client.as_ref().and_then(|client| client.proto);
+    let upgrade = UpgradeRequest {
+        request,
+        handshake,
+        remote: origin.remote,
+        client: client.map(|client| client.addr),
+        is_secure: https
+            .map_or(origin.is_tls, |proto| proto == crate::trust::ForwardedProto::Https),
+    };
+    let accept = match &context.authorize {
+        Some(authorize) => authorize(&upgrade).await.map_err(|reject| reject.0.response())?,
+        None => Accept::new(),
+    };
+    let prepared = endpoint.prepare(&upgrade);
+    finish(context, upgrade, accept, prepared, path.clone(), origin)
+}
+
+fn finish(
+    context: &Context,
+    upgrade: UpgradeRequest,
+    accept: Accept,
+    prepared: Box<dyn Prepared>,
+    path: Arc<str>,
+    origin: &Origin,
+) -> Result<Negotiated, Response<String>> {
+    let client = upgrade.client.filter(|ip| Some(*ip) != origin.remote.map(|addr| addr.ip()));
+    let peers = Peers { remote: origin.remote, local: origin.local, client };
+    let subprotocol = accept
+        .options
+        .subprotocol
+        .or_else(|| upgrade.select_subprotocol(&context.subprotocols).map(Into::into));
+    let options = AcceptOptions { subprotocol: subprotocol.clone(), ..accept.options };
+    let response = upgrade.handshake.accept(options).map_err(|error| {
+        tracing::error!(%error, "authorize asked for an impossible response");
+        Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).response()
+    })?;
+    Ok(Negotiated {
+        response,
+        prepared,
+        path,
+        subprotocol: subprotocol.map(Into::into),
+        data: accept.data,
+        peers,
+        request: upgrade.request,
+    })
+}
+
+impl Negotiated {
+    /// Answers 101 and starts the connection's own task.
+    fn spawn(self, context: &Context, io: Io, early: Vec<u8>, slot: Option<Slot>) {
+        let mut head = Vec::with_capacity(256);
+        encode_response_head(&self.response, &mut head);
+        self.spawn_answered(context, io, early, slot, head);
+    }
+
+    /// Starts the connection's own task, which first writes `head`.
+    pub(super) fn spawn_answered(
+        self,
+        context: &Context,
+        io: Io,
+        early: Vec<u8>,
+        slot: Option<Slot>,
+        head: Vec<u8>,
+    ) {
+        let now = crate::clock::now();
+        let mut proto = Connection::server(context.config.clone(), now, random::byte());
+        proto.transmit_head(head);
+        let limit = context.config.limits.send_queue;
+        let shared = Shared::new(self.path, self.peers, self.subprotocol, self.data, limit);
+        let registration = context.registry.insert(&shared, slot);
+        let request = self.request;
+        self.prepared.spawn(Opened { io, proto, shared, early, registration, request });
+    }
+}
+
+/// Writes a refusal, and lets the client read it before the socket goes.
+async fn say_goodbye(mut io: Io, response: &Response<String>) {
+    let mut bytes = Vec::new();
+    encode_response(response, &mut bytes);
+    let goodbye = async {
+        io.write_all(&bytes).await?;
+        io.shutdown().await?;
+        // Unread input would turn the end into a reset, which can destroy what was written.
+        let mut rest = [0; 1024];
+        while io.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _ = timeout(GOODBYE, goodbye).await;
+}

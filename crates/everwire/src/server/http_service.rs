@@ -1,0 +1,140 @@
+//! Ordinary HTTP requests on the port of the sockets.
+
+use std::{convert::Infallible, error::Error, fmt, future::Future, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use everwire_proto::handshake::{Rejection, is_upgrade};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use super::{
+    Context, Slot,
+    connection::{Origin, negotiate},
+};
+use crate::io::{Io, Rewind};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+type BoxBody = UnsyncBoxBody<Bytes, BoxError>;
+type Responding = Pin<Box<dyn Future<Output = Response<BoxBody>> + Send>>;
+
+/// Something that answers HTTP requests: any [`tower_service::Service`] that cannot fail, such as
+/// an axum `Router`.
+pub trait Respond: Send + Sync + 'static {
+    /// Answers a request.
+    #[doc(hidden)]
+    fn respond(&self, request: Request<Incoming>) -> Responding;
+}
+
+impl<S, B> Respond for S
+where
+    S: tower_service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn respond(&self, request: Request<Incoming>) -> Responding {
+        let mut service = self.clone();
+        Box::pin(async move {
+            let Ok(()) = std::future::poll_fn(|cx| service.poll_ready(cx)).await;
+            let Ok(response) = service.call(request).await;
+            response.map(|body| body.map_err(Into::into).boxed_unsync())
+        })
+    }
+}
+
+/// What answers ordinary HTTP requests.
+pub(super) struct HttpService(Box<dyn Respond>);
+
+impl HttpService {
+    pub(super) fn new(service: impl Respond) -> Self {
+        Self(Box::new(service))
+    }
+}
+
+impl fmt::Debug for HttpService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HttpService")
+    }
+}
+
+/// Serves HTTP/1 on a socket whose first bytes were read already; a later request may still open a
+/// WebSocket connection.
+pub(super) async fn serve(context: Arc<Context>, io: Io, early: Bytes, origin: Origin, slot: Slot) {
+    let slot = Arc::new(std::sync::Mutex::new(Some(slot)));
+    let header_timeout = context.handshake_timeout;
+    let service = hyper::service::service_fn(move |request| {
+        let (context, origin, slot) = (context.clone(), origin.clone(), slot.clone());
+        async move { Ok::<_, Infallible>(answer(context, request, origin, slot).await) }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .serve_connection(TokioIo::new(Rewind { early, io }), service)
+        .with_upgrades()
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "HTTP connection failed");
+    }
+}
+
+type SharedSlot = Arc<std::sync::Mutex<Option<Slot>>>;
+
+async fn answer(
+    context: Arc<Context>,
+    request: Request<Incoming>,
+    origin: Origin,
+    slot: SharedSlot,
+) -> Response<BoxBody> {
+    if is_upgrade(&request) {
+        return upgrade(context, request, origin, slot).await;
+    }
+    match &context.http {
+        Some(HttpService(service)) => service.respond(request).await,
+        None => full(Rejection::new(StatusCode::NOT_FOUND).body("not found\n").response()),
+    }
+}
+
+async fn upgrade(
+    context: Arc<Context>,
+    mut request: Request<Incoming>,
+    origin: Origin,
+    slot: SharedSlot,
+) -> Response<BoxBody> {
+    let upgraded = hyper::upgrade::on(&mut request);
+    let (parts, _) = request.into_parts();
+    let mut head = Request::new(());
+    *head.method_mut() = parts.method;
+    *head.uri_mut() = parts.uri;
+    *head.version_mut() = parts.version;
+    *head.headers_mut() = parts.headers;
+    let mut negotiated = match negotiate(&context, head, &origin).await {
+        Ok(negotiated) => negotiated,
+        Err(response) => return full(response),
+    };
+    let response = std::mem::take(&mut negotiated.response);
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgraded.await else { return };
+        // Take the socket back from hyper, with what it read too much.
+        let Ok(parts) = upgraded.downcast::<TokioIo<Rewind<Io>>>() else { return };
+        let Rewind { early, io } = parts.io.into_inner();
+        let early = [&parts.read_buf[..], &early[..]].concat();
+        let slot = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        negotiated.spawn_answered(&context, io, early, slot, Vec::new());
+    });
+    response.map(|()| empty())
+}
+
+fn full(response: Response<String>) -> Response<BoxBody> {
+    response.map(|body| Full::from(body).map_err(|never| match never {}).boxed_unsync())
+}
+
+fn empty() -> BoxBody {
+    Full::default().map_err(|never| match never {}).boxed_unsync()
+}

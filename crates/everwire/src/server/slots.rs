@@ -1,0 +1,101 @@
+//! How many connections a server allows.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+/// Counts connections, opening handshakes included.
+#[derive(Clone, Debug)]
+pub(crate) struct Slots(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    limit: usize,
+    used: AtomicUsize,
+    per_address: Option<(usize, Mutex<HashMap<IpAddr, usize>>)>,
+}
+
+/// The place of one connection; free again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    slots: Slots,
+    address: Option<IpAddr>,
+}
+
+impl Slots {
+    pub(crate) fn new(limit: Option<usize>, per_address: Option<usize>) -> Self {
+        Self(Arc::new(Inner {
+            limit: limit.unwrap_or_else(default_limit),
+            used: AtomicUsize::new(0),
+            per_address: per_address.map(|limit| (limit, Mutex::default())),
+        }))
+    }
+
+    /// Takes a place; `None` when there is none, in all or for this address.
+    pub(crate) fn take(&self, address: Option<IpAddr>) -> Option<Slot> {
+        if self.0.used.fetch_add(1, Ordering::Relaxed) >= self.0.limit {
+            self.0.used.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let mut slot = Slot { slots: self.clone(), address: None };
+        if let (Some((limit, table)), Some(address)) = (&self.0.per_address, address) {
+            let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
+            let used = table.entry(address).or_default();
+            if *used >= *limit {
+                drop(table);
+                return None; // Dropping the slot gives the other place back.
+            }
+            *used += 1;
+            slot.address = Some(address);
+        }
+        Some(slot)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.slots.0.used.fetch_sub(1, Ordering::Relaxed);
+        if let (Some((_, table)), Some(address)) = (&self.slots.0.per_address, self.address) {
+            let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(used) = table.get_mut(&address) {
+                *used -= 1;
+                if *used == 0 {
+                    table.remove(&address);
+                }
+            }
+        }
+    }
+}
+
+/// Returns 90 % of the descriptors that the process may open.
+fn default_limit() -> usize {
+    #[cfg(unix)]
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    #[cfg(not(unix))]
+    let descriptors: Option<u64> = None;
+    descriptors.map_or(usize::MAX, |n| usize::try_from(n / 10 * 9).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_given_back() {
+        let slots = Slots::new(Some(2), Some(1));
+        let [a, b] = [1, 2].map(|n| Some(IpAddr::from([127, 0, 0, n])));
+        let first = slots.take(a);
+        assert!(first.is_some());
+        assert!(slots.take(a).is_none(), "one per address");
+        let second = slots.take(b);
+        assert!(second.is_some());
+        assert!(slots.take(None).is_none(), "two in all");
+        drop(first);
+        assert!(slots.take(a).is_some());
+    }
+}
