@@ -119,8 +119,9 @@ impl Connection {
                 Err(error) => return Err(error.into()),
             };
             self.handle_input(template, &input[..n])?;
-            // A short read has emptied the socket; more bytes raise a new edge.
-            if n < input.len() {
+            // A short read has emptied the socket; more bytes raise a new edge. The end of the stream may have come on
+            // the same edge, so when it is what we wait for, the next read asks.
+            if n < input.len() && !self.closing {
                 return Ok(());
             }
         }

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
@@ -68,43 +69,37 @@ impl<'a> Driver<'a> {
         window: usize,
     ) -> Result<u64> {
         let echoed_before = self.echoed(range.clone());
-        let mut deadline = None;
-        for (i, id) in range.clone().enumerate() {
-            self.connections[id].add_goal(match until {
-                Until::Messages(n) => n / range.len() as u64 + u64::from((i as u64) < n % range.len() as u64),
-                Until::Elapsed(_) => u64::MAX,
-            });
-        }
-        if let Until::Elapsed(time) = until {
-            deadline = Some(Instant::now() + time);
-        }
-
-        let mut n_unfinished = range.clone().filter(|&id| !self.connections[id].is_done()).count();
-        let mut waiting = range.clone();
-        for id in waiting.by_ref().take(window) {
-            self.connections[id].drive(template, depth, &mut self.scratch)?;
-        }
-        while n_unfinished > 0 {
-            self.wait(deadline.map(|at| at.saturating_duration_since(Instant::now())))?;
-            if deadline.is_some_and(|at| Instant::now() >= at) {
-                deadline = None;
-                self.connections[range.clone()].iter_mut().for_each(Connection::stop);
-                n_unfinished = range.clone().filter(|&id| !self.connections[id].is_done()).count();
+        let n_connections = range.len() as u64;
+        let (share, remainder, mut deadline) = match until {
+            Until::Messages(n) => (n / n_connections, (n % n_connections) as usize, None),
+            Until::Elapsed(time) => (u64::MAX, 0, Some(Instant::now() + time)),
+        };
+        // A connection gets its goal when its turn comes; until then events on it start nothing.
+        let mut waiting = range.clone().zip((0..range.len()).map(|i| share + u64::from(i < remainder)));
+        let mut n_active = 0;
+        loop {
+            for (id, goal) in waiting.by_ref().filter(|&(_, goal)| goal > 0).take(window - n_active) {
+                self.connections[id].add_goal(goal);
+                self.connections[id].drive(template, depth, &mut self.scratch)?;
+                n_active += 1;
             }
+            if n_active == 0 {
+                return Ok(self.echoed(range) - echoed_before);
+            }
+            self.wait(deadline.map(|at| at.saturating_duration_since(Instant::now())))?;
             for event in &self.events {
                 let connection = &mut self.connections[event.token().0];
                 let was_done = connection.is_done();
                 connection.drive(template, depth, &mut self.scratch)?;
-                if was_done || !connection.is_done() {
-                    continue;
-                }
-                n_unfinished -= 1;
-                if let Some(id) = waiting.next() {
-                    self.connections[id].drive(template, depth, &mut self.scratch)?;
-                }
+                n_active -= usize::from(!was_done && connection.is_done());
+            }
+            if deadline.is_some_and(|at| Instant::now() >= at) {
+                deadline = None;
+                waiting.by_ref().for_each(drop);
+                self.connections[range.clone()].iter_mut().for_each(Connection::stop);
+                n_active = range.clone().filter(|&id| !self.connections[id].is_done()).count();
             }
         }
-        Ok(self.echoed(range) - echoed_before)
     }
 
     fn echoed(&self, range: Range<usize>) -> u64 {
@@ -122,11 +117,13 @@ impl<'a> Driver<'a> {
     /// Answers pings until standard input ends.
     pub fn hold_until_stdin_ends(&mut self) -> Result<()> {
         let template = Template::new(self.options.kind, self.options.size, self.options.raw);
-        let waker = Waker::new(self.poll.registry(), STDIN)?;
+        // Shared, since a waker that is dropped takes its unread event along.
+        let waker = Arc::new(Waker::new(self.poll.registry(), STDIN)?);
+        let thread_waker = Arc::clone(&waker);
         std::thread::spawn(move || {
             // An error ends the wait as well as the end of the input does.
             let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
-            waker.wake()
+            thread_waker.wake()
         });
         loop {
             self.poll.poll(&mut self.events, None)?;

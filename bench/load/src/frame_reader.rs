@@ -132,11 +132,11 @@ mod tests {
 
     fn read(wire: &[u8], step: usize) -> Vec<String> {
         let mut reader = FrameReader::default();
-        let mut pieces = Vec::new();
+        let mut pieces: Vec<String> = Vec::new();
         for mut input in wire.chunks(step) {
             while let Some(piece) = reader.next(&mut input).expect("the wire bytes are valid") {
                 match (pieces.last_mut(), piece) {
-                    (Some(last), Piece::Payload(bytes)) => *last += &String::from_utf8_lossy(bytes),
+                    (Some(last), Piece::Payload(bytes)) => last.push_str(&String::from_utf8_lossy(bytes)),
                     (_, piece) => pieces.push(format!("{piece:?} ")),
                 }
             }

@@ -10,7 +10,7 @@ use crate::options::Options;
 
 /// The RFC's sample key and what must answer it (§1.3): no hash is needed to check the server.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzhZRbK+xOo=";
+const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// Connects and, unless the run is raw, upgrades. The stream is returned in non-blocking mode.
 pub fn connect(options: &Options) -> Result<TcpStream> {

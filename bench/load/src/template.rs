@@ -123,13 +123,14 @@ impl Template {
         if offset + bytes.len() > self.echo_len() {
             return false;
         }
-        let mut head = Vec::new();
-        let tail = if self.raw {
-            self.encode_head(id, seq, &mut head);
-            &self.masked_tail
+        let mut raw_head = Vec::new();
+        let stamp;
+        let (head, tail) = if self.raw {
+            self.encode_head(id, seq, &mut raw_head);
+            (raw_head.as_slice(), &self.masked_tail)
         } else {
-            head.extend_from_slice(&self.kind.stamp(id, seq));
-            &self.tail
+            stamp = self.kind.stamp(id, seq);
+            (stamp.as_slice(), &self.tail)
         };
         let in_head = head.len().saturating_sub(offset).min(bytes.len());
         let (of_head, of_tail) = bytes.split_at(in_head);
