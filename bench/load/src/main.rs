@@ -12,6 +12,8 @@ mod options;
 mod server;
 mod template;
 
+use std::ops::Range;
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -22,7 +24,17 @@ use crate::options::{Mode, Options};
 use crate::server::Server;
 use crate::template::Template;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("load: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let options = Options::from_args()?;
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
@@ -71,7 +83,7 @@ fn echo(options: &Options, until: Until) -> Result<()> {
 fn idle(options: &Options, connections: usize, warm: usize, first: &[usize]) -> Result<()> {
     let server = options.pid.map(Server::new).transpose()?;
     let mut driver = Driver::new(options)?;
-    let mut open_and_exchange = |range: std::ops::Range<usize>| -> Result<Option<u64>> {
+    let mut open_and_exchange = |range: Range<usize>| -> Result<Option<u64>> {
         driver.open(range.len())?;
         for &size in first {
             let template = Template::new(options.kind, size, options.raw);

@@ -51,7 +51,7 @@ impl Options {
             println!("{USAGE}");
             std::process::exit(0);
         }
-        let url: String = args.value_from_str("--url").context(USAGE)?;
+        let url: String = args.value_from_str("--url").context("try --help")?;
         let rest = url.strip_prefix("ws://").context("the URL must start with ws://")?;
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         let address = host.to_socket_addrs()?.next().context("the host has no address")?;
