@@ -94,7 +94,12 @@ impl Connection {
             .with_context(|| format!("connection {} after {} echoes", self.id, self.received))
     }
 
-    fn drive_inner(&mut self, template: &Template, depth: u64, scratch: &mut Scratch) -> Result<()> {
+    fn drive_inner(
+        &mut self,
+        template: &Template,
+        depth: u64,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
         self.read(template, &mut scratch.input)?;
         if self.received == self.batch_end && self.received < self.goal {
             self.batch_end = self.goal.min(self.received + depth);
@@ -184,7 +189,10 @@ impl Connection {
             if self.offset == 0 && !self.control.is_empty() {
                 // A handful of bytes: a socket that takes only a part of them is none this tool can use.
                 let control = std::mem::take(&mut self.control);
-                ensure!(self.stream.write(&control)? == control.len(), "no room for a control frame");
+                ensure!(
+                    self.stream.write(&control)? == control.len(),
+                    "no room for a control frame"
+                );
                 continue;
             }
             let (wanted, result) = if template.frame_len() > COPY_LIMIT {
@@ -206,7 +214,11 @@ impl Connection {
     }
 
     /// Writes the rest of the batch in one call.
-    fn write_batch(&mut self, template: &Template, output: &mut Vec<u8>) -> (usize, io::Result<usize>) {
+    fn write_batch(
+        &mut self,
+        template: &Template,
+        output: &mut Vec<u8>,
+    ) -> (usize, io::Result<usize>) {
         output.clear();
         for seq in self.sent..self.batch_end {
             template.encode_head(self.id, seq, output);
@@ -216,7 +228,11 @@ impl Connection {
     }
 
     /// Writes the rest of one message without copying it.
-    fn write_large(&mut self, template: &Template, output: &mut Vec<u8>) -> (usize, io::Result<usize>) {
+    fn write_large(
+        &mut self,
+        template: &Template,
+        output: &mut Vec<u8>,
+    ) -> (usize, io::Result<usize>) {
         output.clear();
         template.encode_head(self.id, self.sent, output);
         let head = &output[self.offset.min(output.len())..];

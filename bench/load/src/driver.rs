@@ -51,7 +51,8 @@ impl<'a> Driver<'a> {
     pub fn open(&mut self, n: usize) -> Result<()> {
         for _ in 0..n {
             let id = self.connections.len();
-            let mut connection = Connection::new(id, TcpStream::from_std(handshake::connect(self.options)?));
+            let mut connection =
+                Connection::new(id, TcpStream::from_std(handshake::connect(self.options)?));
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(connection.stream_mut(), Token(id), interest)?;
             self.connections.push(connection);
@@ -75,10 +76,12 @@ impl<'a> Driver<'a> {
             Until::Elapsed(time) => (u64::MAX, 0, Some(Instant::now() + time)),
         };
         // A connection gets its goal when its turn comes; until then events on it start nothing.
-        let mut waiting = range.clone().zip((0..range.len()).map(|i| share + u64::from(i < remainder)));
+        let mut waiting =
+            range.clone().zip((0..range.len()).map(|i| share + u64::from(i < remainder)));
         let mut n_active = 0;
         loop {
-            for (id, goal) in waiting.by_ref().filter(|&(_, goal)| goal > 0).take(window - n_active) {
+            for (id, goal) in waiting.by_ref().filter(|&(_, goal)| goal > 0).take(window - n_active)
+            {
                 self.connections[id].add_goal(goal);
                 self.connections[id].drive(template, depth, &mut self.scratch)?;
                 n_active += 1;
@@ -145,7 +148,10 @@ impl<'a> Driver<'a> {
         let deadline = Instant::now() + CLOSE_DEADLINE;
         while self.connections.iter().any(|connection| !connection.is_closed()) {
             let left = deadline.saturating_duration_since(Instant::now());
-            ensure!(!left.is_zero(), "the server has not closed every connection after {CLOSE_DEADLINE:?}");
+            ensure!(
+                !left.is_zero(),
+                "the server has not closed every connection after {CLOSE_DEADLINE:?}"
+            );
             self.wait(Some(left))?;
             for event in &self.events {
                 if let Some(connection) = self.connections.get_mut(event.token().0) {

@@ -119,7 +119,9 @@ impl FrameReader {
         }
         let left = match length {
             126 => u64::from(u16::from_be_bytes([self.header[2], self.header[3]])),
-            127 => u64::from_be_bytes(*self.header.last_chunk().expect("the header array holds 10 bytes")),
+            127 => u64::from_be_bytes(
+                *self.header.last_chunk().expect("the header array holds 10 bytes"),
+            ),
             short => u64::from(short),
         };
         Ok(Frame { fin, opcode, left })
@@ -136,7 +138,9 @@ mod tests {
         for mut input in wire.chunks(step) {
             while let Some(piece) = reader.next(&mut input).expect("the wire bytes are valid") {
                 match (pieces.last_mut(), piece) {
-                    (Some(last), Piece::Payload(bytes)) => last.push_str(&String::from_utf8_lossy(bytes)),
+                    (Some(last), Piece::Payload(bytes)) => {
+                        last.push_str(&String::from_utf8_lossy(bytes))
+                    }
                     (_, piece) => pieces.push(format!("{piece:?} ")),
                 }
             }
@@ -148,7 +152,16 @@ mod tests {
     fn a_fragmented_message_around_a_ping_reads_the_same_however_it_is_split() {
         let wire = b"\x01\x02ab\x89\x01p\x80\x7e\x00\x03cde\x82\x00";
         let whole = read(wire, wire.len());
-        assert_eq!(whole, ["MessageStart(1) ab", "Ping([112]) cde", "MessageEnd ", "MessageStart(2) ", "MessageEnd "]);
+        assert_eq!(
+            whole,
+            [
+                "MessageStart(1) ab",
+                "Ping([112]) cde",
+                "MessageEnd ",
+                "MessageStart(2) ",
+                "MessageEnd "
+            ]
+        );
         (1..wire.len()).for_each(|step| assert_eq!(read(wire, step), whole));
     }
 

@@ -54,19 +54,23 @@ fn echo(options: &Options, until: Until) -> Result<()> {
     let template = Template::new(options.kind, options.size, options.raw);
     let cpu_before = server.as_ref().map(Server::cpu).transpose()?;
     let start = Instant::now();
-    let n_messages = driver.echo(0..options.connections, &template, options.depth, until, options.connections)?;
+    let n_messages = driver.echo(
+        0..options.connections,
+        &template,
+        options.depth,
+        until,
+        options.connections,
+    )?;
     let seconds = start.elapsed().as_secs_f64();
     let cpu_after = server.as_ref().map(Server::cpu).transpose()?;
     let rss_after = server.as_ref().map(Server::rss).transpose()?;
     driver.close()?;
 
-    let mut json = format!(
-        r#"{{"connections": {}, "depth": {}, "size": {}, "messages": {n_messages}, "seconds": {seconds:.6}, "messages_per_second": {:.1}"#,
-        options.connections,
-        options.depth,
-        options.size,
-        n_messages as f64 / seconds,
-    );
+    let Options { connections, depth, size, .. } = options;
+    let rate = n_messages as f64 / seconds;
+    let mut json = format!(r#"{{"connections": {connections}, "depth": {depth}, "size": {size}"#);
+    json += &format!(r#", "messages": {n_messages}, "seconds": {seconds:.6}"#);
+    json += &format!(r#", "messages_per_second": {rate:.1}"#);
     if let (Some(before), Some(after)) = (cpu_before, cpu_after) {
         let ns = (after - before).as_nanos() as f64 / n_messages.max(1) as f64;
         json += &format!(r#", "cpu_ns_per_message": {ns:.1}"#);
@@ -105,5 +109,7 @@ fn idle(options: &Options, connections: usize, warm: usize, first: &[usize]) -> 
 fn memory_json(before: Option<u64>, after: Option<u64>, connections: usize) -> String {
     let (Some(before), Some(after)) = (before, after) else { return String::new() };
     let per_connection = (after as f64 - before as f64) / connections as f64;
-    format!(r#", "rss_before": {before}, "rss_after": {after}, "rss_per_connection": {per_connection:.1}"#)
+    format!(
+        r#", "rss_before": {before}, "rss_after": {after}, "rss_per_connection": {per_connection:.1}"#
+    )
 }

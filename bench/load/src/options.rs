@@ -57,7 +57,11 @@ impl Options {
         let address = host.to_socket_addrs()?.next().context("the host has no address")?;
 
         let first: Option<String> = args.opt_value_from_str("--first")?;
-        let first = first.iter().flat_map(|list| list.split(',')).map(str::parse).collect::<Result<_, _>>()?;
+        let first = first
+            .iter()
+            .flat_map(|list| list.split(','))
+            .map(str::parse)
+            .collect::<Result<_, _>>()?;
         let warm = args.opt_value_from_str("--warm")?.unwrap_or(0);
         let idle: Option<usize> = args.opt_value_from_str("--idle")?;
         let messages: Option<u64> = args.opt_value_from_str("--messages")?;
@@ -65,7 +69,9 @@ impl Options {
         let mode = match (idle, messages, seconds) {
             (Some(connections), None, None) => Mode::Idle { connections, warm, first },
             (None, Some(n), None) => Mode::Echo(Until::Messages(n)),
-            (None, None, seconds) => Mode::Echo(Until::Elapsed(Duration::try_from_secs_f64(seconds.unwrap_or(3.0))?)),
+            (None, None, seconds) => {
+                Mode::Echo(Until::Elapsed(Duration::try_from_secs_f64(seconds.unwrap_or(3.0))?))
+            }
             _ => bail!("--messages, --seconds and --idle exclude each other"),
         };
 
@@ -91,7 +97,9 @@ impl Options {
     fn check(self) -> Result<Self> {
         let first: &[usize] = if let Mode::Idle { first, .. } = &self.mode { first } else { &[] };
         if first.iter().chain([&self.size]).any(|&size| size < STAMP_LEN) {
-            bail!("a message needs at least {STAMP_LEN} bytes for its connection and sequence number");
+            bail!(
+                "a message needs at least {STAMP_LEN} bytes for its connection and sequence number"
+            );
         }
         if self.connections == 0 || self.depth == 0 {
             bail!("--connections and --depth must be at least 1");

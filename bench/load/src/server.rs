@@ -34,8 +34,12 @@ impl Server {
     ///
     /// `smaps_rollup` walks the page tables; `statm` may be off by 64 pages per thread.
     pub fn rss(&self) -> Result<u64> {
-        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid)).context("reading smaps_rollup")?;
-        let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).context("smaps_rollup has no Rss")?;
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid))
+            .context("reading smaps_rollup")?;
+        let line = rollup
+            .lines()
+            .find_map(|line| line.strip_prefix("Rss:"))
+            .context("smaps_rollup has no Rss")?;
         let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kib * 1024)
     }

@@ -78,7 +78,7 @@ impl Template {
         }
         header.extend_from_slice(&MASKING_KEY);
         let tail = match kind {
-            Kind::Binary => (0..size - STAMP_LEN).map(|i| (i * 31 >> 3) as u8).collect(),
+            Kind::Binary => (0..size - STAMP_LEN).map(|i| ((i * 31) >> 3) as u8).collect(),
             Kind::Text => text(size - STAMP_LEN).into_bytes(),
         };
         // The stamp is a whole number of masking keys long, so the tail starts at phase 0.

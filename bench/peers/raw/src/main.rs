@@ -1,9 +1,9 @@
 //! TCP echo of the same bytes without WebSocket: the limit for anything built on tokio.
 
-use std::{cell::RefCell, env, future::poll_fn, io, pin::Pin, task::Poll};
+use std::{cell::RefCell, future::poll_fn, io, pin::Pin, task::Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 thread_local! {
     /// One buffer for all connections, borrowed only while there is data.
@@ -12,25 +12,26 @@ thread_local! {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
-    let port = env::args().skip_while(|a| a != "--port").nth(1).map_or(0, |p| p.parse().unwrap());
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    println!("listening on http://{}/", listener.local_addr()?);
-    loop {
-        tokio::spawn(echo(listener.accept().await?.0));
-    }
+    listen::listen(echo).await
 }
 
 async fn echo(mut stream: TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    while let Some(rest) = poll_fn(|cx| BUFFER.with_borrow_mut(|buffer| {
-        let mut buffer = ReadBuf::new(buffer);
-        if Pin::new(&mut stream).poll_read(cx, &mut buffer)?.is_pending() {
-            return Poll::Pending;
-        }
-        let read = buffer.filled();
-        let n = match Pin::new(&mut stream).poll_write(cx, read)? { Poll::Ready(n) => n, Poll::Pending => 0 };
-        Poll::Ready(io::Result::Ok((!read.is_empty()).then(|| read[n..].to_vec())))
-    })).await? {
+    while let Some(rest) = poll_fn(|cx| {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut buffer = ReadBuf::new(buffer);
+            if Pin::new(&mut stream).poll_read(cx, &mut buffer)?.is_pending() {
+                return Poll::Pending;
+            }
+            let read = buffer.filled();
+            let n = match Pin::new(&mut stream).poll_write(cx, read)? {
+                Poll::Ready(n) => n,
+                Poll::Pending => 0,
+            };
+            Poll::Ready(io::Result::Ok((!read.is_empty()).then(|| read[n..].to_vec())))
+        })
+    })
+    .await?
+    {
         stream.write_all(&rest).await?;
     }
     Ok(())
