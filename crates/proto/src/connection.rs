@@ -12,12 +12,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::buf::Limit;
+use bytes::{BytesMut, buf::Limit};
 
 pub(crate) use self::closing::Closing;
 use crate::{
     Cause, Closure, Config, Counters, Direction, Events, FrameHeader, FrameLine, Random,
-    heartbeat::Heartbeat, inbound::Inbound, rate::RateLimiter, transmit::Transmit,
+    heartbeat::Heartbeat,
+    inbound::Inbound,
+    rate::RateLimiter,
+    transmit::{SHARE_FROM, Transmit},
 };
 
 /// Which end of the connection this is. See RFC 6455 §1.2.
@@ -161,7 +164,7 @@ impl Connection {
             unanswered: None,
             inbound: Inbound::default(),
             transmit: Transmit::default(),
-            heartbeat: Heartbeat::new(now, seed),
+            heartbeat: Heartbeat::new(now, config.keepalive.as_ref(), seed),
             control_rate: RateLimiter::new(config.limits.control_rate, now),
             config,
             counters: Counters::default(),
@@ -190,6 +193,26 @@ impl Connection {
             self.counters.bytes_received += input.len() as u64;
         }
         Events { connection: self, input, now }
+    }
+
+    /// Takes bytes that were received into a buffer of the caller's, and empties it.
+    ///
+    /// Like [`handle_input`](Self::handle_input), but the payloads of large messages stay where
+    /// they lie: they share the memory of the buffer, which is free again when the last of them is
+    /// dropped.
+    #[inline]
+    pub fn handle_buffer<'c, 'b>(
+        &'c mut self,
+        now: Instant,
+        buffer: &'b mut BytesMut,
+    ) -> Events<'c, 'b> {
+        if buffer.len() < SHARE_FROM || self.inbound.has_unread() {
+            return self.handle_input(now, buffer);
+        }
+        self.heartbeat.handle_received(now);
+        self.counters.bytes_received += buffer.len() as u64;
+        self.inbound.keep_shared(buffer.split());
+        Events { connection: self, input: &mut [], now }
     }
 
     /// Returns memory to read the rest of a large frame into, if one is arriving.

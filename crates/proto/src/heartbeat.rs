@@ -21,8 +21,8 @@ pub(crate) struct Heartbeat {
     paused: Option<Instant>,
     /// When the last ping went out while paused.
     paused_ping: Option<Instant>,
-    /// Spread of the interval, -128..=127 of 1280: ±10 %.
-    spread: i8,
+    /// The policy's interval, spread by ±10 % so that pings of many connections never align.
+    interval: Duration,
     /// Number of the last ping that was sent.
     sent: u32,
     /// Number of the last ping that was answered.
@@ -44,13 +44,13 @@ pub(crate) enum Due {
 }
 
 impl Heartbeat {
-    pub(crate) fn new(now: Instant, seed: u8) -> Self {
+    pub(crate) fn new(now: Instant, policy: Option<&Keepalive>, seed: u8) -> Self {
         Self {
             last_received: now,
             asked: None,
             paused: None,
             paused_ping: None,
-            spread: seed as i8,
+            interval: policy.map_or(Duration::ZERO, |policy| spread(policy.interval, seed)),
             sent: 0,
             answered: 0,
             sent_at: None,
@@ -141,11 +141,11 @@ impl Heartbeat {
     #[inline]
     pub(crate) fn poll_timeout(&self, policy: &Keepalive) -> Instant {
         if let Some(paused) = self.paused {
-            return self.paused_ping.unwrap_or(paused) + self.interval(policy);
+            return self.paused_ping.unwrap_or(paused) + self.interval;
         }
         match self.asked {
             Some(asked) => asked + policy.timeout,
-            None => self.last_received + self.interval(policy),
+            None => self.last_received + self.interval,
         }
     }
 
@@ -164,14 +164,12 @@ impl Heartbeat {
         self.asked = Some(now);
         Some(Due::Ping)
     }
+}
 
-    #[inline]
-    fn interval(&self, policy: &Keepalive) -> Duration {
-        // ±10 %, so that the pings of many connections never align.
-        let nanos = policy.interval.as_nanos() as i128;
-        let spread = nanos * i128::from(self.spread) / 1280;
-        Duration::from_nanos(u64::try_from((nanos + spread).max(1)).unwrap_or(u64::MAX))
-    }
+/// Moves `interval` by up to 10 % either way.
+fn spread(interval: Duration, seed: u8) -> Duration {
+    let tenth = interval / 10;
+    interval - tenth + (2 * tenth).mul_f64(f64::from(seed) / 255.0)
 }
 
 /// The smoothed round-trip time of RFC 6298 §2.

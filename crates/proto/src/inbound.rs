@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     Cause, FrameHeader, Limits, MessageKind, Opcode, Payload, ProtocolError, Role,
-    frame::MAX_HEADER, mask::apply_mask, utf8::Utf8Validator,
+    frame::MAX_HEADER, mask::apply_mask, transmit::SHARE_FROM, utf8::Utf8Validator,
 };
 
 /// What has been received but not handed out. An idle connection holds no memory here.
@@ -57,6 +57,18 @@ pub(crate) struct PartialMessage {
     clean: usize,
     /// Whether a piece was handed out.
     pub(crate) piece_given: bool,
+}
+
+/// A frame of the kind that most are. See [`Inbound::simple_frame`].
+pub(crate) struct SimpleFrame {
+    pub(crate) kind: MessageKind,
+    pub(crate) key: [u8; 4],
+    pub(crate) len: usize,
+}
+
+impl SimpleFrame {
+    /// Length of its header: two bytes and the masking key.
+    pub(crate) const HEADER: usize = 6;
 }
 
 /// Input that can be taken from the front: a slice of the caller's, or what was kept.
@@ -130,6 +142,10 @@ impl<'b> Chunk<'b> {
     pub(crate) fn into_payload(self) -> Payload<'b> {
         match self {
             Self::Borrowed(bytes) => Payload::Borrowed(bytes),
+            // A small payload must not hold on to a large buffer.
+            Self::Owned(bytes) if bytes.len() < SHARE_FROM => {
+                Payload::Shared(Bytes::copy_from_slice(&bytes))
+            }
             Self::Owned(bytes) => Payload::Shared(bytes.freeze()),
         }
     }
@@ -171,6 +187,27 @@ impl Inbound {
                 Ok(None)
             }
         }
+    }
+
+    /// Returns the kind, masking key, header length and payload length of what most input is: a
+    /// small, whole, masked data frame in one piece, with nothing unfinished before it.
+    ///
+    /// Everything else, and everything illegal, is `None` and takes the long way.
+    #[inline]
+    pub(crate) fn simple_frame(&self, input: &[u8], limit: u64) -> Option<SimpleFrame> {
+        let &[first, second, k0, k1, k2, k3, ref rest @ ..] = input else { return None };
+        let kind = match first {
+            0x81 => MessageKind::Text,
+            0x82 => MessageKind::Binary,
+            _ => return None,
+        };
+        let len = usize::from(second.wrapping_sub(0x80));
+        let simple = len < 126
+            && rest.len() >= len
+            && len as u64 <= limit
+            && self.header_len == 0
+            && self.partial.is_none();
+        simple.then_some(SimpleFrame { kind, key: [k0, k1, k2, k3], len })
     }
 
     /// Checks a header against the state of the connection and the limits.
@@ -252,6 +289,11 @@ impl Inbound {
             Opcode::Close | Opcode::Ping | Opcode::Pong => partial.control.clear(),
         }
         partial.frame = Some(PartialFrame { header, remaining: header.payload_len });
+    }
+
+    /// Keeps a buffer whose large payloads are to be shared.
+    pub(crate) fn keep_shared(&mut self, input: BytesMut) {
+        self.partial.get_or_insert_default().unread = input;
     }
 
     /// Keeps input that nobody took.

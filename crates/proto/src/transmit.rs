@@ -4,7 +4,7 @@ use std::{collections::VecDeque, io::IoSlice, time::Instant};
 
 use bytes::{Buf, Bytes};
 
-use crate::FrameHeader;
+use crate::{FrameHeader, frame::MAX_HEADER};
 
 /// Payloads from this size on ride along uncopied.
 pub(crate) const SHARE_FROM: usize = 16 << 10;
@@ -61,6 +61,7 @@ impl Transmit {
     /// Appends an unmasked frame, copying the payload.
     #[inline]
     pub(crate) fn push(&mut self, header: &FrameHeader, payload: &[u8]) {
+        self.buf.reserve(MAX_HEADER + payload.len());
         header.encode(&mut self.buf);
         self.buf.extend_from_slice(payload);
     }

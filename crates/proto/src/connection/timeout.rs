@@ -14,15 +14,15 @@ impl Connection {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Closed => None,
-            State::Open => [
-                self.config.keepalive.as_ref().map(|policy| self.heartbeat.poll_timeout(policy)),
-                self.message_deadline(),
-                self.write_deadline(),
-                self.idle_deadline(),
-            ]
-            .into_iter()
-            .flatten()
-            .min(),
+            State::Open => {
+                let keepalive = self.config.keepalive.as_ref();
+                let mut next = keepalive.map(|policy| self.heartbeat.poll_timeout(policy));
+                let others = [self.message_deadline(), self.write_deadline(), self.idle_deadline()];
+                for deadline in others.into_iter().flatten() {
+                    next = Some(next.map_or(deadline, |next| next.min(deadline)));
+                }
+                next
+            }
             State::Closing | State::Finishing | State::Draining => {
                 self.closing.as_ref().map(|closing| closing.deadline)
             }
