@@ -85,7 +85,7 @@ pub enum State {
 ///     }
 /// }
 /// drop(events);
-/// assert_eq!(server.transmit_to_vec(), b"\x81\x05Hello");
+/// assert_eq!(server.transmit_to_vec(Instant::now()), b"\x81\x05Hello");
 /// # Ok(())
 /// # }
 /// ```
@@ -249,7 +249,7 @@ impl Connection {
     }
 
     /// Takes everything that is to be written, as if it had been.
-    pub fn transmit_to_vec(&mut self) -> Vec<u8> {
+    pub fn transmit_to_vec(&mut self, now: Instant) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.transmit.len());
         while !self.transmit.is_empty() {
             let mut slices = [IoSlice::new(&[]); 8];
@@ -257,7 +257,7 @@ impl Connection {
             let from = out.len();
             slices[..n].iter().for_each(|slice| out.extend_from_slice(slice));
             let taken = out.len() - from;
-            self.handle_transmitted(self.opened, taken);
+            self.handle_transmitted(now, taken);
         }
         out
     }
