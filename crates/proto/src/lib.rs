@@ -16,6 +16,7 @@ mod connection;
 mod error;
 mod event;
 mod frame;
+pub mod handshake;
 mod heartbeat;
 mod inbound;
 mod mask;
