@@ -316,8 +316,9 @@ impl Connection {
                 };
                 self.end_without_close(now, cause);
             }
-            // A client that has lost its peer's ear has nobody left to write to.
-            State::Finishing | State::Draining => self.set_closed(now),
+            // A peer that has ended its stream may still read our answer to its Close.
+            State::Finishing => self.hurry(now),
+            State::Draining => self.set_closed(now),
             State::Closed => {}
         }
     }

@@ -17,6 +17,8 @@ pub(crate) struct Closing {
     pub(crate) received: Option<CloseFrame>,
     /// When the current state is given up.
     pub(crate) deadline: Instant,
+    /// Whether the peer has ended its stream.
+    eof: bool,
     pub(crate) ended: Instant,
 }
 
@@ -46,6 +48,7 @@ impl Connection {
             sent: Some(frame),
             received: None,
             deadline: now + self.close_timeout(),
+            eof: false,
             ended: now,
         }));
     }
@@ -104,18 +107,25 @@ impl Connection {
     /// Ends without a Close from the peer: writes what is queued, for a short time.
     pub(super) fn end_without_close(&mut self, now: Instant, cause: Cause) {
         self.decide(now, cause);
+        if let Some(closing) = &mut self.closing {
+            closing.eof = true;
+        }
         self.begin_finishing(now, AFTER_EOF);
-        // The peer's end of stream is what `Draining` would wait for.
-        if self.state == State::Draining {
-            self.set_closed(now);
+    }
+
+    /// Takes the peer's end of stream while what is queued is being written.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        if let Some(closing) = &mut self.closing {
+            closing.eof = true;
+            closing.deadline = closing.deadline.min(now + AFTER_EOF);
         }
     }
 
     /// Goes on from `Finishing` when everything is written.
     pub(super) fn finish(&mut self, now: Instant) {
         let Some(closing) = &mut self.closing else { return };
-        let eof = matches!(closing.cause, Cause::EofBetweenFrames | Cause::EofMidFrame);
-        if eof {
+        if closing.eof {
+            // It is what `Draining` would wait for.
             self.set_closed(now);
             return;
         }
@@ -161,6 +171,7 @@ impl Connection {
                     sent: None,
                     received: None,
                     deadline: now,
+                    eof: false,
                     ended: now,
                 }));
             }
