@@ -369,7 +369,7 @@ impl Connection {
             sent: closing.sent.clone(),
             received: closing.received.clone(),
             duration: closing.ended.saturating_duration_since(self.opened),
-            counters: self.counters,
+            counters: closing.counters,
             rtt: self.heartbeat.rtt(),
         })
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Connection, Role, Shutdown, State};
-use crate::{Cause, CloseCode, CloseFrame, Opcode, SendError};
+use crate::{Cause, CloseCode, CloseFrame, Counters, Opcode, SendError};
 
 /// Time in which what is queued may still be written after the peer has ended its stream.
 const AFTER_EOF: Duration = Duration::from_secs(1);
@@ -20,6 +20,8 @@ pub(crate) struct Closing {
     /// Whether the peer has ended its stream.
     eof: bool,
     pub(crate) ended: Instant,
+    /// What had gone through at the end.
+    pub(crate) counters: Counters,
 }
 
 impl Connection {
@@ -50,6 +52,7 @@ impl Connection {
             deadline: now + self.close_timeout(),
             eof: false,
             ended: now,
+            counters: self.counters,
         }));
     }
 
@@ -158,6 +161,7 @@ impl Connection {
         self.unanswered = None;
         if let Some(closing) = &mut self.closing {
             closing.ended = now;
+            closing.counters = self.counters;
         }
     }
 
@@ -173,6 +177,7 @@ impl Connection {
                     deadline: now,
                     eof: false,
                     ended: now,
+                    counters: self.counters,
                 }));
             }
         }

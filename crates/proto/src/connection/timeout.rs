@@ -35,7 +35,7 @@ impl Connection {
         if self.state == State::Open {
             self.handle_open_timeout(now);
         }
-        if self.state != State::Open {
+        if !matches!(self.state, State::Open | State::Closed) {
             self.handle_closing_timeout(now);
         }
     }
