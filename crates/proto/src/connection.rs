@@ -220,7 +220,7 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn has_unread(&self) -> bool {
-        self.inbound.has_unread()
+        self.inbound.has_unlooked()
     }
 
     /// Tells that we stop reading because the application is slow.

@@ -265,6 +265,15 @@ impl Inbound {
         self.partial.as_ref().is_some_and(|partial| !partial.unread.is_empty())
     }
 
+    /// Returns whether there is anything that was kept or read and not looked at.
+    pub(crate) fn has_unlooked(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| {
+            let message = partial.message.as_ref();
+            !partial.unread.is_empty()
+                || message.is_some_and(|message| message.clean < message.assembly.len())
+        })
+    }
+
     /// Returns whether the input ends inside a frame.
     pub(crate) fn is_mid_frame(&self) -> bool {
         self.header_len > 0 || self.partial.as_ref().is_some_and(|partial| partial.frame.is_some())
@@ -371,8 +380,13 @@ impl Partial {
         {
             return None;
         }
-        let remaining = usize::try_from(frame.remaining).ok()?;
         let assembly = &mut message.assembly;
+        // What was read before and not looked at belongs to this frame too.
+        let unclean = assembly.len() - message.clean;
+        let remaining = usize::try_from(frame.remaining).ok()? - unclean;
+        if remaining == 0 {
+            return None;
+        }
         // Grow with what has arrived, never by what was announced.
         if assembly.capacity() - assembly.len() < remaining.min(DIRECT_FROM as usize) {
             assembly.reserve_exact(remaining.min(assembly.len().max(GROW)));
