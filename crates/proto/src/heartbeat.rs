@@ -144,7 +144,8 @@ impl Heartbeat {
         }
     }
 
-    /// Returns what is due at `now`, and notes that it was done.
+    /// Returns what is due at `now`, and notes that it was done; what was not done after all is
+    /// due again one timeout later.
     pub(crate) fn handle_timeout(&mut self, policy: &Keepalive, now: Instant) -> Option<Due> {
         if now < self.poll_timeout(policy) {
             return None;
@@ -153,11 +154,10 @@ impl Heartbeat {
             self.paused_ping = Some(now);
             return Some(Due::PingAndPong);
         }
-        if self.asked.is_some() {
-            return Some(Due::Dead(now.saturating_duration_since(self.last_received)));
+        match self.asked.replace(now) {
+            Some(_) => Some(Due::Dead(now.saturating_duration_since(self.last_received))),
+            None => Some(Due::Ping),
         }
-        self.asked = Some(now);
-        Some(Due::Ping)
     }
 
     #[inline]

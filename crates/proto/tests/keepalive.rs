@@ -252,3 +252,41 @@ fn a_download_in_progress_is_life() {
     }
     assert_eq!(server.connection.state(), State::Open);
 }
+
+#[test]
+fn a_peer_that_was_not_asked_is_not_given_up() {
+    // Much is queued at the moment when the ping is due; the socket takes it all at once.
+    let mut server = Solo::server();
+    server.advance(25 * SECOND - MILLI);
+    server.connection.send(vec![0; 100_000]).unwrap();
+    server.now += MILLI;
+    server.connection.handle_timeout(server.now);
+    let opcodes: Vec<_> = server.sent().iter().map(|frame| frame.opcode()).collect();
+    assert_eq!(opcodes, [Opcode::Binary, Opcode::Ping]);
+}
+
+#[test]
+fn behind_a_full_socket_the_write_timeout_decides() {
+    let mut config = Config::default();
+    config.write_timeout = 300 * SECOND;
+    let mut server = Solo::new(Role::Server, config);
+    server.connection.send(vec![0; 100_000]).unwrap();
+    server.advance_blocked(299 * SECOND);
+    assert_eq!(server.connection.state(), State::Open);
+    assert_eq!(server.connection.transmit_len(), 100_010, "no ping waits behind it");
+    server.advance_blocked(SECOND);
+    assert_eq!(server.closure().cause, Cause::WriteTimeout);
+}
+
+#[test]
+fn a_socket_that_is_free_again_is_life_and_the_peer_is_asked_anew() {
+    let mut config = Config::default();
+    config.write_timeout = 300 * SECOND;
+    let mut server = Solo::new(Role::Server, config);
+    server.connection.send(vec![0; 100_000]).unwrap();
+    server.advance_blocked(100 * SECOND);
+    server.advance(25 * SECOND - MILLI);
+    assert_eq!(server.sent().len(), 1);
+    server.advance(MILLI);
+    assert_eq!(server.sent()[0].opcode(), Opcode::Ping);
+}

@@ -57,6 +57,9 @@ impl Connection {
         let Some(policy) = self.config.keepalive else { return };
         match self.heartbeat.handle_timeout(&policy, now) {
             None => {}
+            // Behind a full socket a ping would only wait, and nobody may be given up who was not
+            // asked. The write timeout and TCP itself find a dead path there.
+            Some(_) if self.transmit.blocked_since().is_some() => {}
             Some(Due::Dead(silent_for)) => {
                 // Best effort: the peer may hear us even though we do not hear it.
                 self.fail(now, Cause::KeepaliveTimeout { silent_for });
@@ -65,8 +68,6 @@ impl Connection {
                     closing.deadline = closing.deadline.min(now + Duration::from_secs(1));
                 }
             }
-            // Behind a full socket a ping would only wait; TCP itself finds a dead path there.
-            Some(_) if !self.has_pong_room() => {}
             Some(due) => {
                 let payload = self.heartbeat.next_ping(now);
                 self.write_control(Opcode::Ping, &payload);
