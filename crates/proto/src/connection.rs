@@ -233,7 +233,10 @@ impl Connection {
 
     /// Tells that we read again.
     pub fn resume(&mut self, now: Instant) {
-        self.heartbeat.resume(now);
+        if let Some(pause) = self.heartbeat.resume(now) {
+            self.inbound.postpone(pause);
+            self.last_message = (self.last_message + pause).min(now);
+        }
     }
 
     /// Returns whether reading is paused.

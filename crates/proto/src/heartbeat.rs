@@ -82,7 +82,7 @@ impl Heartbeat {
     /// Numbers the next ping and returns its payload.
     pub(crate) fn next_ping(&mut self, now: Instant) -> [u8; 4] {
         self.sent = self.sent.wrapping_add(1);
-        self.sent_at = Some(now);
+        self.sent_at = self.paused.is_none().then_some(now);
         self.sent.to_be_bytes()
     }
 
@@ -116,16 +116,18 @@ impl Heartbeat {
         if self.paused.is_none() {
             self.paused = Some(now);
             self.paused_ping = None;
+            // A pong that waits for us to read says nothing about the path.
+            self.sent_at = None;
         }
     }
 
-    /// Ends a pause; the time it took does not count as the peer's silence.
-    pub(crate) fn resume(&mut self, now: Instant) {
-        if let Some(paused) = self.paused.take() {
-            let pause = now.saturating_duration_since(paused);
-            self.last_received += pause;
-            self.asked = self.asked.map(|asked| asked + pause);
-        }
+    /// Ends a pause and returns how long it was; it does not count as the peer's silence.
+    pub(crate) fn resume(&mut self, now: Instant) -> Option<Duration> {
+        let pause = now.saturating_duration_since(self.paused.take()?);
+        // Output that was taken during the pause may have been life in the middle of it.
+        self.last_received = (self.last_received + pause).min(now);
+        self.asked = self.asked.map(|asked| (asked + pause).min(now));
+        Some(pause)
     }
 
     pub(crate) fn is_paused(&self) -> bool {

@@ -285,6 +285,13 @@ impl Inbound {
         self.partial.as_ref()?.message.as_ref().map(|message| message.deadline(limits))
     }
 
+    /// Moves that deadline, because we did not read for so long.
+    pub(crate) fn postpone(&mut self, pause: Duration) {
+        if let Some(message) = self.partial_mut().and_then(|partial| partial.message.as_mut()) {
+            message.started += pause;
+        }
+    }
+
     /// Returns how much of an unfinished message has arrived.
     pub(crate) fn arrived(&self) -> u64 {
         self.partial.as_ref().and_then(|p| p.message.as_ref()).map_or(0, |m| m.arrived)

@@ -290,3 +290,33 @@ fn a_socket_that_is_free_again_is_life_and_the_peer_is_asked_anew() {
     server.advance(MILLI);
     assert_eq!(server.sent()[0].opcode(), Opcode::Ping);
 }
+
+#[test]
+fn a_pause_with_output_in_it_hides_no_death() {
+    // For an hour we read nothing, and the peer takes what we send.
+    let mut server = Solo::server();
+    server.connection.pause(server.now);
+    server.connection.send(vec![0; 100]).unwrap();
+    server.advance_blocked(SECOND);
+    server.advance(3600 * SECOND);
+    server.connection.send(vec![0; 100]).unwrap();
+    server.advance_blocked(SECOND);
+    server.connection.handle_transmitted(server.now, 1);
+    server.connection.resume(server.now);
+    assert!(server.connection.last_received() <= server.now);
+    server.advance(46 * SECOND);
+    assert!(matches!(server.finish_cause(), Cause::KeepaliveTimeout { .. }));
+}
+
+#[test]
+fn a_pong_that_waited_for_us_measures_nothing() {
+    let mut server = Solo::server();
+    let probe = server.connection.probe(server.now).unwrap();
+    server.connection.pause(server.now);
+    server.advance(30 * SECOND);
+    let pings = server.sent();
+    server.connection.resume(server.now);
+    server.receive([Frame::pong(&pings[1].payload)]);
+    assert!(server.connection.is_answered(probe));
+    assert_eq!(server.connection.rtt(), None);
+}

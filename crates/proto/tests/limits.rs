@@ -227,3 +227,29 @@ fn pings_do_not_make_a_connection_busy() {
     }
     assert_eq!(server.connection.state(), State::Closing);
 }
+
+#[test]
+fn the_message_deadline_stands_still_while_we_do_not_read() {
+    let mut server = Solo::new(Role::Server, config(|_| {}));
+    server.receive([Frame::text("a").more()]).advance(30 * SECOND);
+    server.connection.pause(server.now);
+    server.advance(3600 * SECOND);
+    server.connection.resume(server.now);
+    server.advance(29 * SECOND);
+    assert_eq!(server.connection.state(), State::Open);
+    server.advance(SECOND);
+    assert!(matches!(server.finish_cause(), Cause::MessageTimeout { .. }));
+}
+
+#[test]
+fn the_idle_timeout_stands_still_while_we_do_not_read() {
+    let mut server = Solo::new(Role::Server, idle());
+    server.advance(30 * SECOND);
+    server.connection.pause(server.now);
+    server.advance(3600 * SECOND);
+    server.connection.resume(server.now);
+    server.advance(29 * SECOND);
+    assert_eq!(server.connection.state(), State::Open);
+    server.advance(SECOND);
+    assert_eq!(server.connection.state(), State::Closing);
+}

@@ -90,7 +90,11 @@ impl Connection {
         self.transmit.blocked_since().map(|since| since + self.config.write_timeout)
     }
 
+    /// Returns by when a message must go either way; stands still while paused.
     fn idle_deadline(&self) -> Option<Instant> {
+        if self.heartbeat.is_paused() {
+            return None;
+        }
         self.config.idle_timeout.map(|timeout| self.last_message + timeout)
     }
 }
