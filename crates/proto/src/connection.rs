@@ -106,6 +106,8 @@ pub struct Connection {
     counters: Counters,
     opened: Instant,
     last_message: Instant,
+    /// How many messages had been sent when `last_message` was last moved by one.
+    noted_sent: u64,
     /// Everything about the end; absent while open.
     closing: Option<Box<Closing>>,
     /// Masking keys; a client has one.
@@ -167,6 +169,7 @@ impl Connection {
             counters: Counters::default(),
             opened: now,
             last_message: now,
+            noted_sent: 0,
             closing: None,
             random,
             observer: None,
@@ -278,6 +281,10 @@ impl Connection {
         self.counters.bytes_sent += n as u64;
         if n > 0 && self.transmit.blocked_since().is_some() {
             self.heartbeat.handle_progress(now);
+        }
+        if self.noted_sent != self.counters.messages_sent {
+            self.noted_sent = self.counters.messages_sent;
+            self.last_message = now;
         }
         self.transmit.advance(n);
         if self.unanswered.is_some() && self.has_pong_room() {

@@ -274,6 +274,11 @@ impl Inbound {
         })
     }
 
+    /// Returns whether the start of a message has arrived and its end has not.
+    pub(crate) fn is_mid_message(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| partial.message.is_some())
+    }
+
     /// Returns whether the input ends inside a frame.
     pub(crate) fn is_mid_frame(&self) -> bool {
         self.header_len > 0 || self.partial.as_ref().is_some_and(|partial| partial.frame.is_some())

@@ -253,3 +253,28 @@ fn the_idle_timeout_stands_still_while_we_do_not_read() {
     server.advance(SECOND);
     assert_eq!(server.connection.state(), State::Closing);
 }
+
+#[test]
+fn messages_of_ours_make_a_connection_busy() {
+    let mut server = Solo::new(Role::Server, idle());
+    for _ in 0..6 {
+        server.connection.send("tick").unwrap();
+        server.advance(50 * SECOND);
+    }
+    assert_eq!(server.connection.state(), State::Open);
+    server.advance(10 * SECOND);
+    assert_eq!(server.connection.state(), State::Closing);
+}
+
+#[test]
+fn a_connection_is_not_idle_while_a_message_arrives() {
+    let mut config = idle();
+    config.idle_timeout = Some(10 * SECOND);
+    let mut server = Solo::new(Role::Server, config);
+    server.receive([Frame::text("slow").more()]).advance(30 * SECOND);
+    server.receive([Frame::continuation("ly")]).advance(9 * SECOND);
+    assert_eq!(server.events(), [Seen::text("slowly")]);
+    assert_eq!(server.connection.state(), State::Open);
+    server.advance(SECOND);
+    assert_eq!(server.connection.state(), State::Closing);
+}

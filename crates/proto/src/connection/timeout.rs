@@ -90,9 +90,10 @@ impl Connection {
         self.transmit.blocked_since().map(|since| since + self.config.write_timeout)
     }
 
-    /// Returns by when a message must go either way; stands still while paused.
+    /// Returns by when a message must go either way; stands still while paused, and while a message
+    /// is arriving, which has its own deadline.
     fn idle_deadline(&self) -> Option<Instant> {
-        if self.heartbeat.is_paused() {
+        if self.heartbeat.is_paused() || self.inbound.is_mid_message() {
             return None;
         }
         self.config.idle_timeout.map(|timeout| self.last_message + timeout)
