@@ -145,3 +145,10 @@ fn a_close_reason_may_have_123_bytes() {
     assert_eq!(outcome.closure.reason(), reason);
     assert!(outcome.closure.is_clean());
 }
+
+#[test]
+fn probes_find_a_full_queue_full() {
+    let mut server = Solo::server();
+    server.connection.send(vec![0; Limits::default().send_queue]).unwrap();
+    assert!(matches!(server.connection.probe(server.now), Err(SendError::Full { .. })));
+}
