@@ -278,8 +278,13 @@ impl Connection {
     /// Tells that the socket took `n` bytes of what was to be transmitted.
     #[inline]
     pub fn handle_transmitted(&mut self, now: Instant, n: usize) {
+        // Nothing waits any more if the connection was cut between the write and this call.
+        let n = n.min(self.transmit.len());
+        if n == 0 {
+            return;
+        }
         self.counters.bytes_sent += n as u64;
-        if n > 0 && self.transmit.blocked_since().is_some() {
+        if self.transmit.blocked_since().is_some() {
             self.heartbeat.handle_progress(now);
         }
         if self.noted_sent != self.counters.messages_sent {

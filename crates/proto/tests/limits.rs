@@ -278,3 +278,13 @@ fn a_connection_is_not_idle_while_a_message_arrives() {
     server.advance(SECOND);
     assert_eq!(server.connection.state(), State::Closing);
 }
+
+#[test]
+fn a_write_of_nothing_is_no_progress() {
+    let mut server = Solo::new(Role::Server, config(|_| {}));
+    server.connection.send("stuck").unwrap();
+    server.advance_blocked(29 * SECOND);
+    server.connection.handle_transmitted(server.now, 0);
+    server.advance_blocked(SECOND);
+    assert_eq!(server.closure().cause, Cause::WriteTimeout);
+}

@@ -465,3 +465,12 @@ fn eof_while_finishing_leaves_1_s_to_write() {
     server.receive([Frame::close(1000, "")]).eof().advance_blocked(SECOND);
     assert_eq!(server.closure().duration, SECOND);
 }
+
+#[test]
+fn a_write_that_is_told_after_an_abort_is_harmless() {
+    let mut server = Solo::server();
+    server.connection.send("half written").unwrap();
+    server.connection.abort(server.now, Cause::Aborted);
+    server.connection.handle_transmitted(server.now, 5);
+    assert_eq!((server.connection.transmit_len(), server.closure().cause), (0, Cause::Aborted));
+}
