@@ -288,3 +288,11 @@ fn a_write_of_nothing_is_no_progress() {
     server.advance_blocked(SECOND);
     assert_eq!(server.closure().cause, Cause::WriteTimeout);
 }
+
+#[test]
+fn a_close_after_the_burst_is_a_close() {
+    let mut server = Solo::server();
+    server.receive((0..200).map(|_| Frame::ping("")));
+    server.receive([Frame::close(1000, "")]);
+    assert!(server.finish().is_clean());
+}

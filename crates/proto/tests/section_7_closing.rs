@@ -474,3 +474,12 @@ fn a_write_that_is_told_after_an_abort_is_harmless() {
     server.connection.handle_transmitted(server.now, 5);
     assert_eq!((server.connection.transmit_len(), server.closure().cause), (0, Cause::Aborted));
 }
+
+#[test]
+fn a_close_frame_changed_by_hand_stays_legal() {
+    let mut server = Solo::server();
+    let mut frame = CloseFrame::new(CloseCode::NORMAL_CLOSURE, "").unwrap();
+    frame.reason = "é".repeat(100).into();
+    server.connection.close_because(server.now, Cause::Kicked, frame);
+    assert_eq!(server.sent()[0].payload.len(), 2 + 122);
+}
