@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::Keepalive;
+use crate::{Keepalive, deadline::after};
 
 /// The clockwork of one connection's keepalive.
 ///
@@ -138,11 +138,12 @@ impl Heartbeat {
     #[inline]
     pub(crate) fn poll_timeout(&self, policy: &Keepalive) -> Instant {
         if let Some(paused) = self.paused {
-            return self.paused_ping.unwrap_or(paused) + self.interval(policy);
+            return after(self.paused_ping.unwrap_or(paused), self.interval(policy));
         }
         match self.asked {
-            Some(asked) => asked + policy.timeout,
-            None => self.last_received + self.interval(policy),
+            // Never due again at the instant of the question.
+            Some(asked) => after(asked, policy.timeout.max(Duration::from_nanos(1))),
+            None => after(self.last_received, self.interval(policy)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    Cause, FrameHeader, Limits, MessageKind, Opcode, Payload, ProtocolError, Role,
+    Cause, FrameHeader, Limits, MessageKind, Opcode, Payload, ProtocolError, Role, deadline::after,
     frame::MAX_HEADER, mask::apply_mask, utf8::Utf8Validator,
 };
 
@@ -449,6 +449,6 @@ impl PartialMessage {
         let paced = Duration::from_millis(
             self.arrived.saturating_mul(1000) / u64::from(limits.message_rate.max(1)),
         );
-        self.started + limits.message_time + paced.min(Duration::from_secs(86_400 * 365))
+        after(self.started, limits.message_time.saturating_add(paced))
     }
 }

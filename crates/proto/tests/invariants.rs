@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use everwire_proto::{Cause, Config, Role};
+use everwire_proto::{Cause, Config, Keepalive, Role};
 use everwire_testkit::{Frame, Solo};
 
 #[test]
@@ -34,4 +34,33 @@ fn there_is_no_closure_before_the_end() {
     assert_eq!(server.connection.closure(), None, "the stream of the peer has not ended");
     server.eof();
     assert!(server.connection.closure().is_some());
+}
+
+#[test]
+fn durations_of_for_ever_and_of_nothing_are_no_trouble() {
+    for wait in [Duration::MAX, Duration::ZERO, Duration::from_nanos(1)] {
+        let mut config = Config::default();
+        config.keepalive = Some(Keepalive::new(wait, wait));
+        config.close_timeout = Some(wait);
+        config.linger = Some(wait);
+        config.write_timeout = wait;
+        config.idle_timeout = Some(wait);
+        config.limits.message_time = wait;
+        config.limits.message_rate = 0;
+        for (pauses, frame) in [(false, Frame::text("")), (true, Frame::text("").more())] {
+            let mut server = Solo::new(Role::Server, config.clone());
+            if pauses {
+                server.connection.pause(server.now);
+            }
+            server.receive([frame]);
+            server.connection.send("x").unwrap();
+            server.connection.handle_blocked(server.now);
+            server.now += Duration::from_millis(1);
+            for _ in 0..5 {
+                server.connection.handle_timeout(server.now);
+                let next = server.connection.poll_timeout();
+                assert!(next.is_none_or(|next| next > server.now), "{wait:?}");
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Connection, Role, Shutdown, State};
-use crate::{Cause, CloseCode, CloseFrame, Counters, Opcode, SendError};
+use crate::{Cause, CloseCode, CloseFrame, Counters, Opcode, SendError, deadline::after};
 
 /// Time in which what is queued may still be written after the peer has ended its stream.
 const AFTER_EOF: Duration = Duration::from_secs(1);
@@ -49,7 +49,7 @@ impl Connection {
             cause,
             sent: Some(frame),
             received: None,
-            deadline: now + self.close_timeout(),
+            deadline: after(now, self.close_timeout()),
             eof: false,
             ended: now,
             counters: self.counters,
@@ -138,7 +138,7 @@ impl Connection {
             self.shutdown = Shutdown::Wanted;
         }
         let linger = Duration::from_secs(if waits { 3 } else { 1 });
-        closing.deadline = now + self.config.linger.unwrap_or(linger);
+        closing.deadline = after(now, self.config.linger.unwrap_or(linger));
         self.state = State::Draining;
     }
 
@@ -187,7 +187,7 @@ impl Connection {
         self.state = State::Finishing;
         self.unanswered = None;
         if let Some(closing) = &mut self.closing {
-            closing.deadline = now + limit;
+            closing.deadline = after(now, limit);
         }
         if self.transmit.is_empty() {
             self.finish(now);

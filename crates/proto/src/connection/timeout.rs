@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Connection, State};
-use crate::{Cause, Opcode, heartbeat::Due};
+use crate::{Cause, Opcode, deadline::after, heartbeat::Due};
 
 impl Connection {
     /// Returns when [`handle_timeout`](Self::handle_timeout) is to be called; `None` for never.
@@ -87,7 +87,7 @@ impl Connection {
     }
 
     fn write_deadline(&self) -> Option<Instant> {
-        self.transmit.blocked_since().map(|since| since + self.config.write_timeout)
+        self.transmit.blocked_since().map(|since| after(since, self.config.write_timeout))
     }
 
     /// Returns by when a message must go either way; stands still while paused, and while a message
@@ -96,6 +96,6 @@ impl Connection {
         if self.heartbeat.is_paused() || self.inbound.is_mid_message() {
             return None;
         }
-        self.config.idle_timeout.map(|timeout| self.last_message + timeout)
+        self.config.idle_timeout.map(|timeout| after(self.last_message, timeout))
     }
 }
