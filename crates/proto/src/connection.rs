@@ -88,7 +88,7 @@ pub enum State {
 ///     }
 /// }
 /// drop(events);
-/// assert_eq!(server.transmit_to_vec(), b"\x81\x05Hello");
+/// assert_eq!(server.transmit_to_vec(Instant::now()), b"\x81\x05Hello");
 /// # Ok(())
 /// # }
 /// ```
@@ -109,6 +109,8 @@ pub struct Connection {
     counters: Counters,
     opened: Instant,
     last_message: Instant,
+    /// How many messages had been sent when `last_message` was last moved by one.
+    noted_sent: u64,
     /// Everything about the end; absent while open.
     closing: Option<Box<Closing>>,
     /// Masking keys; a client has one.
@@ -170,6 +172,7 @@ impl Connection {
             counters: Counters::default(),
             opened: now,
             last_message: now,
+            noted_sent: 0,
             closing: None,
             random,
             observer: None,
@@ -243,7 +246,7 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn has_unread(&self) -> bool {
-        self.inbound.has_unread()
+        self.inbound.has_unlooked()
     }
 
     /// Tells that we stop reading because the application is slow.
@@ -256,7 +259,10 @@ impl Connection {
 
     /// Tells that we read again.
     pub fn resume(&mut self, now: Instant) {
-        self.heartbeat.resume(now);
+        if let Some(pause) = self.heartbeat.resume(now) {
+            self.inbound.postpone(pause);
+            self.last_message = (self.last_message + pause).min(now);
+        }
     }
 
     /// Returns whether reading is paused.
@@ -272,7 +278,7 @@ impl Connection {
     }
 
     /// Takes everything that is to be written, as if it had been.
-    pub fn transmit_to_vec(&mut self) -> Vec<u8> {
+    pub fn transmit_to_vec(&mut self, now: Instant) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.transmit.len());
         while !self.transmit.is_empty() {
             let mut slices = [IoSlice::new(&[]); 8];
@@ -280,7 +286,7 @@ impl Connection {
             let from = out.len();
             slices[..n].iter().for_each(|slice| out.extend_from_slice(slice));
             let taken = out.len() - from;
-            self.handle_transmitted(self.opened, taken);
+            self.handle_transmitted(now, taken);
         }
         out
     }
@@ -295,9 +301,18 @@ impl Connection {
     /// Tells that the socket took `n` bytes of what was to be transmitted.
     #[inline]
     pub fn handle_transmitted(&mut self, now: Instant, n: usize) {
+        // Nothing waits any more if the connection was cut between the write and this call.
+        let n = n.min(self.transmit.len());
+        if n == 0 {
+            return;
+        }
         self.counters.bytes_sent = self.counters.bytes_sent.wrapping_add(n as u64);
-        if n > 0 && self.transmit.blocked_since().is_some() {
+        if self.transmit.blocked_since().is_some() {
             self.heartbeat.handle_progress(now);
+        }
+        if self.noted_sent != self.counters.messages_sent {
+            self.noted_sent = self.counters.messages_sent;
+            self.last_message = now;
         }
         self.transmit.advance(n);
         if self.unanswered.is_some() && self.has_pong_room() {
@@ -346,8 +361,9 @@ impl Connection {
                 };
                 self.end_without_close(now, cause);
             }
-            // A client that has lost its peer's ear has nobody left to write to.
-            State::Finishing | State::Draining => self.set_closed(now),
+            // A peer that has ended its stream may still read our answer to its Close.
+            State::Finishing => self.hurry(now),
+            State::Draining => self.set_closed(now),
             State::Closed => {}
         }
     }
@@ -398,7 +414,7 @@ impl Connection {
             sent: closing.sent.clone(),
             received: closing.received.clone(),
             duration: closing.ended.saturating_duration_since(self.opened),
-            counters: self.counters,
+            counters: closing.counters,
             rtt: self.heartbeat.rtt(),
         })
     }

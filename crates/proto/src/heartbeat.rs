@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::Keepalive;
+use crate::{Keepalive, deadline::after};
 
 /// The clockwork of one connection's keepalive.
 ///
@@ -82,7 +82,7 @@ impl Heartbeat {
     /// Numbers the next ping and returns its payload.
     pub(crate) fn next_ping(&mut self, now: Instant) -> [u8; 4] {
         self.sent = self.sent.wrapping_add(1);
-        self.sent_at = Some(now);
+        self.sent_at = self.paused.is_none().then_some(now);
         self.sent.to_be_bytes()
     }
 
@@ -121,16 +121,18 @@ impl Heartbeat {
         if self.paused.is_none() {
             self.paused = Some(now);
             self.paused_ping = None;
+            // A pong that waits for us to read says nothing about the path.
+            self.sent_at = None;
         }
     }
 
-    /// Ends a pause; the time it took does not count as the peer's silence.
-    pub(crate) fn resume(&mut self, now: Instant) {
-        if let Some(paused) = self.paused.take() {
-            let pause = now.saturating_duration_since(paused);
-            self.last_received += pause;
-            self.asked = self.asked.map(|asked| asked + pause);
-        }
+    /// Ends a pause and returns how long it was; it does not count as the peer's silence.
+    pub(crate) fn resume(&mut self, now: Instant) -> Option<Duration> {
+        let pause = now.saturating_duration_since(self.paused.take()?);
+        // Output that was taken during the pause may have been life in the middle of it.
+        self.last_received = (self.last_received + pause).min(now);
+        self.asked = self.asked.map(|asked| (asked + pause).min(now));
+        Some(pause)
     }
 
     pub(crate) fn is_paused(&self) -> bool {
@@ -141,15 +143,17 @@ impl Heartbeat {
     #[inline]
     pub(crate) fn poll_timeout(&self, policy: &Keepalive) -> Instant {
         if let Some(paused) = self.paused {
-            return self.paused_ping.unwrap_or(paused) + self.interval;
+            return after(self.paused_ping.unwrap_or(paused), self.interval);
         }
         match self.asked {
-            Some(asked) => asked + policy.timeout,
-            None => self.last_received + self.interval,
+            // Never due again at the instant of the question.
+            Some(asked) => after(asked, policy.timeout.max(Duration::from_nanos(1))),
+            None => after(self.last_received, self.interval),
         }
     }
 
-    /// Returns what is due at `now`, and notes that it was done.
+    /// Returns what is due at `now`, and notes that it was done; what was not done after all is
+    /// due again one timeout later.
     pub(crate) fn handle_timeout(&mut self, policy: &Keepalive, now: Instant) -> Option<Due> {
         if now < self.poll_timeout(policy) {
             return None;
@@ -158,18 +162,18 @@ impl Heartbeat {
             self.paused_ping = Some(now);
             return Some(Due::PingAndPong);
         }
-        if self.asked.is_some() {
-            return Some(Due::Dead(now.saturating_duration_since(self.last_received)));
+        match self.asked.replace(now) {
+            Some(_) => Some(Due::Dead(now.saturating_duration_since(self.last_received))),
+            None => Some(Due::Ping),
         }
-        self.asked = Some(now);
-        Some(Due::Ping)
     }
 }
 
-/// Moves `interval` by up to 10 % either way.
+/// Moves `interval` by up to 10 % either way; a seed of 0 leaves it as it is.
 fn spread(interval: Duration, seed: u8) -> Duration {
-    let tenth = interval / 10;
-    interval - tenth + (2 * tenth).mul_f64(f64::from(seed) / 255.0)
+    let nanos = interval.as_nanos() as i128;
+    let spread = nanos * i128::from(seed as i8) / 1280;
+    Duration::from_nanos(u64::try_from((nanos + spread).max(1)).unwrap_or(u64::MAX))
 }
 
 /// The smoothed round-trip time of RFC 6298 §2.

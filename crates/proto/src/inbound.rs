@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    Cause, FrameHeader, Limits, MessageKind, Opcode, Payload, ProtocolError, Role,
+    Cause, FrameHeader, Limits, MessageKind, Opcode, Payload, ProtocolError, Role, deadline::after,
     frame::MAX_HEADER, mask::apply_mask, transmit::SHARE_FROM, utf8::Utf8Validator,
 };
 
@@ -307,6 +307,20 @@ impl Inbound {
         self.partial.as_ref().is_some_and(|partial| !partial.unread.is_empty())
     }
 
+    /// Returns whether there is anything that was kept or read and not looked at.
+    pub(crate) fn has_unlooked(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| {
+            let message = partial.message.as_ref();
+            !partial.unread.is_empty()
+                || message.is_some_and(|message| message.clean < message.assembly.len())
+        })
+    }
+
+    /// Returns whether the start of a message has arrived and its end has not.
+    pub(crate) fn is_mid_message(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| partial.message.is_some())
+    }
+
     /// Returns whether the input ends inside a frame.
     pub(crate) fn is_mid_frame(&self) -> bool {
         self.header_len > 0 || self.partial.as_ref().is_some_and(|partial| partial.frame.is_some())
@@ -316,6 +330,13 @@ impl Inbound {
     #[inline]
     pub(crate) fn deadline(&self, limits: &Limits) -> Option<Instant> {
         self.partial.as_ref()?.message.as_ref().map(|message| message.deadline(limits))
+    }
+
+    /// Moves that deadline, because we did not read for so long.
+    pub(crate) fn postpone(&mut self, pause: Duration) {
+        if let Some(message) = self.partial_mut().and_then(|partial| partial.message.as_mut()) {
+            message.started += pause;
+        }
     }
 
     /// Returns how much of an unfinished message has arrived.
@@ -413,8 +434,13 @@ impl Partial {
         {
             return None;
         }
-        let remaining = usize::try_from(frame.remaining).ok()?;
         let assembly = &mut message.assembly;
+        // What was read before and not looked at belongs to this frame too.
+        let unclean = assembly.len() - message.clean;
+        let remaining = usize::try_from(frame.remaining).ok()? - unclean;
+        if remaining == 0 {
+            return None;
+        }
         // Grow with what has arrived, never by what was announced.
         if assembly.capacity() - assembly.len() < remaining.min(DIRECT_FROM as usize) {
             assembly.reserve_exact(remaining.min(assembly.len().max(GROW)));
@@ -465,6 +491,6 @@ impl PartialMessage {
         let paced = Duration::from_millis(
             self.arrived.saturating_mul(1000) / u64::from(limits.message_rate.max(1)),
         );
-        self.started + limits.message_time + paced.min(Duration::from_secs(86_400 * 365))
+        after(self.started, limits.message_time.saturating_add(paced))
     }
 }

@@ -135,6 +135,7 @@ impl Transmit {
                 self.shared_len -= taken;
                 n -= taken;
                 if !front.bytes.is_empty() || self.written < front.at {
+                    self.compact();
                     return;
                 }
                 queue.pop_front();
@@ -145,8 +146,18 @@ impl Transmit {
         if self.written == self.buf.len() {
             self.buf.clear();
             self.written = 0;
-        } else if self.written >= COMPACT_FROM && self.written > self.buf.len() / 2 {
+        } else {
+            self.compact();
+        }
+    }
+
+    /// Cuts off what was written, once it is more than what waits.
+    fn compact(&mut self) {
+        if self.written >= COMPACT_FROM && self.written > self.buf.len() / 2 {
             self.buf.drain(..self.written);
+            for shared in self.shared.iter_mut().flat_map(|queue| queue.iter_mut()) {
+                shared.at -= self.written;
+            }
             self.written = 0;
         }
     }
@@ -199,5 +210,18 @@ mod tests {
             assert_eq!(drain(&mut transmit, step), expected);
             assert!(transmit.reclaim().is_some());
         }
+    }
+
+    #[test]
+    fn a_queue_that_is_never_empty_keeps_nothing_that_was_written() {
+        let mut transmit = Transmit::default();
+        let payload = |size| Bytes::from(vec![0; size]);
+        for _ in 0..1000 {
+            transmit.push_bytes(payload(10_000));
+            transmit.push_bytes(payload(20_000));
+            transmit.advance(transmit.len().saturating_sub(35_000));
+        }
+        assert_eq!(transmit.len(), 35_000);
+        assert!(transmit.buf.capacity() < 512 << 10, "{}", transmit.buf.capacity());
     }
 }

@@ -121,7 +121,9 @@ impl Connection {
         now: Instant,
     ) -> Result<Step<'b>, Cause> {
         self.inbound.check(&header, self.role, &self.config.limits)?;
+        // A Close is the last frame, so it is never one too many.
         if header.opcode.is_control()
+            && header.opcode != Opcode::Close
             && !self.control_rate.take(self.config.limits.control_rate, now)
         {
             return Err(Cause::RateLimited);
