@@ -12,9 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::BytesMut;
 use everwire_proto::{Cause, Closure, Connection, Event, State};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     time::Sleep,
 };
 
@@ -121,8 +122,8 @@ impl<S: Stream, A: App> Driver<S, A> {
         let (app, mut conn) = self.split(now);
         app.open(&mut conn);
         if !self.early.is_empty() {
-            let mut early = std::mem::take(&mut self.early);
-            self.handle_input(now, &mut early);
+            let early = std::mem::take(&mut self.early);
+            self.handle_input(now, &mut early[..].into());
         }
     }
 
@@ -138,8 +139,8 @@ impl<S: Stream, A: App> Driver<S, A> {
 
     /// Hands the events of `input` to the app, as long as it wants more and output has room.
     #[inline]
-    fn handle_input(&mut self, now: Instant, input: &mut [u8]) {
-        let mut events = self.proto.handle_input(now, input);
+    fn handle_input(&mut self, now: Instant, input: &mut BytesMut) {
+        let mut events = self.proto.handle_buffer(now, input);
         loop {
             let proto = events.connection();
             if proto.state() == State::Open {
@@ -181,7 +182,7 @@ impl<S: Stream, A: App> Driver<S, A> {
     #[inline]
     fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
         if self.proto.has_unread() {
-            self.handle_input(now, &mut []);
+            self.handle_input(now, &mut BytesMut::new());
             return Poll::Ready(());
         }
         let Some(io) = self.io.as_mut().filter(|_| !self.flags.eof) else { return Poll::Pending };
@@ -190,17 +191,13 @@ impl<S: Stream, A: App> Driver<S, A> {
             let n = ready!(self.check_read(read, now));
             return self.handle_direct(now, n);
         }
-        let mut memory = pool::take_read();
-        let mut buffer = ReadBuf::new(&mut memory);
-        let read = Pin::new(io).poll_read(cx, &mut buffer);
-        let n = buffer.filled().len();
-        let polled = self.check_read(read.map(|read| read.map(|()| n)), now);
-        if let Poll::Ready(n) = polled
-            && n > 0
-        {
-            self.handle_input(now, &mut memory[..n]);
+        let mut buffer = pool::take_read();
+        let read = tokio_util::io::poll_read_buf(Pin::new(io), cx, &mut buffer);
+        let polled = self.check_read(read, now);
+        if !buffer.is_empty() {
+            self.handle_input(now, &mut buffer);
         }
-        pool::put_read(memory);
+        pool::put_read(buffer);
         polled.map(|_| ())
     }
 

@@ -198,7 +198,8 @@ impl Connection {
         Events { connection: self, input, now }
     }
 
-    /// Takes bytes that were received into a buffer of the caller's, and empties it.
+    /// Takes bytes that were received into a buffer of the caller's. What is in it afterwards is of
+    /// no more use.
     ///
     /// Like [`handle_input`](Self::handle_input), but the payloads of large messages stay where
     /// they lie: they share the memory of the buffer, which is free again when the last of them is
