@@ -320,8 +320,8 @@ impl Client {
         if self.has_own_dialer {
             return self.dialer.clone();
         }
-        let mut socket = SocketConfig::default();
-        socket.user_timeout = self.config.keepalive.map(|it| it.interval + it.timeout);
+        let user_timeout = self.config.keepalive.map(|it| it.interval + it.timeout);
+        let socket = SocketConfig { user_timeout, ..SocketConfig::default() };
         self.dialer.clone().with_socket(socket)
     }
 
@@ -341,7 +341,7 @@ impl fmt::Debug for Client {
         // Header values may be secrets.
         f.debug_struct("Client")
             .field("target", &self.target)
-            .field("headers", &self.headers.keys())
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("connect_timeout", &self.connect_timeout)
             .field("redirects", &self.redirects)
             .field("dialer", &self.dialer)

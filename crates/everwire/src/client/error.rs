@@ -253,7 +253,8 @@ mod tests {
         assert_eq!(after("120"), Some(Duration::from_secs(120)));
         assert_eq!(after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
         let soon = std::time::SystemTime::now() + Duration::from_secs(60);
-        let wait = after(&httpdate::fmt_http_date(soon)).unwrap();
+        let wait = refused(503, &[("retry-after", &httpdate::fmt_http_date(soon))], "");
+        let wait = wait.retry_after().unwrap();
         assert!((58..=60).contains(&wait.as_secs()), "{wait:?}");
         assert_eq!(after("soon"), None);
     }

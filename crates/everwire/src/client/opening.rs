@@ -178,10 +178,8 @@ impl<'a> Attempt<'a> {
             Scheme::Ws => "ws://target/",
             Scheme::Wss => "wss://target/",
         })?;
-        let offer = self
-            .subprotocols
-            .iter()
-            .fold(base.headers(headers), |request, name| request.subprotocol(name));
+        let offer =
+            self.subprotocols.iter().fold(base.headers(headers), ClientRequest::subprotocol);
         let mut key = [0; 16];
         random::fill(&mut key);
         ClientHandshake::new(&offer, key)
