@@ -4,6 +4,7 @@
 //! the detection of a peer that vanished, the closing handshake, limits.
 //! It leaves to others what a message means: there are no rooms or channels in it.
 
+mod client;
 mod clock;
 pub mod dial;
 mod driver;
@@ -21,13 +22,15 @@ pub mod trust;
 mod websocket;
 
 pub use everwire_proto::{
-    Cause, CloseCode, CloseFrame, Closure, Config, ControlRate, Counters, Delivery, Keepalive,
-    Limits, Message, MessageKind, Payload, Piece, PreparedMessage, ProtocolError, SendError, Text,
+    Cause, CloseCode, CloseFrame, Closure, Config, ControlRate, Counters, Delivery, Direction,
+    FrameHeader, FrameLine, Keepalive, Limits, Message, MessageKind, Opcode, Payload, Piece,
+    PreparedMessage, ProtocolError, SendError, Text,
 };
 
 #[cfg(feature = "json")]
 pub use self::json::JsonError;
 pub use self::{
+    client::{Client, ClientObserver, ConnectError, CookieJar, CookieStore, Refused, connect},
     handler::{Conn, Handler},
     registry::{ConnectionInfo, Registry},
     sender::{Closing, Permit, Sender},
