@@ -10,6 +10,7 @@ mod driver;
 mod handler;
 mod io;
 mod json;
+mod message_writer;
 mod pool;
 mod random;
 mod registry;
@@ -29,6 +30,7 @@ pub use everwire_proto::{
 pub use self::json::JsonError;
 pub use self::{
     handler::{Conn, Handler},
+    message_writer::MessageWriter,
     registry::{ConnectionInfo, Registry},
     sender::{Closing, Permit, Sender},
     server::{
