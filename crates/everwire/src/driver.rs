@@ -22,7 +22,7 @@ use tokio::{
 use crate::{
     Conn, clock, pool,
     registry::Registration,
-    shared::{Outgoing, Phase, Shared, wake},
+    shared::{Outgoing, Shared},
 };
 
 /// A poll that takes longer than this is a handler that blocks.
@@ -92,6 +92,10 @@ struct Flags {
     paused: bool,
     /// Output waits beyond the limit; reading waits until it is below the low mark.
     output_full: bool,
+    /// The handler is sending a message in pieces.
+    streaming: bool,
+    /// The stream took bytes that it has not flushed.
+    unflushed: bool,
 }
 
 impl<S: Stream, A: App> Driver<S, A> {
@@ -133,6 +137,7 @@ impl<S: Stream, A: App> Driver<S, A> {
             shared: &self.shared,
             now,
             paused: &mut self.flags.paused,
+            streaming: &mut self.flags.streaming,
         };
         (&mut self.app, conn)
     }
@@ -156,6 +161,7 @@ impl<S: Stream, A: App> Driver<S, A> {
                 shared: &self.shared,
                 now,
                 paused: &mut self.flags.paused,
+                streaming: &mut self.flags.streaming,
             };
             self.app.event(&mut conn, event);
         }
@@ -210,6 +216,7 @@ impl<S: Stream, A: App> Driver<S, A> {
                 shared: &self.shared,
                 now,
                 paused: &mut self.flags.paused,
+                streaming: &mut self.flags.streaming,
             };
             self.app.event(&mut conn, event);
         }
@@ -252,7 +259,7 @@ impl<S: Stream, A: App> Driver<S, A> {
     #[inline]
     fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
         let Some(io) = &mut self.io else { return Poll::Ready(Ok(())) };
-        let wrote = self.proto.transmit_len() > 0;
+        self.flags.unflushed |= self.proto.transmit_len() > 0;
         while self.proto.transmit_len() > 0 {
             let mut slices = [IoSlice::new(&[]); 16];
             let n = self.proto.transmit(&mut slices);
@@ -271,8 +278,9 @@ impl<S: Stream, A: App> Driver<S, A> {
                 }
             }
         }
-        if wrote {
+        if self.flags.unflushed {
             ready!(Pin::new(&mut *io).poll_flush(cx))?;
+            self.flags.unflushed = false;
         }
         if self.proto.wants_shutdown() {
             let shutdown = ready!(Pin::new(&mut *io).poll_shutdown(cx));
@@ -289,24 +297,22 @@ impl<S: Stream, A: App> Driver<S, A> {
 
     /// Does what handles asked for.
     fn take_outbox(&mut self, now: Instant) {
-        let outbox = {
-            let mut state = self.shared.lock();
-            state.driver_awake = true;
-            if state.outbox.is_empty() {
-                return;
-            }
-            state.outbox_bytes = 0;
-            std::mem::take(&mut state.outbox)
-        };
+        let outbox = self.shared.take_outbox();
+        if outbox.is_empty() {
+            return;
+        }
         self.lend_buffer();
+        // It was counted against the limit when it was queued.
+        self.proto.admit(true);
         for outgoing in outbox {
             self.apply(outgoing, now);
         }
+        self.proto.admit(false);
         self.publish();
     }
 
     fn apply(&mut self, outgoing: Outgoing, now: Instant) {
-        // What can fail here was checked when it was queued, but for an end in between.
+        // Room and order were seen to when it was queued; only an end may have come in between.
         let _ = match outgoing {
             Outgoing::Message(message) => self.proto.send(message),
             Outgoing::Prepared(message) => self.proto.send_prepared(&message),
@@ -317,8 +323,12 @@ impl<S: Stream, A: App> Driver<S, A> {
             Outgoing::Probe(number) => self.proto.probe(now).map(|n| {
                 number.send(n).ok();
             }),
-            Outgoing::Pause(paused) => {
-                self.flags.paused = paused;
+            Outgoing::Resume => {
+                self.flags.paused = false;
+                Ok(())
+            }
+            Outgoing::Fail(cause) => {
+                self.proto.fail(now, cause);
                 Ok(())
             }
             Outgoing::Close(cause, frame) => {
@@ -349,7 +359,11 @@ impl<S: Stream, A: App> Driver<S, A> {
         loop {
             self.take_outbox(now);
             self.lend_buffer();
-            let read = self.is_reading() && self.poll_read(cx, now).is_ready();
+            let reading = self.is_reading();
+            if reading && self.proto.is_paused() {
+                self.proto.resume(now);
+            }
+            let read = reading && self.poll_read(cx, now).is_ready();
             if let Poll::Ready(Err(Panicked)) = self.app.poll(cx) {
                 self.proto.fail(now, Cause::HandlerPanicked);
             }
@@ -362,31 +376,11 @@ impl<S: Stream, A: App> Driver<S, A> {
     }
 
     /// Publishes the counters and leaves the waker, unless a handle left something to do.
-    fn sleep_if_idle(&mut self, cx: &Context<'_>) -> bool {
+    fn sleep_if_idle(&self, cx: &Context<'_>) -> bool {
         self.publish();
-        let mut state = self.shared.lock();
-        let may_read = state.inbox_was_full && self.app_has_room(&state);
-        let more = !state.outbox.is_empty() || may_read;
-        if more && self.proto.state() != State::Closed {
-            state.inbox_was_full = false;
-            return false;
-        }
-        state.driver_awake = false;
-        if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            state.driver = Some(cx.waker().clone());
-        }
-        if self.proto.state() != State::Open && state.phase == Phase::Open {
-            state.phase = Phase::Closing;
-        }
-        state.answered = self.proto.answered();
-        let waiters = std::mem::take(&mut state.waiters);
-        drop(state);
+        let Some(waiters) = self.shared.sleep(cx, &self.proto) else { return false };
         waiters.into_iter().for_each(Waker::wake);
         true
-    }
-
-    fn app_has_room(&self, state: &crate::shared::State) -> bool {
-        state.inbox_bytes < crate::websocket::INBOX_LIMIT
     }
 
     /// Arms the timer for the next deadline. It is moved only to fire earlier.
@@ -424,17 +418,7 @@ impl<S, A: App> Driver<S, A> {
     fn report(&mut self, closure: Arc<Closure>) {
         self.app.close(&self.shared, &closure);
         drop(self.registration.take());
-        let mut state = self.shared.lock();
-        state.phase = Phase::Closed;
-        state.closure = Some(closure);
-        let outbox = std::mem::take(&mut state.outbox);
-        state.driver = None;
-        let receiver = state.receiver.take();
-        let waiters = std::mem::take(&mut state.waiters);
-        drop(state);
-        drop(outbox);
-        wake(receiver);
-        waiters.into_iter().for_each(Waker::wake);
+        self.shared.finish(closure);
     }
 }
 
@@ -468,10 +452,8 @@ impl<S: Stream, A: App> Future for Driver<S, A> {
             }
             if this.proto.state() == State::Open {
                 let reading = this.is_reading();
-                match (reading, this.proto.is_paused()) {
-                    (false, false) => this.proto.pause(now),
-                    (true, true) => this.proto.resume(now),
-                    _ => {}
+                if !reading && !this.proto.is_paused() {
+                    this.proto.pause(now);
                 }
             }
             if !this.arm(cx) {

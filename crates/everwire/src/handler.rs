@@ -17,7 +17,7 @@ use everwire_proto::{
 use crate::{
     ConnectionId, Sender,
     driver::App,
-    shared::{Outgoing, Phase, Shared},
+    shared::{Outgoing, Shared},
 };
 
 /// What a server or client does with one connection. One value per connection.
@@ -72,6 +72,8 @@ pub struct Conn<'a> {
     pub(crate) shared: &'a Arc<Shared>,
     pub(crate) now: Instant,
     pub(crate) paused: &'a mut bool,
+    /// The handler is sending a message in pieces.
+    pub(crate) streaming: &'a mut bool,
 }
 
 impl Conn<'_> {
@@ -79,9 +81,16 @@ impl Conn<'_> {
     ///
     /// # Errors
     /// [`SendError::Full`] when [`Limits::send_queue`](everwire_proto::Limits::send_queue) bytes
-    /// wait already, [`SendError::Closed`] once closing has begun.
+    /// wait already, [`SendError::Closed`] once closing has begun, [`SendError::MessageOpen`] while
+    /// the handler is sending a message in pieces itself. Behind one that a [`MessageWriter`] is
+    /// sending, it waits in the send queue.
+    ///
+    /// [`MessageWriter`]: crate::MessageWriter
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
+        if self.proto.has_open_message() && !*self.streaming {
+            return self.shared.push(Outgoing::message(message.into()));
+        }
         self.proto.send(message)
     }
 
@@ -90,15 +99,25 @@ impl Conn<'_> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
+        if self.proto.has_open_message() && !*self.streaming {
+            return self.shared.push(Outgoing::Prepared(message.clone()));
+        }
         self.proto.send_prepared(message)
     }
 
-    /// Starts a message that is sent in pieces.
+    /// Starts a message that is sent in pieces. What others send waits until it is finished.
     ///
     /// # Errors
-    /// As [`send`](Self::send); [`SendError::MessageOpen`] if one is open already.
+    /// As [`send`](Self::send); [`SendError::MessageOpen`] if one is open already, be it of a
+    /// [`MessageWriter`](crate::MessageWriter).
     pub fn start_message(&mut self, kind: MessageKind) -> Result<(), SendError> {
-        self.proto.start_message(kind)
+        self.shared.try_begin_stream()?;
+        let started = self.proto.start_message(kind);
+        match started {
+            Ok(()) => *self.streaming = true,
+            Err(_) => self.shared.end_stream(None),
+        }
+        started
     }
 
     /// Queues a piece of the message that was started.
@@ -106,6 +125,7 @@ impl Conn<'_> {
     /// # Errors
     /// As [`send`](Self::send); [`SendError::NoMessageOpen`] if none was started.
     pub fn send_piece<'m>(&mut self, piece: impl Into<Payload<'m>>) -> Result<(), SendError> {
+        self.check_streaming()?;
         self.proto.send_piece(piece)
     }
 
@@ -114,7 +134,15 @@ impl Conn<'_> {
     /// # Errors
     /// As [`send_piece`](Self::send_piece).
     pub fn finish_message<'m>(&mut self, last: impl Into<Payload<'m>>) -> Result<(), SendError> {
-        self.proto.finish_message(last)
+        self.check_streaming()?;
+        self.proto.finish_message(last)?;
+        *self.streaming = false;
+        self.shared.end_stream(None);
+        Ok(())
+    }
+
+    fn check_streaming(&self) -> Result<(), SendError> {
+        if *self.streaming { Ok(()) } else { Err(SendError::NoMessageOpen) }
     }
 
     /// Queues a Ping with this payload of at most 125 bytes.
@@ -269,16 +297,5 @@ impl Shared {
     /// Returns the address of the client behind trusted proxies, or of the socket.
     pub(crate) fn client_ip(&self) -> Option<std::net::IpAddr> {
         self.peers.client.or_else(|| self.peers.remote.map(|addr| addr.ip()))
-    }
-
-    /// Asks the driver to go on reading.
-    pub(crate) fn resume_reading(&self) {
-        let mut state = self.lock();
-        if state.phase != Phase::Closed {
-            state.outbox.push_back(Outgoing::Pause(false));
-        }
-        let waker = state.take_driver();
-        drop(state);
-        crate::shared::wake(waker);
     }
 }

@@ -11,6 +11,7 @@ mod driver;
 mod handler;
 mod io;
 mod json;
+mod message_writer;
 mod pool;
 mod random;
 mod registry;
@@ -32,6 +33,7 @@ pub use self::json::JsonError;
 pub use self::{
     client::{Client, ClientObserver, ConnectError, CookieJar, CookieStore, Refused, connect},
     handler::{Conn, Handler},
+    message_writer::MessageWriter,
     registry::{ConnectionInfo, Registry},
     sender::{Closing, Permit, Sender},
     server::{

@@ -13,7 +13,7 @@ use everwire_proto::{Cause, CloseCode, CloseFrame, Closure, Message, PreparedMes
 
 use crate::{
     ConnectionId,
-    shared::{Outgoing, Phase, Shared},
+    shared::{Outgoing, Phase, Shared, Until},
 };
 
 /// Sends on a connection from anywhere. Cheap to clone.
@@ -28,14 +28,12 @@ pub struct Sender {
     guard: Option<Arc<Guard>>,
 }
 
-/// Cuts the connection when its last handle is dropped and no closing has begun.
+/// Ends the connection when its last handle is dropped and no closing has begun.
 pub(crate) struct Guard(Arc<Shared>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if self.0.lock().phase == Phase::Open {
-            self.0.abort(Cause::Cancelled);
-        }
+        self.0.fail(Cause::Cancelled);
     }
 }
 
@@ -102,7 +100,7 @@ impl Sender {
     /// # Cancel safety
     /// Nothing is lost.
     pub async fn reserve(&self) -> Result<Permit<'_>, SendError> {
-        poll_fn(|cx| self.shared.poll_room(cx)).await?;
+        poll_fn(|cx| self.shared.poll_room(cx, Until::Room)).await?;
         Ok(Permit(self))
     }
 
@@ -225,10 +223,9 @@ impl Permit<'_> {
     /// Queues the message.
     ///
     /// # Errors
-    /// [`SendError::Closed`] if closing has begun meanwhile, [`SendError::Full`] if others took
-    /// the room.
+    /// [`SendError::Closed`] if closing has begun meanwhile.
     pub fn send<'m>(self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        self.0.try_send(message)
+        self.0.shared.push_admitted(Outgoing::message(message.into()))
     }
 }
 

@@ -36,11 +36,17 @@ pub(crate) struct Context {
     trusted: TrustedProxies,
     handshake_timeout: Duration,
     slots: Slots,
+    stopped: watch::Receiver<Option<CloseCode>>,
     #[cfg(feature = "tls")]
     tls: Option<crate::tls::ServerTls>,
 }
 
 impl Context {
+    /// Returns the code that shutting down tells clients, once it has begun.
+    fn stopping(&self) -> Option<CloseCode> {
+        *self.stopped.borrow()
+    }
+
     /// Returns what serves a path.
     fn route(&self, path: &str) -> Option<(&Arc<str>, &Arc<dyn Endpoint>)> {
         self.routes.iter().find(|(route, _)| **route == *path).map(|(path, to)| (path, to))
@@ -74,8 +80,8 @@ impl Context {
 pub struct Server {
     context: Arc<Context>,
     addrs: Vec<BoundAddr>,
-    /// Dropped or set to stop accepting.
-    stop: watch::Sender<bool>,
+    /// Dropped to stop accepting; set to refuse everybody, and to tell those who slip in.
+    stop: watch::Sender<Option<CloseCode>>,
 }
 
 impl Server {
@@ -119,21 +125,26 @@ impl Server {
         deadline: Duration,
     ) -> Result<Drained, SendError> {
         let frame = CloseFrame::new(notice, "")?;
-        self.stop.send_replace(true);
-        let connections = self.context.registry.all();
-        for shared in &connections {
-            shared.close(Cause::Shutdown, frame.clone());
-        }
+        self.stop.send_replace(Some(notice));
         let mut drained = Drained::default();
         let until = tokio::time::Instant::now() + deadline;
-        for shared in &connections {
-            let closed = std::future::poll_fn(|cx| shared.poll_closed(cx));
-            match tokio::time::timeout_at(until, closed).await {
-                Ok(closure) if closure.is_clean() => drained.clean += 1,
-                Ok(_) => drained.cut += 1,
-                Err(_) => {
-                    shared.abort(Cause::Aborted);
-                    drained.cut += 1;
+        let mut timed_out = false;
+        // An opening handshake that was nearly done may slip in behind the first round.
+        while !timed_out && !self.context.registry.is_empty() {
+            let connections = self.context.registry.all();
+            for shared in &connections {
+                shared.close(Cause::Shutdown, frame.clone());
+            }
+            for shared in &connections {
+                let closed = std::future::poll_fn(|cx| shared.poll_closed(cx));
+                match tokio::time::timeout_at(until, closed).await {
+                    Ok(closure) if closure.is_clean() => drained.clean += 1,
+                    Ok(_) => drained.cut += 1,
+                    Err(_) => {
+                        shared.abort(Cause::Aborted);
+                        drained.cut += 1;
+                        timed_out = true;
+                    }
                 }
             }
         }

@@ -8,12 +8,14 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Instant,
 };
 
+use crate::websocket::Received;
 use everwire_proto::{
-    Cause, CloseFrame, Closure, Counters, Message, MessageKind, PreparedMessage, SendError,
+    Cause, CloseFrame, Closure, Connection, Counters, Limits, Message, MessageKind,
+    PreparedMessage, SendError, State as ProtoState,
 };
 
 /// Names a connection for the life of the process. Never reused.
@@ -65,7 +67,9 @@ pub(crate) struct Shared {
     pub(crate) data: http::Extensions,
     pub(crate) subprotocol: Option<Box<str>>,
     /// Limit on what may wait to be sent, in bytes.
-    pub(crate) send_limit: usize,
+    send_limit: usize,
+    /// What may wait when those who wait for room are woken.
+    send_low: usize,
     /// Bytes that the driver has encoded and not yet written.
     transmit_len: AtomicUsize,
     last_received: AtomicU64,
@@ -80,14 +84,21 @@ pub(crate) struct Shared {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     /// Messages that wait for `recv`.
-    pub(crate) inbox: VecDeque<Message<'static>>,
+    pub(crate) inbox: VecDeque<Received>,
     pub(crate) inbox_bytes: usize,
     pub(crate) receiver: Option<Waker>,
     /// Nobody will ever call `recv`.
     pub(crate) receiver_gone: bool,
     /// What handles asked for and the driver has not yet done.
     pub(crate) outbox: VecDeque<Outgoing>,
-    pub(crate) outbox_bytes: usize,
+    /// Whole messages that wait for the end of one that is being sent in pieces.
+    deferred: VecDeque<Outgoing>,
+    outbox_bytes: usize,
+    deferred_bytes: usize,
+    /// Somebody sends a message in pieces, or is about to.
+    stream_open: bool,
+    /// The connection is to be cut; nothing else matters.
+    aborted: bool,
     pub(crate) driver: Option<Waker>,
     /// The driver is awake and will look at the outbox before it sleeps.
     pub(crate) driver_awake: bool,
@@ -97,8 +108,24 @@ pub(crate) struct State {
     /// The number of the last ping that was answered.
     pub(crate) answered: u32,
     pub(crate) closure: Option<Arc<Closure>>,
-    /// Tasks that wait for a change: room, an answered ping, the end.
-    pub(crate) waiters: Vec<Waker>,
+    waiters: Vec<(Until, Waker)>,
+}
+
+/// What a task waits for. It is woken by nothing else: the driver and the task may be one, and
+/// would wake itself without end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// The send queue has room for a message.
+    Room,
+    /// The send queue has room for a piece of the message that is being sent, whatever waits for
+    /// its end.
+    PieceRoom,
+    /// Nobody else sends a message in pieces.
+    Turn,
+    /// A ping was answered.
+    Answer,
+    /// The connection has ended.
+    Closed,
 }
 
 /// How far the end of a connection has come.
@@ -122,9 +149,11 @@ pub(crate) enum Outgoing {
     Ping(Box<[u8]>),
     /// A numbered ping; the number goes to whoever waits.
     Probe(tokio::sync::oneshot::Sender<u32>),
-    /// Stop or go on reading.
-    Pause(bool),
+    /// Go on reading.
+    Resume,
     Close(Cause, CloseFrame),
+    /// Tell the peer in a Close why it ends, and end.
+    Fail(Cause),
     Abort(Cause),
 }
 
@@ -142,6 +171,19 @@ impl Outgoing {
             _ => 0,
         }
     }
+
+    /// Returns whether it must not go between the pieces of another message.
+    fn is_message(&self) -> bool {
+        matches!(self, Self::Message(_) | Self::Prepared(_))
+    }
+
+    /// Returns what it has to wait for when the send queue is full.
+    fn room(&self) -> Until {
+        match self {
+            Self::Start(_) | Self::Piece(_) | Self::Finish(_) => Until::PieceRoom,
+            _ => Until::Room,
+        }
+    }
 }
 
 impl Shared {
@@ -150,7 +192,7 @@ impl Shared {
         peers: Peers,
         subprotocol: Option<Box<str>>,
         data: http::Extensions,
-        send_limit: usize,
+        limits: &Limits,
     ) -> Arc<Self> {
         let since = crate::clock::now();
         Arc::new(Self {
@@ -160,7 +202,8 @@ impl Shared {
             since,
             data,
             subprotocol,
-            send_limit,
+            send_limit: limits.send_queue.max(1),
+            send_low: limits.send_queue_low.min(limits.send_queue.saturating_sub(1)),
             transmit_len: AtomicUsize::new(0),
             last_received: AtomicU64::new(0),
             bytes_received: AtomicU64::new(0),
@@ -207,29 +250,77 @@ impl Shared {
     /// # Errors
     /// [`SendError::Closed`] once closing has begun, [`SendError::Full`] at the limit.
     pub(crate) fn push(&self, outgoing: Outgoing) -> Result<(), SendError> {
-        self.try_push(outgoing).map_err(|(error, _)| error)
+        self.try_push(outgoing, true).map_err(|(error, _)| error)
     }
 
-    /// Returns whether there is room for one more message.
-    pub(crate) fn check_room(&self, state: &State) -> Result<(), SendError> {
+    /// Queues what there was room for when it was asked for.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] once closing has begun.
+    pub(crate) fn push_admitted(&self, outgoing: Outgoing) -> Result<(), SendError> {
+        self.try_push(outgoing, false).map_err(|(error, _)| error)
+    }
+
+    fn try_push(&self, outgoing: Outgoing, check_room: bool) -> Result<(), (SendError, Outgoing)> {
+        let mut state = self.lock();
+        match self.check_room(&state, outgoing.room()) {
+            Err(SendError::Full { .. }) if !check_room => {}
+            Err(error) => return Err((error, outgoing)),
+            Ok(()) => {}
+        }
+        state.queue(outgoing);
+        let waker = state.take_driver();
+        drop(state);
+        wake(waker);
+        Ok(())
+    }
+
+    /// Returns whether there is room for one more message or piece.
+    fn check_room(&self, state: &State, room: Until) -> Result<(), SendError> {
         if state.phase != Phase::Open {
             return Err(SendError::Closed);
         }
-        let queued = state.outbox_bytes + self.transmit_len.load(Ordering::Relaxed);
+        let queued = state.queued(room) + self.transmit_len.load(Ordering::Relaxed);
         if queued >= self.send_limit {
             return Err(SendError::Full { queued, limit: self.send_limit });
         }
         Ok(())
     }
 
-    fn push_locked(&self, state: &mut State, outgoing: Outgoing) {
-        state.outbox_bytes += outgoing.len();
-        state.outbox.push_back(outgoing);
+    /// Takes what handles asked for. It counts as waiting to be written from here on.
+    pub(crate) fn take_outbox(&self) -> VecDeque<Outgoing> {
+        let mut state = self.lock();
+        state.driver_awake = true;
+        if state.outbox.is_empty() {
+            return VecDeque::new();
+        }
+        let taken = std::mem::take(&mut state.outbox_bytes);
+        self.transmit_len.fetch_add(taken, Ordering::Relaxed);
+        std::mem::take(&mut state.outbox)
+    }
+
+    /// Asks the driver to go on reading.
+    pub(crate) fn resume_reading(&self) {
+        let mut state = self.lock();
+        // Once is enough, however often it is asked for before the driver looks.
+        if state.phase == Phase::Closed || matches!(state.outbox.back(), Some(Outgoing::Resume)) {
+            return;
+        }
+        state.outbox.push_back(Outgoing::Resume);
+        let waker = state.take_driver();
+        drop(state);
+        wake(waker);
     }
 
     /// Begins the closing handshake; does nothing once it has begun.
     pub(crate) fn close(&self, cause: Cause, frame: CloseFrame) {
         self.end(Outgoing::Close(cause, frame));
+    }
+
+    /// Ends the connection with a Close that says why, without waiting for an answer; does nothing
+    /// once closing has begun.
+    pub(crate) fn fail(&self, cause: Cause) {
+        self.end(Outgoing::Fail(cause));
     }
 
     /// Cuts the connection.
@@ -239,18 +330,23 @@ impl Shared {
 
     fn end(&self, outgoing: Outgoing) {
         let mut state = self.lock();
-        let is_news = match outgoing {
-            Outgoing::Abort(_) => state.phase != Phase::Closed,
-            _ => state.phase == Phase::Open,
+        let is_abort = matches!(outgoing, Outgoing::Abort(_));
+        let is_news = if is_abort {
+            state.phase != Phase::Closed && !state.aborted
+        } else {
+            state.phase == Phase::Open
         };
         if !is_news {
             return;
         }
         state.phase = Phase::Closing;
-        self.push_locked(&mut state, outgoing);
+        state.aborted |= is_abort;
+        let moot = if is_abort { std::mem::take(&mut state.outbox) } else { VecDeque::new() };
+        state.queue(outgoing);
         let driver = state.take_driver();
-        let waiters = std::mem::take(&mut state.waiters);
+        let waiters = state.take_waiters(|until| until != Until::Closed);
         drop(state);
+        drop(moot);
         wake(driver);
         waiters.into_iter().for_each(Waker::wake);
     }
@@ -260,38 +356,38 @@ impl Shared {
         let mut state = self.lock();
         match &state.closure {
             Some(closure) => Poll::Ready(closure.clone()),
-            None => state.wait(cx),
+            None => state.wait(Until::Closed, cx),
         }
     }
 
-    /// Is ready once there is room for one more message.
-    pub(crate) fn poll_room(&self, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
+    /// Is ready once there is room for one more message or piece.
+    pub(crate) fn poll_room(&self, cx: &Context<'_>, room: Until) -> Poll<Result<(), SendError>> {
         let mut state = self.lock();
-        match self.check_room(&state) {
-            Err(SendError::Full { .. }) => state.wait(cx),
+        match self.check_room(&state, room) {
+            Err(SendError::Full { .. }) => state.wait(room, cx),
             done => Poll::Ready(done),
         }
     }
 
-    /// Queues a message as soon as there is room; it is taken out of `outgoing` when it is queued.
+    /// Queues something as soon as there is room; it is taken out of `outgoing` when it is queued.
     pub(crate) fn poll_push(
         &self,
         cx: &Context<'_>,
         outgoing: &mut Option<Outgoing>,
     ) -> Poll<Result<(), SendError>> {
-        let Some(message) = outgoing.take() else { return Poll::Ready(Ok(())) };
-        match self.try_push(message) {
-            Ok(()) => Poll::Ready(Ok(())),
-            Err((SendError::Full { .. }, message)) => {
-                *outgoing = Some(message);
-                // There may be room by now: then the task is asked to look again.
-                if self.poll_room(cx).is_ready() {
-                    cx.waker().wake_by_ref();
+        while let Some(message) = outgoing.take() {
+            let room = message.room();
+            match self.try_push(message, true) {
+                Ok(()) => {}
+                Err((SendError::Full { .. }, message)) => {
+                    *outgoing = Some(message);
+                    // There may be room by now: then it is tried again.
+                    ready!(self.poll_room(cx, room))?;
                 }
-                Poll::Pending
+                Err((error, _)) => return Poll::Ready(Err(error)),
             }
-            Err((error, _)) => Poll::Ready(Err(error)),
         }
+        Poll::Ready(Ok(()))
     }
 
     /// Is ready once the ping of this number was answered, or the connection has ended.
@@ -303,29 +399,141 @@ impl Shared {
         if state.phase == Phase::Closed {
             return Poll::Ready(Err(SendError::Closed));
         }
-        state.wait(cx)
+        state.wait(Until::Answer, cx)
     }
 
-    fn try_push(&self, outgoing: Outgoing) -> Result<(), (SendError, Outgoing)> {
+    /// Is ready once nobody else sends a message in pieces; then it is the caller's turn until
+    /// [`end_stream`](Self::end_stream).
+    pub(crate) fn poll_turn(&self, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
         let mut state = self.lock();
-        if let Err(error) = self.check_room(&state) {
-            return Err((error, outgoing));
+        if state.phase != Phase::Open {
+            return Poll::Ready(Err(SendError::Closed));
         }
-        self.push_locked(&mut state, outgoing);
-        let waker = state.take_driver();
-        drop(state);
-        wake(waker);
+        if state.stream_open {
+            return state.wait(Until::Turn, cx);
+        }
+        state.stream_open = true;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Begins a message in pieces for the driver's own handler, ahead of what handles queued but
+    /// behind what they send in pieces.
+    pub(crate) fn try_begin_stream(&self) -> Result<(), SendError> {
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return Err(SendError::Closed);
+        }
+        if state.stream_open {
+            return Err(SendError::MessageOpen);
+        }
+        state.stream_open = true;
+        let outbox = std::mem::take(&mut state.outbox);
+        state.outbox_bytes = 0;
+        outbox.into_iter().for_each(|outgoing| state.queue(outgoing));
         Ok(())
+    }
+
+    /// Ends what [`poll_turn`](Self::poll_turn) or [`try_begin_stream`](Self::try_begin_stream)
+    /// began, with its last piece if there is one.
+    pub(crate) fn end_stream(&self, last: Option<Outgoing>) {
+        let mut state = self.lock();
+        if let Some(last) = last.filter(|_| state.phase == Phase::Open) {
+            state.queue(last);
+        }
+        state.stream_open = false;
+        let mut deferred = std::mem::take(&mut state.deferred);
+        state.outbox.append(&mut deferred);
+        state.outbox_bytes += std::mem::take(&mut state.deferred_bytes);
+        let driver = state.take_driver();
+        let waiters = state.take_waiters(|until| until == Until::Turn);
+        drop(state);
+        wake(driver);
+        waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// Leaves the driver's waker and wakes those whose wait is over; `None` if there is more to do
+    /// first.
+    pub(crate) fn sleep(&self, cx: &Context<'_>, proto: &Connection) -> Option<Vec<Waker>> {
+        let mut state = self.lock();
+        let may_read = state.inbox_was_full && state.inbox_bytes < crate::websocket::INBOX_LIMIT;
+        if (may_read || !state.outbox.is_empty()) && proto.state() != ProtoState::Closed {
+            state.inbox_was_full = false;
+            return None;
+        }
+        state.driver_awake = false;
+        if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            state.driver = Some(cx.waker().clone());
+        }
+        if proto.state() != ProtoState::Open && state.phase == Phase::Open {
+            state.phase = Phase::Closing;
+        }
+        let answered = state.answered != proto.answered();
+        state.answered = proto.answered();
+        if state.waiters.is_empty() {
+            return Some(Vec::new());
+        }
+        let closing = state.phase != Phase::Open;
+        let [room, piece_room] = [Until::Room, Until::PieceRoom]
+            .map(|room| state.queued(room) + proto.transmit_len() <= self.send_low);
+        Some(state.take_waiters(|until| match until {
+            Until::Room => closing || room,
+            Until::PieceRoom => closing || piece_room,
+            Until::Turn => closing,
+            Until::Answer => answered,
+            Until::Closed => false,
+        }))
+    }
+
+    /// Tells every handle how the connection ended.
+    pub(crate) fn finish(&self, closure: Arc<Closure>) {
+        let mut state = self.lock();
+        state.phase = Phase::Closed;
+        state.closure = Some(closure);
+        let outbox = std::mem::take(&mut state.outbox);
+        let deferred = std::mem::take(&mut state.deferred);
+        let driver = state.driver.take();
+        let receiver = state.receiver.take();
+        let waiters = state.take_waiters(|_| true);
+        drop(state);
+        drop((outbox, deferred, driver));
+        wake(receiver);
+        waiters.into_iter().for_each(Waker::wake);
     }
 }
 
 impl State {
-    /// Leaves the task's waker, to be woken at the next change.
-    fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
-        if !self.waiters.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.waiters.push(cx.waker().clone());
+    fn queue(&mut self, outgoing: Outgoing) {
+        let waits = match &outgoing {
+            Outgoing::Probe(_) => !self.deferred.is_empty(),
+            other => self.stream_open && other.is_message(),
+        };
+        if waits {
+            self.deferred_bytes += outgoing.len();
+            self.deferred.push_back(outgoing);
+        } else {
+            self.outbox_bytes += outgoing.len();
+            self.outbox.push_back(outgoing);
+        }
+    }
+
+    /// Returns how many bytes handles have queued, as far as they are in the way.
+    fn queued(&self, room: Until) -> usize {
+        match room {
+            Until::PieceRoom => self.outbox_bytes,
+            _ => self.outbox_bytes + self.deferred_bytes,
+        }
+    }
+
+    /// Leaves the task's waker, to be woken when what it waits for is there.
+    fn wait<T>(&mut self, until: Until, cx: &Context<'_>) -> Poll<T> {
+        if !self.waiters.iter().any(|(for_, waker)| *for_ == until && waker.will_wake(cx.waker())) {
+            self.waiters.push((until, cx.waker().clone()));
         }
         Poll::Pending
+    }
+
+    fn take_waiters(&mut self, is_over: impl Fn(Until) -> bool) -> Vec<Waker> {
+        self.waiters.extract_if(.., |(until, _)| is_over(*until)).map(|(_, waker)| waker).collect()
     }
 
     /// Returns the waker of the driver if it sleeps.

@@ -9,15 +9,17 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
-use everwire_proto::{Closure, Event, Message, SendError, State};
+use everwire_proto::{
+    Closure, Event, Message, MessageKind, Payload, Piece, SendError, State, Text,
+};
 
 use crate::{
     Conn, Sender,
     driver::{App, Panicked},
-    shared::{Shared, wake},
+    shared::{Outgoing, Shared, Until, wake},
 };
 
 /// Bytes of messages that may wait for `recv` before reading stops; one message may exceed it.
@@ -32,8 +34,9 @@ const MESSAGE_COST: usize = 64;
 /// [`recv`](Self::recv), as far as the queue of received messages reaches: 64 KiB or one message.
 /// Behind a full queue reading stops.
 ///
-/// Dropping it, and every [`Sender`] cloned from it, cuts the connection
-/// ([`Cause::Cancelled`](everwire_proto::Cause::Cancelled)); [`close`](Sender::close) ends it
+/// Dropping it, and every [`Sender`] cloned from it, ends the connection: what was queued is
+/// written, then a Close with 1001, and nobody waits for the answer
+/// ([`Cause::Cancelled`](everwire_proto::Cause::Cancelled)). [`close`](Sender::close) ends it
 /// properly.
 ///
 /// # Examples
@@ -57,7 +60,8 @@ pub struct WebSocket {
 impl WebSocket {
     pub(crate) fn new(shared: Arc<Shared>, request: Option<Arc<http::Request<()>>>) -> Self {
         let sender = Sender::guarded(shared);
-        Self { receiver: Receiver { sender: sender.clone(), request }, sender }
+        let receiver = Receiver { sender: sender.clone(), request, assembly: Vec::new() };
+        Self { sender, receiver }
     }
 
     /// Splits into a half that sends and a half that receives, for two tasks.
@@ -72,6 +76,15 @@ impl WebSocket {
     /// Nothing is lost.
     pub async fn recv(&mut self) -> Option<Message<'static>> {
         self.receiver.recv().await
+    }
+
+    /// Receives the next piece of a message; `None` for ever once the connection has ended. See
+    /// [`Receiver::recv_piece`].
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn recv_piece(&mut self) -> Option<Piece<'static>> {
+        self.receiver.recv_piece().await
     }
 
     /// Receives a message and deserialises it from JSON.
@@ -116,6 +129,8 @@ impl fmt::Debug for WebSocket {
 pub struct Receiver {
     sender: Sender,
     request: Option<Arc<http::Request<()>>>,
+    /// The start of a message that comes in pieces but is received whole.
+    assembly: Vec<u8>,
 }
 
 impl Receiver {
@@ -125,6 +140,18 @@ impl Receiver {
     /// Nothing is lost.
     pub async fn recv(&mut self) -> Option<Message<'static>> {
         poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// Receives the next piece of a message; `None` for ever once the connection has ended.
+    ///
+    /// With [`Delivery::Pieces`](everwire_proto::Delivery::Pieces) a message is handed out as it
+    /// arrives, never held whole; else each message is one piece. A piece is at most what was read
+    /// at once, and the end of a connection can leave a message without its last piece.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn recv_piece(&mut self) -> Option<Piece<'static>> {
+        poll_fn(|cx| self.poll_recv_piece(cx)).await
     }
 
     /// Receives a message and deserialises it from JSON.
@@ -145,10 +172,56 @@ impl Receiver {
 
     /// Polls for the next message.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message<'static>>> {
+        loop {
+            match ready!(self.poll_received(cx)) {
+                Some(Received::Message(message)) => return Poll::Ready(Some(message)),
+                Some(Received::Piece(piece)) => {
+                    if let Some(message) = self.assemble(piece) {
+                        return Poll::Ready(Some(message));
+                    }
+                }
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// Polls for the next piece of a message.
+    pub fn poll_recv_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece<'static>>> {
+        self.poll_received(cx).map(|received| {
+            received.map(|received| match received {
+                Received::Message(message) => Piece {
+                    kind: message.kind(),
+                    first: true,
+                    last: true,
+                    payload: message.into_payload(),
+                },
+                Received::Piece(piece) => piece,
+            })
+        })
+    }
+
+    /// Puts a message together whose pieces are not asked for; the limit on messages bounds it.
+    fn assemble(&mut self, piece: Piece<'static>) -> Option<Message<'static>> {
+        let payload = if piece.first && piece.last {
+            piece.payload
+        } else {
+            self.assembly.extend_from_slice(&piece.payload);
+            if !piece.last {
+                return None;
+            }
+            std::mem::take(&mut self.assembly).into()
+        };
+        Some(match piece.kind {
+            MessageKind::Text => Message::Text(text(payload)),
+            MessageKind::Binary => Message::Binary(payload),
+        })
+    }
+
+    fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Option<Received>> {
         let shared = self.sender.shared();
         let mut state = shared.lock();
-        if let Some(message) = state.inbox.pop_front() {
-            state.inbox_bytes -= message.len() + MESSAGE_COST;
+        if let Some(received) = state.inbox.pop_front() {
+            state.inbox_bytes -= received.cost();
             let driver = if state.inbox_was_full && state.inbox_bytes < INBOX_LIMIT {
                 state.take_driver()
             } else {
@@ -156,7 +229,7 @@ impl Receiver {
             };
             drop(state);
             wake(driver);
-            return Poll::Ready(Some(message));
+            return Poll::Ready(Some(received));
         }
         if state.closure.is_some() {
             return Poll::Ready(None);
@@ -198,13 +271,39 @@ impl Drop for Receiver {
     fn drop(&mut self) {
         let mut state = self.sender.shared().lock();
         state.receiver_gone = true;
-        state.inbox.clear();
         state.inbox_bytes = 0;
-        state.receiver = None;
+        let inbox = std::mem::take(&mut state.inbox);
+        let receiver = state.receiver.take();
         let driver = state.take_driver();
         drop(state);
+        drop((inbox, receiver));
         wake(driver);
     }
+}
+
+/// What waits for `recv`.
+#[derive(Debug)]
+pub(crate) enum Received {
+    Message(Message<'static>),
+    Piece(Piece<'static>),
+}
+
+impl Received {
+    fn cost(&self) -> usize {
+        MESSAGE_COST
+            + match self {
+                Self::Message(message) => message.len(),
+                Self::Piece(piece) => piece.payload.len(),
+            }
+    }
+}
+
+/// Turns bytes that were validated as they came into text. Only the rest of a message whose start
+/// was taken by `recv_piece` can begin inside a character.
+fn text(payload: Payload<'static>) -> Text<'static> {
+    let bytes = payload.into_bytes();
+    Text::try_from(bytes.clone())
+        .unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned().into())
 }
 
 impl fmt::Debug for Receiver {
@@ -267,11 +366,12 @@ macro_rules! sink {
             type Error = SendError;
 
             fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-                self.shared().poll_room(cx)
+                self.shared().poll_room(cx, Until::Room)
             }
 
             fn start_send(self: Pin<&mut Self>, message: Message<'static>) -> Result<(), SendError> {
-                self.try_send(message)
+                // `poll_ready` has seen room for one, and a sink cannot give the message back.
+                self.shared().push_admitted(Outgoing::message(message))
             }
 
             /// Is ready at once: the driver writes what was queued without being asked.
@@ -322,7 +422,9 @@ impl<F: Future<Output = ()> + Send> App for PullApp<F> {
     fn open(&mut self, _: &mut Conn<'_>) {}
 
     fn event(&mut self, conn: &mut Conn<'_>, event: Event<'_>) {
-        let Event::Message(message) = event else { return };
+        if !matches!(event, Event::Message(_) | Event::Piece(_)) {
+            return;
+        }
         let mut state = conn.shared.lock();
         // Behind our Close, what nobody takes is discarded.
         let discard = state.receiver_gone
@@ -330,8 +432,15 @@ impl<F: Future<Output = ()> + Send> App for PullApp<F> {
         if discard {
             return;
         }
-        state.inbox_bytes += message.len() + MESSAGE_COST;
-        state.inbox.push_back(message.into_owned());
+        let received = match event {
+            Event::Message(message) => Received::Message(message.into_owned()),
+            Event::Piece(piece) => {
+                Received::Piece(Piece { payload: piece.payload.into_owned(), ..piece })
+            }
+            _ => return,
+        };
+        state.inbox_bytes += received.cost();
+        state.inbox.push_back(received);
         self.full = state.inbox_bytes >= INBOX_LIMIT;
         state.inbox_was_full = self.full;
         let elsewhere = match (&state.receiver, &self.own) {

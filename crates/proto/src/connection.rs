@@ -99,6 +99,8 @@ pub struct Connection {
     open_message: Option<crate::Opcode>,
     /// Whether the writing side is to be shut down, or has been.
     shutdown: Shutdown,
+    /// What is sent now was counted against the limit elsewhere.
+    admitting: bool,
     /// The latest ping that could not be answered because the socket is full.
     unanswered: Option<Box<[u8]>>,
     inbound: Inbound,
@@ -163,6 +165,7 @@ impl Connection {
             state: State::Open,
             open_message: None,
             shutdown: Shutdown::No,
+            admitting: false,
             unanswered: None,
             inbound: Inbound::default(),
             transmit: Transmit::default(),

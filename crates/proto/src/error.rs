@@ -98,6 +98,8 @@ pub enum SendError {
     NoMessageOpen,
     /// The payload of a Ping or Pong has more than 125 bytes (§5.5).
     ControlTooLong(usize),
+    /// A text message that is sent in pieces is not UTF-8 (§5.6).
+    InvalidUtf8,
     /// This close code must never be sent (§7.4).
     ReservedCloseCode(CloseCode),
 }
@@ -114,6 +116,7 @@ impl fmt::Display for SendError {
             Self::ControlTooLong(len) => {
                 write!(f, "control payload of {len} bytes exceeds the limit of 125")
             }
+            Self::InvalidUtf8 => f.write_str("text is not UTF-8"),
             Self::ReservedCloseCode(code) => write!(f, "close code {code} must never be sent"),
         }
     }

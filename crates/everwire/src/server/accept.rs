@@ -2,6 +2,8 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use everwire_proto::CloseCode;
+use futures_util::FutureExt as _;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -59,12 +61,12 @@ impl Accepting {
 pub(super) async fn accept_loop(
     context: Arc<Context>,
     listener: Accepting,
-    mut stopped: watch::Receiver<bool>,
+    mut stopped: watch::Receiver<Option<CloseCode>>,
 ) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+            _ = stopped.wait_for(Option::is_some) => break,
         };
         match accepted {
             Ok((io, remote)) => start(&context, io, remote),
@@ -75,6 +77,10 @@ pub(super) async fn accept_loop(
                 tokio::time::sleep(REST).await;
             }
         }
+    }
+    // Who waits to be accepted would else be reset; they are told when to come back instead.
+    while let Some(Ok((io, _))) = listener.accept().now_or_never() {
+        tokio::spawn(refuse(context.clone(), io, "shutting down\n"));
     }
 }
 
@@ -94,7 +100,7 @@ fn start(context: &Arc<Context>, io: Io, remote: Option<SocketAddr>) {
             tokio::spawn(serve(context.clone(), io, incoming));
         }
         None => {
-            tokio::spawn(refuse(context.clone(), io));
+            tokio::spawn(refuse(context.clone(), io, "too many connections\n"));
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use everwire_proto::Config;
+use everwire_proto::{CloseCode, Config};
 use tokio::sync::watch;
 
 use super::{
@@ -234,6 +234,7 @@ impl ServerBuilder {
         }
         let addrs = per_thread[0].iter().filter_map(|listener| listener.local_addr().ok());
         let addrs = addrs.collect();
+        let (stop, stopped) = watch::channel(None);
         let context = Arc::new(Context {
             config: Arc::new(self.config),
             registry: Registry::default(),
@@ -245,10 +246,10 @@ impl ServerBuilder {
             trusted: self.trusted,
             handshake_timeout: self.handshake_timeout,
             slots: Slots::new(self.max_connections, self.max_per_address),
+            stopped: stopped.clone(),
             #[cfg(feature = "tls")]
             tls: self.tls,
         });
-        let (stop, stopped) = watch::channel(false);
         for (i, listeners) in per_thread.into_iter().enumerate() {
             let context = context.clone();
             let stopped = stopped.clone();
@@ -276,7 +277,7 @@ fn bind(addr: &str, threads: usize) -> io::Result<Vec<Listener>> {
 fn spawn_loops(
     context: &Arc<Context>,
     listeners: Vec<Listener>,
-    stopped: &watch::Receiver<bool>,
+    stopped: &watch::Receiver<Option<CloseCode>>,
 ) -> io::Result<()> {
     for listener in listeners {
         tokio::spawn(accept_loop(context.clone(), listener.try_into()?, stopped.clone()));
@@ -289,7 +290,7 @@ fn run_thread(
     index: usize,
     context: Arc<Context>,
     listeners: Vec<Listener>,
-    mut stopped: watch::Receiver<bool>,
+    mut stopped: watch::Receiver<Option<CloseCode>>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let entered = runtime.enter();
@@ -297,7 +298,7 @@ fn run_thread(
     drop(entered);
     std::thread::Builder::new().name(format!("everwire-{index}")).spawn(move || {
         runtime.block_on(async move {
-            stopped.wait_for(|stopped| *stopped).await.ok();
+            stopped.wait_for(Option::is_some).await.ok();
             while !context.registry.is_empty() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }

@@ -1,14 +1,15 @@
 //! One accepted socket: from its first byte to a WebSocket connection or ordinary HTTP.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use everwire_proto::{
-    Connection,
+    Cause, CloseFrame, Connection,
     handshake::{
         AcceptOptions, HandshakeError, HeadLimits, HeadReader, Rejection, ServerHandshake,
         encode_response, encode_response_head, is_same_origin, is_upgrade,
     },
 };
+use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -88,17 +89,20 @@ pub(super) async fn serve(context: Arc<Context>, io: Io, incoming: Incoming) {
 }
 
 /// Tells a client that there is no room.
-pub(super) async fn refuse(context: Arc<Context>, io: Io) {
+pub(super) async fn refuse(context: Arc<Context>, io: Io, why: &str) {
     #[cfg(feature = "tls")]
     if context.tls.is_some() {
         return; // A TLS handshake is what an overloaded server cannot afford.
     }
     drop(context);
-    let response = Rejection::new(StatusCode::SERVICE_UNAVAILABLE)
+    say_goodbye(io, &unavailable(why)).await;
+}
+
+fn unavailable(why: &str) -> Response<String> {
+    Rejection::new(StatusCode::SERVICE_UNAVAILABLE)
         .retry_after(Duration::from_secs(5))
-        .body("too many connections\n")
-        .response();
-    say_goodbye(io, &response).await;
+        .body(why)
+        .response()
 }
 
 async fn open(
@@ -150,8 +154,24 @@ async fn open(
 /// Decides on a request to open a connection.
 ///
 /// # Errors
-/// The response that refuses it.
+/// The response that refuses it; 500 if the application's code panics.
 pub(super) async fn negotiate(
+    context: &Context,
+    request: Request<()>,
+    origin: &Origin,
+) -> Result<Negotiated, Response<String>> {
+    if context.stopping().is_some() {
+        return Err(unavailable("shutting down\n"));
+    }
+    let path: String = request.uri().path().into();
+    let decided = AssertUnwindSafe(decide(context, request, origin)).catch_unwind().await;
+    decided.unwrap_or_else(|_| {
+        tracing::error!(path, "the code that decides on a connection panicked");
+        Err(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).response())
+    })
+}
+
+async fn decide(
     context: &Context,
     request: Request<()>,
     origin: &Origin,
@@ -237,10 +257,15 @@ impl Negotiated {
         let now = crate::clock::now();
         let mut proto = Connection::server(context.config.clone(), now, random::byte());
         proto.transmit_head(head);
-        let limit = context.config.limits.send_queue;
-        let shared = Shared::new(self.path, self.peers, self.subprotocol, self.data, limit);
+        let limits = &context.config.limits;
+        let shared = Shared::new(self.path, self.peers, self.subprotocol, self.data, limits);
         let registration = context.registry.insert(&shared, slot);
         let request = self.request;
+        if let Some(notice) = context.stopping()
+            && let Ok(frame) = CloseFrame::new(notice, "")
+        {
+            shared.close(Cause::Shutdown, frame);
+        }
         self.prepared.spawn(Opened { io, proto, shared, early, registration, request });
     }
 }

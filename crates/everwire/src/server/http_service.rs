@@ -3,12 +3,14 @@
 use std::{convert::Infallible, error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
-use everwire_proto::handshake::{Rejection, is_upgrade};
+use everwire_proto::handshake::{HandshakeError, Rejection, is_upgrade};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+
+use tokio::time::timeout;
 
 use super::{
     Context, Slot,
@@ -69,16 +71,25 @@ impl fmt::Debug for HttpService {
 pub(super) async fn serve(context: Arc<Context>, io: Io, early: Bytes, origin: Origin, slot: Slot) {
     let slot = Arc::new(std::sync::Mutex::new(Some(slot)));
     let header_timeout = context.handshake_timeout;
+    let mut stopped = context.stopped.clone();
     let service = hyper::service::service_fn(move |request| {
         let (context, origin, slot) = (context.clone(), origin.clone(), slot.clone());
         async move { Ok::<_, Infallible>(answer(context, request, origin, slot).await) }
     });
-    let served = hyper::server::conn::http1::Builder::new()
+    let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .serve_connection(TokioIo::new(Rewind { early, io }), service)
-        .with_upgrades()
-        .await;
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        // The request that is being answered is the last.
+        true = async { stopped.wait_for(Option::is_some).await.is_ok() } => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
     if let Err(error) = served {
         tracing::debug!(%error, "HTTP connection failed");
     }
@@ -96,6 +107,9 @@ async fn answer(
         return upgrade(context, request, origin, slot).await;
     }
     match &context.http {
+        None if context.route(request.uri().path()).is_some() => {
+            full(HandshakeError::NoUpgrade.response())
+        }
         Some(HttpService(service)) => service.respond(request).await,
         None => full(Rejection::new(StatusCode::NOT_FOUND).body("not found\n").response()),
     }
@@ -114,9 +128,11 @@ async fn upgrade(
     *head.uri_mut() = parts.uri;
     *head.version_mut() = parts.version;
     *head.headers_mut() = parts.headers;
-    let mut negotiated = match negotiate(&context, head, &origin).await {
-        Ok(negotiated) => negotiated,
-        Err(response) => return full(response),
+    let negotiating = negotiate(&context, head, &origin);
+    let mut negotiated = match timeout(context.handshake_timeout, negotiating).await {
+        Ok(Ok(negotiated)) => negotiated,
+        Ok(Err(response)) => return full(response),
+        Err(_) => return full(Rejection::new(StatusCode::SERVICE_UNAVAILABLE).response()),
     };
     let response = std::mem::take(&mut negotiated.response);
     tokio::spawn(async move {

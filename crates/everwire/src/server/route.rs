@@ -74,7 +74,9 @@ where
     fn spawn(self: Box<Self>, opened: Opened) {
         let Opened { io, proto, shared, early, registration, request } = opened;
         let ws = WebSocket::new(shared.clone(), Some(Arc::new(request)));
-        let app = PullApp::with((self.0)(ws));
+        // Called in the connection's own task, where a panic is caught.
+        let serve = self.0;
+        let app = PullApp::with(async move { serve(ws).await });
         tokio::spawn(Driver::new(io, proto, shared, app, early, Some(registration)));
     }
 }

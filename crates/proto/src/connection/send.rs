@@ -123,6 +123,13 @@ impl Connection {
         self.heartbeat.answered()
     }
 
+    /// Says whether what is sent from now on was counted against
+    /// [`Limits::send_queue`](crate::Limits::send_queue) by the caller already: then it is never
+    /// refused as [`SendError::Full`].
+    pub fn admit(&mut self, admitting: bool) {
+        self.admitting = admitting;
+    }
+
     /// Returns whether so much waits to be written that sending is refused.
     #[must_use]
     #[inline]
@@ -156,7 +163,7 @@ impl Connection {
             return Err(SendError::Closed);
         }
         let (queued, limit) = (self.transmit.len(), self.config.limits.send_queue);
-        if queued >= limit {
+        if queued >= limit && !self.admitting {
             return Err(SendError::Full { queued, limit });
         }
         Ok(())
