@@ -96,6 +96,10 @@ struct Flags {
     streaming: bool,
     /// The stream took bytes that it has not flushed.
     unflushed: bool,
+    /// The handles have the waker of this task, which never changes: the driver is spawned.
+    registered: bool,
+    /// The last answered ping that the handles know of.
+    answered: u32,
 }
 
 impl<S: Stream, A: App> Driver<S, A> {
@@ -186,8 +190,14 @@ impl<S: Stream, A: App> Driver<S, A> {
 
     /// Reads once and handles what came; `Pending` when there is nothing to read.
     #[inline]
-    fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        memory: &mut Option<BytesMut>,
+    ) -> Poll<()> {
         if self.proto.has_unread() {
+            self.lend_buffer();
             self.handle_input(now, &mut BytesMut::new());
             return Poll::Ready(());
         }
@@ -195,15 +205,17 @@ impl<S: Stream, A: App> Driver<S, A> {
         if let Some(mut buffer) = self.proto.frame_buffer() {
             let read = tokio_util::io::poll_read_buf(Pin::new(io), cx, &mut buffer);
             let n = ready!(self.check_read(read, now));
+            self.lend_buffer();
             return self.handle_direct(now, n);
         }
-        let mut buffer = pool::take_read();
-        let read = tokio_util::io::poll_read_buf(Pin::new(io), cx, &mut buffer);
+        let buffer = memory.get_or_insert_with(pool::take_read);
+        let read = tokio_util::io::poll_read_buf(Pin::new(io), cx, buffer);
         let polled = self.check_read(read, now);
         if !buffer.is_empty() {
-            self.handle_input(now, &mut buffer);
+            self.lend_buffer();
+            self.handle_input(now, buffer);
+            pool::renew_read(buffer);
         }
-        pool::put_read(buffer);
         polled.map(|_| ())
     }
 
@@ -244,6 +256,9 @@ impl<S: Stream, A: App> Driver<S, A> {
     /// Writes what waits, as far as the socket takes it.
     #[inline]
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
+        if self.proto.transmit_len() == 0 && !self.flags.unflushed && !self.proto.wants_shutdown() {
+            return;
+        }
         if let Poll::Ready(Err(error)) = self.poll_write(cx, now) {
             self.proto.handle_io_error(now, &error);
         }
@@ -354,31 +369,50 @@ impl<S: Stream, A: App> Driver<S, A> {
         self.shared.publish(proto.counters(), proto.last_received(), proto.transmit_len());
     }
 
-    /// Goes round until neither the socket nor the handles have anything left.
-    fn run(&mut self, cx: &mut Context<'_>, now: Instant) {
+    /// Goes round until neither the socket nor the handles have anything left. Returns whether
+    /// anything came in.
+    fn run(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut memory = None;
+        let mut rounds = 0;
         loop {
             self.take_outbox(now);
-            self.lend_buffer();
             let reading = self.is_reading();
             if reading && self.proto.is_paused() {
                 self.proto.resume(now);
             }
-            let read = reading && self.poll_read(cx, now).is_ready();
-            if let Poll::Ready(Err(Panicked)) = self.app.poll(cx) {
+            let read = reading && self.poll_read(cx, now, &mut memory).is_ready();
+            if (read || rounds == 0)
+                && let Poll::Ready(Err(Panicked)) = self.app.poll(cx)
+            {
                 self.proto.fail(now, Cause::HandlerPanicked);
             }
             self.take_outbox(now);
             self.write(cx, now);
-            if !(read && self.proto.state() != State::Closed) && self.sleep_if_idle(cx) {
-                return;
+            let again = read && self.proto.state() != State::Closed;
+            if !again && self.sleep_if_idle(cx) {
+                break;
             }
+            rounds += 1;
         }
+        if let Some(memory) = memory {
+            pool::put_read(memory);
+        }
+        rounds > 0
     }
 
-    /// Publishes the counters and leaves the waker, unless a handle left something to do.
-    fn sleep_if_idle(&self, cx: &Context<'_>) -> bool {
+    /// Publishes the counters and sleeps, unless a handle left something to do.
+    #[inline]
+    fn sleep_if_idle(&mut self, cx: &Context<'_>) -> bool {
         self.publish();
+        let is_news = !self.flags.registered
+            || self.proto.state() != State::Open
+            || self.flags.answered != self.proto.answered();
+        if !is_news && self.shared.sleep_lightly() {
+            return true;
+        }
         let Some(waiters) = self.shared.sleep(cx, &self.proto) else { return false };
+        self.flags.registered = true;
+        self.flags.answered = self.proto.answered();
         waiters.into_iter().for_each(Waker::wake);
         true
     }
@@ -400,6 +434,16 @@ impl<S: Stream, A: App> Driver<S, A> {
         };
         self.armed = Some(deadline);
         sleep.as_mut().poll(cx).is_ready()
+    }
+
+    /// Logs that the application's code held up its thread since `now`.
+    #[inline]
+    fn check_stall(&self, now: Instant) {
+        let took = clock::now().saturating_duration_since(now);
+        if took >= STALL {
+            let id = self.shared.id;
+            tracing::warn!(%id, path = %self.shared.path, ?took, "a handler held up its thread");
+        }
     }
 
     /// Lets go of the socket and reports the closure.
@@ -436,16 +480,18 @@ impl<S: Stream, A: App> Future for Driver<S, A> {
             return Poll::Ready(closure.clone());
         }
         let now = clock::now();
+        this.shared.wake_up();
         if !this.flags.opened {
             this.open(now);
         }
+        let mut worked = false;
         loop {
             if this.armed.is_some_and(|armed| armed <= now) {
                 this.armed = None;
                 this.lend_buffer();
                 this.proto.handle_timeout(now);
             }
-            this.run(cx, now);
+            worked |= this.run(cx, now);
             if this.proto.state() == State::Closed {
                 this.finish();
                 return self.poll(cx);
@@ -463,10 +509,8 @@ impl<S: Stream, A: App> Future for Driver<S, A> {
             this.armed = None;
             this.proto.handle_timeout(clock::now());
         }
-        let took = clock::now().saturating_duration_since(now);
-        if took >= STALL {
-            let id = this.shared.id;
-            tracing::warn!(%id, path = %this.shared.path, ?took, "a handler held up its thread");
+        if worked {
+            this.check_stall(now);
         }
         Poll::Pending
     }

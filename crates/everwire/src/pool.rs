@@ -26,8 +26,7 @@ thread_local! {
 /// Lends an empty read buffer with room for [`READ_SIZE`] bytes.
 #[inline]
 pub(crate) fn take_read() -> BytesMut {
-    POOL.with_borrow_mut(|pool| pool.take_read())
-        .unwrap_or_else(|| BytesMut::with_capacity(READ_SIZE))
+    POOL.with_borrow_mut(Pool::take_read).unwrap_or_else(|| BytesMut::with_capacity(READ_SIZE))
 }
 
 impl Pool {
@@ -47,6 +46,15 @@ impl Pool {
     fn reclaim_read(&mut self) -> Option<BytesMut> {
         let free = self.read.iter_mut().rposition(|buffer| buffer.try_reclaim(READ_SIZE))?;
         Some(self.read.swap_remove(free))
+    }
+}
+
+/// Empties a read buffer for the next read; exchanges it if messages share its memory.
+#[inline]
+pub(crate) fn renew_read(buffer: &mut BytesMut) {
+    buffer.clear();
+    if buffer.capacity() < READ_SIZE && !buffer.try_reclaim(READ_SIZE) {
+        put_read(std::mem::replace(buffer, take_read()));
     }
 }
 

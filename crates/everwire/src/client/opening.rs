@@ -148,8 +148,7 @@ impl<'a> Attempt<'a> {
         let mut data = http::Extensions::new();
         data.insert(Answer(response));
         let path = request.uri().path().into();
-        let limit = config.limits.send_queue;
-        let shared = Shared::new(path, peers, subprotocol.map(Into::into), data, limit);
+        let shared = Shared::new(path, peers, subprotocol.map(Into::into), data, &config.limits);
         let mut proto = Connection::client(config, clock::now(), random::source());
         if let Some(frames) = self.client.frames() {
             proto.observe(frames);
