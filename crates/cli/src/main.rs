@@ -1,7 +1,10 @@
 //! The `everwire` binary: `serve` runs a server, `connect` talks to one.
 
+mod completions;
 mod connect;
+mod man;
 mod serve;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -21,11 +24,21 @@ enum Command {
     Serve(serve::Args),
     /// Connects to a server: lines from stdin become messages, messages are printed.
     Connect(connect::Args),
+    /// Prints the completions of a shell.
+    Completions(completions::Args),
+    /// Prints the manual page, or that of a subcommand.
+    Man(man::Args),
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::explain(&error),
+    };
+    match cli.command {
         Command::Serve(args) => serve::run(args),
         Command::Connect(args) => connect::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     }
 }

@@ -426,7 +426,9 @@ impl<S, A: App> Driver<S, A> {
     /// Tells everybody how the connection ended.
     fn report(&mut self, closure: Arc<Closure>) {
         self.app.close(&self.shared, &closure);
-        drop(self.registration.take());
+        if let Some(registration) = self.registration.take() {
+            registration.end(&closure);
+        }
         let mut state = self.shared.lock();
         state.phase = Phase::Closed;
         state.closure = Some(closure);

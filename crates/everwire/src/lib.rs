@@ -29,7 +29,7 @@ pub use everwire_proto::{
 pub use self::json::JsonError;
 pub use self::{
     handler::{Conn, Handler},
-    registry::{ConnectionInfo, Registry},
+    registry::{ConnectionInfo, Registry, Totals},
     sender::{Closing, Permit, Sender},
     server::{
         Accept, BoundAddr, Decision, Drained, Listener, OriginPolicy, Reject, Respond, Server,

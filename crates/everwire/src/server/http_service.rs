@@ -116,7 +116,10 @@ async fn upgrade(
     *head.headers_mut() = parts.headers;
     let mut negotiated = match negotiate(&context, head, &origin).await {
         Ok(negotiated) => negotiated,
-        Err(response) => return full(response),
+        Err(response) => {
+            context.registry.count_refused(response.status());
+            return full(response);
+        }
     };
     let response = std::mem::take(&mut negotiated.response);
     tokio::spawn(async move {
