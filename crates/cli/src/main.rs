@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 
 /// WebSocket connections that stay alive, end with one honest explanation, and come back.
 #[derive(Debug, Parser)]
-#[command(name = "everwire", version, about)]
+#[command(name = "everwire", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -40,5 +40,15 @@ fn main() -> ExitCode {
         Command::Connect(args) => connect::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
     }
 }

@@ -28,8 +28,9 @@ pub(crate) fn run(args: Args) -> ExitCode {
             }
         },
     };
+    let source = concat!("everwire ", env!("CARGO_PKG_VERSION"));
     let mut page = Vec::new();
-    if let Err(error) = clap_mangen::Man::new(command).render(&mut page) {
+    if let Err(error) = clap_mangen::Man::new(command).source(source).render(&mut page) {
         writeln!(io::stderr(), "everwire: cannot write the manual page: {error}").ok();
         return ExitCode::from(2);
     }

@@ -82,7 +82,7 @@ async fn serve(args: &Args, inherited: Vec<Listener>) -> anyhow::Result<ExitCode
     let mut signals = Signals::new().map_err(|error| anyhow!("cannot handle signals: {error}"))?;
     let tls = args.tls.load()?;
     let server = builder(args, inherited, tls.clone())?.start().await?;
-    let admin = match args.admin.listen {
+    let admin = match args.admin.admin {
         AdminAddr::At(addr) => Some(admin::start(addr, &args.admin, &server).await?),
         AdminAddr::Off => None,
     };

@@ -35,7 +35,7 @@ pub(super) async fn start(
     args: &AdminArgs,
     server: &Server,
 ) -> Result<Server, StartError> {
-    let guard = Guard::new(addr.ip(), args.hosts.clone(), args.token.clone());
+    let guard = Guard::new(addr.ip(), args.admin_host.clone(), args.admin_token.clone());
     let registry = server.registry().clone();
     let admin = Arc::new(Admin { guard, registry });
     let service = Answer(move |request: &Parts| admin.answer(request));

@@ -10,33 +10,28 @@ use clap::builder::NonEmptyStringValueParser;
 pub(in crate::serve) struct AdminArgs {
     /// Where to list and close connections and read metrics, or off.
     #[arg(
-        long = "admin",
+        long,
         value_name = "ADDR:PORT",
         env = "EVERWIRE_ADMIN",
         default_value = "127.0.0.1:8081",
         value_parser = parse_admin
     )]
-    pub(in crate::serve) listen: AdminAddr,
+    pub(in crate::serve) admin: AdminAddr,
 
     /// A secret that requests to the admin address must carry as `Authorization: Bearer …`;
     /// required when that address is not a loopback one.
     #[arg(
-        long = "admin-token",
+        long,
         value_name = "SECRET",
         env = "EVERWIRE_ADMIN_TOKEN",
         hide_env_values = true,
         value_parser = NonEmptyStringValueParser::new()
     )]
-    pub(in crate::serve) token: Option<String>,
+    pub(in crate::serve) admin_token: Option<String>,
 
     /// One more name by which the admin address may be called (in the Host header).
-    #[arg(
-        long = "admin-host",
-        value_name = "HOST",
-        env = "EVERWIRE_ADMIN_HOST",
-        value_delimiter = ','
-    )]
-    pub(in crate::serve) hosts: Vec<String>,
+    #[arg(long, value_name = "HOST", env = "EVERWIRE_ADMIN_HOST", value_delimiter = ',')]
+    pub(in crate::serve) admin_host: Vec<String>,
 }
 
 /// Where the admin API is.
@@ -61,8 +56,8 @@ impl AdminArgs {
     /// # Errors
     /// An admin API that others could reach has no token.
     pub(in crate::serve) fn check(&self) -> anyhow::Result<()> {
-        if let AdminAddr::At(addr) = self.listen {
-            let is_safe = addr.ip().to_canonical().is_loopback() || self.token.is_some();
+        if let AdminAddr::At(addr) = self.admin {
+            let is_safe = addr.ip().to_canonical().is_loopback() || self.admin_token.is_some();
             ensure!(is_safe, "--admin {addr} is not a loopback address: it needs --admin-token");
         }
         Ok(())
