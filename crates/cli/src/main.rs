@@ -21,7 +21,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs a server with an echo, a chat and a page to try them.
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Connects to a server: lines from stdin become messages, messages are printed.
     Connect(connect::Args),
     /// Prints the completions of a shell.
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         Err(error) => return usage::explain(&error),
     };
     match cli.command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
         Command::Connect(args) => connect::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
