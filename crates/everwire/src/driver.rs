@@ -461,7 +461,9 @@ impl<S, A: App> Driver<S, A> {
     /// Tells everybody how the connection ended.
     fn report(&mut self, closure: Arc<Closure>) {
         self.app.close(&self.shared, &closure);
-        drop(self.registration.take());
+        if let Some(registration) = self.registration.take() {
+            registration.end(&closure);
+        }
         self.shared.finish(closure);
     }
 }

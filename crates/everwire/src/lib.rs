@@ -34,7 +34,7 @@ pub use self::{
     client::{Client, ClientObserver, ConnectError, CookieJar, CookieStore, Refused, connect},
     handler::{Conn, Handler},
     message_writer::MessageWriter,
-    registry::{ConnectionInfo, Registry},
+    registry::{ConnectionInfo, Registry, Totals},
     sender::{Closing, Permit, Sender},
     server::{
         Accept, BoundAddr, Decision, Drained, Listener, OriginPolicy, Reject, Respond, Server,

@@ -35,6 +35,7 @@ pub struct ServerBuilder {
     authorize: Option<Authorize>,
     http: Option<HttpService>,
     trusted: TrustedProxies,
+    expects_proxy_header: bool,
     handshake_timeout: Duration,
     max_connections: Option<usize>,
     max_per_address: Option<usize>,
@@ -55,6 +56,7 @@ impl Default for ServerBuilder {
             authorize: None,
             http: None,
             trusted: TrustedProxies::default(),
+            expects_proxy_header: false,
             handshake_timeout: Duration::from_secs(10),
             max_connections: None,
             max_per_address: None,
@@ -181,6 +183,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Expects the PROXY protocol, version 1 or 2, from the [trusted
+    /// proxies](Self::trusted_proxies): then each of their connections must begin with its header.
+    #[must_use]
+    pub fn proxy_protocol(mut self) -> Self {
+        self.expects_proxy_header = true;
+        self
+    }
+
     /// Sets the deadline of the opening handshake, TLS included. Default: 10 s.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
@@ -228,9 +238,16 @@ impl ServerBuilder {
                 .map_err(|source| StartError { what: format!("listen on {addr}"), source })?;
             per_thread.iter_mut().zip(bound).for_each(|(thread, listener)| thread.push(listener));
         }
-        let n = per_thread.len();
-        for (i, listener) in self.listeners.into_iter().enumerate() {
-            per_thread[i % n].push(listener);
+        for listener in self.listeners {
+            // All threads accept from the one socket.
+            for thread in per_thread.iter_mut().skip(1) {
+                let clone = listener.try_clone().map_err(|source| StartError {
+                    what: "share a listener between threads".into(),
+                    source,
+                })?;
+                thread.push(clone);
+            }
+            per_thread[0].push(listener);
         }
         let addrs = per_thread[0].iter().filter_map(|listener| listener.local_addr().ok());
         let addrs = addrs.collect();
@@ -244,6 +261,7 @@ impl ServerBuilder {
             authorize: self.authorize,
             http: self.http,
             trusted: self.trusted,
+            expects_proxy_header: self.expects_proxy_header,
             handshake_timeout: self.handshake_timeout,
             slots: Slots::new(self.max_connections, self.max_per_address),
             stopped: stopped.clone(),
