@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::{Keepalive, deadline::after};
 
+/// The shortest interval and timeout: nothing is due again at once.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// The clockwork of one connection's keepalive.
 ///
 /// ```text
@@ -141,8 +144,7 @@ impl Heartbeat {
             return after(self.paused_ping.unwrap_or(paused), self.interval(policy));
         }
         match self.asked {
-            // Never due again at the instant of the question.
-            Some(asked) => after(asked, policy.timeout.max(Duration::from_nanos(1))),
+            Some(asked) => after(asked, policy.timeout.max(SHORTEST)),
             None => after(self.last_received, self.interval(policy)),
         }
     }
@@ -168,7 +170,7 @@ impl Heartbeat {
         // ±10 %, so that the pings of many connections never align.
         let nanos = policy.interval.as_nanos() as i128;
         let spread = nanos * i128::from(self.spread) / 1280;
-        Duration::from_nanos(u64::try_from((nanos + spread).max(1)).unwrap_or(u64::MAX))
+        Duration::from_nanos(u64::try_from(nanos + spread).unwrap_or(u64::MAX)).max(SHORTEST)
     }
 }
 
