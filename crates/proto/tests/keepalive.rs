@@ -320,3 +320,14 @@ fn a_pong_that_waited_for_us_measures_nothing() {
     assert!(server.connection.is_answered(probe));
     assert_eq!(server.connection.rtt(), None);
 }
+
+#[test]
+fn the_farewell_to_a_dead_peer_waits_1_s_at_most() {
+    let mut server = Solo::server();
+    server.advance(45 * SECOND - MILLI);
+    server.now += MILLI;
+    server.connection.handle_timeout(server.now);
+    assert_eq!(server.connection.state(), State::Finishing);
+    server.advance_blocked(SECOND);
+    assert_eq!(server.closure().duration, 46 * SECOND);
+}
