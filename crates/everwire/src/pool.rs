@@ -13,14 +13,14 @@ const KEEP_UP_TO: usize = 256 << 10;
 /// How many buffers of each kind a thread keeps.
 const KEEP: usize = 4;
 
-#[derive(Default)]
 struct Pool {
     read: Vec<BytesMut>,
     write: Vec<Vec<u8>>,
 }
 
 thread_local! {
-    static POOL: RefCell<Pool> = RefCell::default();
+    static POOL: RefCell<Pool> =
+        const { RefCell::new(Pool { read: Vec::new(), write: Vec::new() }) };
 }
 
 /// Lends an empty read buffer with room for [`READ_SIZE`] bytes.

@@ -223,8 +223,9 @@ impl Shared {
     /// Publishes what the registry shows.
     #[inline]
     pub(crate) fn publish(&self, counters: &Counters, last_received: Instant, transmit_len: usize) {
-        let since = last_received.saturating_duration_since(self.since).as_millis() as u64;
-        self.last_received.store(since, Ordering::Relaxed);
+        let since = last_received.saturating_duration_since(self.since);
+        let millis = since.as_secs() * 1000 + u64::from(since.subsec_millis());
+        self.last_received.store(millis, Ordering::Relaxed);
         self.bytes_received.store(counters.bytes_received, Ordering::Relaxed);
         self.bytes_sent.store(counters.bytes_sent, Ordering::Relaxed);
         self.messages_received.store(counters.messages_received, Ordering::Relaxed);
@@ -295,8 +296,8 @@ impl Shared {
 
     /// Takes what handles asked for. It counts as waiting to be written from here on.
     #[inline]
-    pub(crate) fn take_outbox(&self) -> VecDeque<Outgoing> {
-        if self.signal.take_news() { self.take_news() } else { VecDeque::new() }
+    pub(crate) fn take_outbox(&self) -> Option<VecDeque<Outgoing>> {
+        self.signal.take_news().then(|| self.take_news())
     }
 
     fn take_news(&self) -> VecDeque<Outgoing> {

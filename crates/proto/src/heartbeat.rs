@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::{Keepalive, deadline::after};
 
+/// The shortest interval and timeout: nothing is due again at once.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// The clockwork of one connection's keepalive.
 ///
 /// ```text
@@ -135,6 +138,12 @@ impl Heartbeat {
         Some(pause)
     }
 
+    /// Returns whether the peer was asked for life, or we are paused.
+    #[inline]
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.asked.is_some() || self.paused.is_some()
+    }
+
     pub(crate) fn is_paused(&self) -> bool {
         self.paused.is_some()
     }
@@ -146,8 +155,7 @@ impl Heartbeat {
             return after(self.paused_ping.unwrap_or(paused), self.interval);
         }
         match self.asked {
-            // Never due again at the instant of the question.
-            Some(asked) => after(asked, policy.timeout.max(Duration::from_nanos(1))),
+            Some(asked) => after(asked, policy.timeout.max(SHORTEST)),
             None => after(self.last_received, self.interval),
         }
     }
@@ -173,7 +181,7 @@ impl Heartbeat {
 fn spread(interval: Duration, seed: u8) -> Duration {
     let nanos = interval.as_nanos() as i128;
     let spread = nanos * i128::from(seed as i8) / 1280;
-    Duration::from_nanos(u64::try_from((nanos + spread).max(1)).unwrap_or(u64::MAX))
+    Duration::from_nanos(u64::try_from(nanos + spread).unwrap_or(u64::MAX)).max(SHORTEST)
 }
 
 /// The smoothed round-trip time of RFC 6298 §2.

@@ -263,6 +263,12 @@ impl Inbound {
         self.partial.as_deref()
     }
 
+    /// Returns whether something has arrived in part.
+    #[inline]
+    pub(crate) fn is_partial(&self) -> bool {
+        self.partial.is_some()
+    }
+
     /// Returns what is incomplete, to be changed.
     #[inline]
     pub(crate) fn partial_mut(&mut self) -> Option<&mut Partial> {

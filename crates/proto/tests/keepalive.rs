@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use everwire_proto::{Cause, Config, Connection, Keepalive, Opcode, Role, State};
-use everwire_testkit::{Frame, Pair, Seen, Solo, start};
+use everwire_testkit::{Frame, Pair, Seen, SentFrame, Solo, start};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLI: Duration = Duration::from_millis(1);
@@ -200,7 +200,7 @@ fn while_paused_we_show_life_at_each_interval() {
     server.connection.pause(server.now);
     for _ in 0..3 {
         server.advance(25 * SECOND);
-        let opcodes: Vec<_> = server.sent().iter().map(|frame| frame.opcode()).collect();
+        let opcodes: Vec<_> = server.sent().iter().map(SentFrame::opcode).collect();
         assert_eq!(opcodes, [Opcode::Ping, Opcode::Pong]);
     }
 }
@@ -261,7 +261,7 @@ fn a_peer_that_was_not_asked_is_not_given_up() {
     server.connection.send(vec![0; 100_000]).unwrap();
     server.now += MILLI;
     server.connection.handle_timeout(server.now);
-    let opcodes: Vec<_> = server.sent().iter().map(|frame| frame.opcode()).collect();
+    let opcodes: Vec<_> = server.sent().iter().map(SentFrame::opcode).collect();
     assert_eq!(opcodes, [Opcode::Binary, Opcode::Ping]);
 }
 
@@ -319,4 +319,15 @@ fn a_pong_that_waited_for_us_measures_nothing() {
     server.receive([Frame::pong(&pings[1].payload)]);
     assert!(server.connection.is_answered(probe));
     assert_eq!(server.connection.rtt(), None);
+}
+
+#[test]
+fn the_farewell_to_a_dead_peer_waits_1_s_at_most() {
+    let mut server = Solo::server();
+    server.advance(45 * SECOND - MILLI);
+    server.now += MILLI;
+    server.connection.handle_timeout(server.now);
+    assert_eq!(server.connection.state(), State::Finishing);
+    server.advance_blocked(SECOND);
+    assert_eq!(server.closure().duration, 46 * SECOND);
 }

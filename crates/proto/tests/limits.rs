@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use everwire_proto::{Cause, Config, ControlRate, Delivery, Limits, Role, SendError, State};
-use everwire_testkit::{Frame, Outcome, Seen, Solo, check_splits};
+use everwire_testkit::{Frame, Outcome, Seen, SentFrame, Solo, check_splits};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -99,7 +99,7 @@ fn control_frames_beyond_the_burst_are_1008() {
     assert_eq!((server.connection.state(), server.events().len()), (State::Open, 200));
     server.receive([Frame::pong("")]);
     let sent = server.sent();
-    assert_eq!(sent.last().map(|frame| frame.close_code()), Some(1008));
+    assert_eq!(sent.last().map(SentFrame::close_code), Some(1008));
     assert_eq!(server.finish_cause(), Cause::RateLimited);
 }
 

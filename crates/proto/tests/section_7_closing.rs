@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use everwire_proto::{
     Cause, CloseCode, CloseFrame, Config, Opcode, ProtocolError, Role, SendError, State,
 };
-use everwire_testkit::{Frame, Pair, Seen, Solo, check_splits};
+use everwire_testkit::{Frame, Pair, Seen, SentFrame, Solo, check_splits};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -191,7 +191,7 @@ fn our_close_may_interrupt_our_own_fragmented_message() {
     server.connection.send_piece(b"half").unwrap();
     server.connection.close(server.now, CloseCode::GOING_AWAY, "").unwrap();
     assert_eq!(server.connection.send_piece(b"more"), Err(SendError::Closed));
-    let opcodes: Vec<_> = server.sent().iter().map(|frame| frame.opcode()).collect();
+    let opcodes: Vec<_> = server.sent().iter().map(SentFrame::opcode).collect();
     assert_eq!(opcodes, [Opcode::Text, Opcode::Close]);
 }
 

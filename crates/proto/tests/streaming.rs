@@ -3,7 +3,9 @@
 
 use bytes::BufMut;
 use everwire_proto::{Config, Connection, Delivery, MessageKind, Opcode, Role};
-use everwire_testkit::{Frame, Outcome, Rng, Seen, Solo, check_splits, check_splits_with};
+use everwire_testkit::{
+    Frame, Outcome, Rng, Seen, SentFrame, Solo, check_splits, check_splits_with,
+};
 
 /// Reads `bytes` into the connection's own memory and takes no event.
 fn read_directly(connection: &mut Connection, now: std::time::Instant, bytes: &[u8]) -> usize {
@@ -283,7 +285,7 @@ fn pongs_go_between_our_pieces() {
     server.connection.send_piece(b"a").unwrap();
     server.receive([Frame::ping("p")]);
     server.connection.finish_message(b"b").unwrap();
-    let opcodes: Vec<_> = server.sent().iter().map(|frame| frame.opcode()).collect();
+    let opcodes: Vec<_> = server.sent().iter().map(SentFrame::opcode).collect();
     assert_eq!(opcodes, [Opcode::Text, Opcode::Pong, Opcode::Continuation]);
 }
 

@@ -25,6 +25,8 @@ impl Connection {
         }
         if self.inbound.has_unread() {
             self.next_unread(input, now)
+        } else if input.is_empty() && !self.inbound.is_partial() {
+            None
         } else {
             self.advance(input, now)
         }

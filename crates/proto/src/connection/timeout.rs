@@ -29,6 +29,20 @@ impl Connection {
         }
     }
 
+    /// Returns whether the next deadline may come before that of an ordinary keepalive.
+    ///
+    /// Receiving only ever moves the keepalive's deadline later, so while this is `false` a timer
+    /// that is armed need not be looked at.
+    #[must_use]
+    #[inline]
+    pub fn has_close_deadline(&self) -> bool {
+        self.state != State::Open
+            || self.inbound.is_partial()
+            || self.transmit.blocked_since().is_some()
+            || self.config.idle_timeout.is_some()
+            || self.heartbeat.is_waiting()
+    }
+
     /// Does what is due at `now`. Afterwards [`poll_timeout`](Self::poll_timeout) is later than
     /// `now` or `None`.
     pub fn handle_timeout(&mut self, now: Instant) {
