@@ -619,7 +619,7 @@ fn lines_are_edited_and_remembered() {
     let (fixture, state) = (Fixture::new(), tempfile::tempdir().unwrap());
     // "hxi", back over the i, x deleted; then the line again from the history.
     let typed =
-        [("> ", "hxi\x1b[D\x7f\r"), ("> ", ""), ("\x1b[Khi", "\x1b[A\r"), ("\nhi\r\n", "\x04")];
+        [("> ", "hxi\x1b[D\x7f\r"), ("> ", ""), ("\x1b[Khi", "\x1b[A\r"), ("\x1b[Khi", "\x04")];
     let Some((screen, status)) = run_in_terminal(&[&fixture.url("/echo")], state.path(), &typed)
     else {
         return eprintln!("skipped: there is no script(1)");
