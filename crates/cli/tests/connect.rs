@@ -594,32 +594,29 @@ fn run_in_terminal(args: &[&str], state: &Path, typed: &[(&str, &str)]) -> Optio
             sender.send(chunk[..n].to_vec()).unwrap();
         }
     });
-    let mut screen = Vec::new();
+    let (mut screen, mut seen) = (String::new(), 0);
     let until = Instant::now() + Duration::from_secs(20);
+    let next = || chunks.recv_timeout(until.saturating_duration_since(Instant::now()));
     for (wait_for, keys) in typed {
-        let from = screen.len();
-        while !String::from_utf8_lossy(&screen[from..]).contains(wait_for) {
-            let left = until.saturating_duration_since(Instant::now());
-            match chunks.recv_timeout(left) {
-                Ok(chunk) => screen.extend(chunk),
-                Err(_) => panic!("no {wait_for:?} on: {}", String::from_utf8_lossy(&screen)),
-            }
+        while !screen[seen..].contains(wait_for) {
+            let chunk = next().unwrap_or_else(|_| panic!("no {wait_for:?} on: {screen}"));
+            screen += &String::from_utf8_lossy(&chunk);
         }
+        seen += screen[seen..].find(wait_for).unwrap() + wait_for.len();
         stdin.write_all(keys.as_bytes()).unwrap();
     }
-    while let Ok(chunk) = chunks.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        screen.extend(chunk);
+    while let Ok(chunk) = next() {
+        screen += &String::from_utf8_lossy(&chunk);
     }
     let status = child.wait().unwrap().code().unwrap_or(-1);
-    Some((String::from_utf8(screen).unwrap(), status))
+    Some((screen, status))
 }
 
 #[test]
 fn lines_are_edited_and_remembered() {
     let (fixture, state) = (Fixture::new(), tempfile::tempdir().unwrap());
     // "hxi", back over the i, x deleted; then the line again from the history.
-    let typed =
-        [("> ", "hxi\x1b[D\x7f\r"), ("> ", ""), ("\x1b[Khi", "\x1b[A\r"), ("\x1b[Khi", "\x04")];
+    let typed = [("> ", "hxi\x1b[D\x7f\r"), ("\x1b[Khi", "\x1b[A\r"), ("\x1b[Khi", "\x04")];
     let Some((screen, status)) = run_in_terminal(&[&fixture.url("/echo")], state.path(), &typed)
     else {
         return eprintln!("skipped: there is no script(1)");
