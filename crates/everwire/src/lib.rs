@@ -4,6 +4,9 @@
 //! the detection of a peer that vanished, the closing handshake, limits.
 //! It leaves to others what a message means: there are no rooms or channels in it.
 
+pub mod adapt;
+#[cfg(feature = "axum")]
+pub mod axum;
 mod clock;
 pub mod dial;
 mod driver;
@@ -17,6 +20,7 @@ mod registry;
 mod sender;
 mod server;
 mod shared;
+pub mod test;
 pub mod tls;
 pub mod trust;
 mod websocket;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use everwire_proto::handshake::{AcceptOptions, BearerToken, Rejection, ServerHandshake};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 
 /// A request to open a WebSocket connection, verified by RFC 6455 §4.2.1 but not yet accepted.
 pub struct UpgradeRequest {
@@ -179,6 +179,18 @@ impl Reject {
     #[must_use]
     pub fn unavailable(retry_after: std::time::Duration) -> Self {
         Self(Rejection::new(StatusCode::SERVICE_UNAVAILABLE).retry_after(retry_after))
+    }
+
+    /// Returns the response, for an HTTP stack that sends it.
+    #[must_use]
+    pub fn into_response<B: From<String>>(self) -> Response<B> {
+        self.0.response().map(B::from)
+    }
+
+    /// Refuses with a response that was made elsewhere.
+    pub(crate) fn from_response(response: Response<String>) -> Self {
+        let (parts, body) = response.into_parts();
+        Self(Rejection::new(parts.status).headers(parts.headers).body(body))
     }
 
     /// Adds a header field.
