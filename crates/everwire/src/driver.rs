@@ -93,6 +93,8 @@ struct Flags {
     output_full: bool,
     /// The handler is sending a message in pieces.
     streaming: bool,
+    /// The code that lived beside the driver panicked.
+    panicked: bool,
     /// The stream took bytes that it has not flushed.
     unflushed: bool,
 }
@@ -330,6 +332,8 @@ impl<S: Stream, A: App> Driver<S, A> {
                 self.flags.paused = false;
                 Ok(())
             }
+            // A panic drops handles; that is not why the connection ends.
+            Outgoing::Fail(Cause::Cancelled) if self.flags.panicked => Ok(()),
             Outgoing::Fail(cause) => {
                 self.proto.fail(now, cause);
                 Ok(())
@@ -367,10 +371,13 @@ impl<S: Stream, A: App> Driver<S, A> {
                 self.proto.resume(now);
             }
             let read = reading && self.poll_read(cx, now).is_ready();
-            if let Poll::Ready(Err(Panicked)) = self.app.poll(cx) {
+            let polled = self.app.poll(cx);
+            self.flags.panicked |= matches!(polled, Poll::Ready(Err(Panicked)));
+            self.take_outbox(now);
+            if self.flags.panicked {
+                // What it had sent before goes first.
                 self.proto.fail(now, Cause::HandlerPanicked);
             }
-            self.take_outbox(now);
             self.write(cx, now);
             if !(read && self.proto.state() != State::Closed) && self.sleep_if_idle(cx) {
                 return;

@@ -34,6 +34,7 @@ pub(crate) struct Context {
     authorize: Option<Authorize>,
     http: Option<HttpService>,
     trusted: TrustedProxies,
+    proxy_protocol: bool,
     handshake_timeout: Duration,
     slots: Slots,
     stopped: watch::Receiver<Option<CloseCode>>,

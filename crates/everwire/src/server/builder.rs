@@ -35,6 +35,7 @@ pub struct ServerBuilder {
     authorize: Option<Authorize>,
     http: Option<HttpService>,
     trusted: TrustedProxies,
+    proxy_protocol: bool,
     handshake_timeout: Duration,
     max_connections: Option<usize>,
     max_per_address: Option<usize>,
@@ -55,6 +56,7 @@ impl Default for ServerBuilder {
             authorize: None,
             http: None,
             trusted: TrustedProxies::default(),
+            proxy_protocol: false,
             handshake_timeout: Duration::from_secs(10),
             max_connections: None,
             max_per_address: None,
@@ -174,6 +176,15 @@ impl ServerBuilder {
         self
     }
 
+    /// Expects the [trusted proxies](Self::trusted_proxies) to begin each connection with a header
+    /// of the PROXY protocol, version 1 or 2; without one they are cut, for the protocol forbids to
+    /// guess. Nobody else's is read. Default: off.
+    #[must_use]
+    pub fn proxy_protocol(mut self) -> Self {
+        self.proxy_protocol = true;
+        self
+    }
+
     /// Believes these proxies what they say about the client. Default: nobody is believed.
     #[must_use]
     pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
@@ -244,6 +255,7 @@ impl ServerBuilder {
             authorize: self.authorize,
             http: self.http,
             trusted: self.trusted,
+            proxy_protocol: self.proxy_protocol,
             handshake_timeout: self.handshake_timeout,
             slots: Slots::new(self.max_connections, self.max_per_address),
             stopped: stopped.clone(),

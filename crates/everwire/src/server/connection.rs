@@ -112,7 +112,8 @@ async fn open(
     local: Option<SocketAddr>,
 ) -> io::Result<First> {
     let mut origin = Origin { remote, local, is_tls: false };
-    if let Some(peer) = remote
+    if context.proxy_protocol
+        && let Some(peer) = remote
         && let Some(header) =
             context.trusted.read_proxy_header(peer, &mut io).await.map_err(io::Error::other)?
         && let Some(addrs) = header.addrs
