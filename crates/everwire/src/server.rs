@@ -11,7 +11,7 @@ mod upgrade;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use everwire_proto::{Cause, CloseCode, CloseFrame, Config, SendError};
+use everwire_proto::{Cause, CloseCode, CloseFrame, Config, SendError, handshake::is_upgrade};
 use tokio::sync::watch;
 
 pub(crate) use self::slots::Slot;
@@ -46,6 +46,12 @@ impl Context {
     /// Returns the code that shutting down tells clients, once it has begun.
     fn stopping(&self) -> Option<CloseCode> {
         *self.stopped.borrow()
+    }
+
+    /// Returns whether a request is for a WebSocket connection of this server's own. On a path that
+    /// it has no route for, an HTTP service may have WebSockets of its own.
+    fn is_upgrade<B>(&self, request: &http::Request<B>) -> bool {
+        is_upgrade(request) && (self.http.is_none() || self.route(request.uri().path()).is_some())
     }
 
     /// Returns what serves a path.

@@ -6,7 +6,7 @@ use everwire_proto::{
     Cause, CloseFrame, Connection,
     handshake::{
         AcceptOptions, HandshakeError, HeadLimits, HeadReader, Rejection, ServerHandshake,
-        encode_response, encode_response_head, is_same_origin, is_upgrade,
+        encode_response, encode_response_head, is_same_origin,
     },
 };
 use futures_util::FutureExt as _;
@@ -132,7 +132,7 @@ async fn open(
     let mut reader = HeadReader::new(HeadLimits::default());
     loop {
         match reader.request(&bytes) {
-            Ok(Some((request, len))) if is_upgrade(&request) => {
+            Ok(Some((request, len))) if context.is_upgrade(&request) => {
                 return Ok(match negotiate(context, request, &origin).await {
                     Ok(negotiated) => {
                         First::Upgrade(Box::new(negotiated), io, bytes.split_off(len))
