@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use everwire_proto::{
     Config,
-    handshake::{AcceptOptions, Rejection, ServerHandshake},
+    handshake::{AcceptOptions, ServerHandshake},
 };
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request::Parts};
 use hyper::upgrade::OnUpgrade;
@@ -190,7 +190,7 @@ impl HttpUpgrade {
             Ok(response) => response,
             Err(error) => {
                 tracing::error!(%error, "an impossible response was asked for");
-                return Reject(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR)).into_response();
+                return Reject::status(StatusCode::INTERNAL_SERVER_ERROR).into_response();
             }
         };
         tokio::spawn(async move {

@@ -55,6 +55,9 @@ pub(super) struct Negotiated {
     request: Request<()>,
 }
 
+/// The response that refuses a connection; boxed, because it is large.
+type Refusal = Box<Response<String>>;
+
 /// What a socket's first request is.
 enum First {
     Upgrade(Box<Negotiated>, Io, Vec<u8>),
@@ -137,7 +140,7 @@ async fn open(
                     Ok(negotiated) => {
                         First::Upgrade(Box::new(negotiated), io, bytes.split_off(len))
                     }
-                    Err(response) => First::Refused(io, response),
+                    Err(response) => First::Refused(io, *response),
                 });
             }
             Ok(Some(_)) => return Ok(First::Http(io, bytes, origin)),
@@ -160,15 +163,15 @@ pub(super) async fn negotiate(
     context: &Context,
     request: Request<()>,
     origin: &Origin,
-) -> Result<Negotiated, Response<String>> {
+) -> Result<Negotiated, Refusal> {
     if context.stopping().is_some() {
-        return Err(unavailable("shutting down\n"));
+        return Err(unavailable("shutting down\n").into());
     }
     let path: String = request.uri().path().into();
     let decided = AssertUnwindSafe(decide(context, request, origin)).catch_unwind().await;
     decided.unwrap_or_else(|_| {
         tracing::error!(path, "the code that decides on a connection panicked");
-        Err(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).response())
+        Err(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).response().into())
     })
 }
 
@@ -176,8 +179,9 @@ async fn decide(
     context: &Context,
     request: Request<()>,
     origin: &Origin,
-) -> Result<Negotiated, Response<String>> {
-    let handshake = ServerHandshake::verify(&request).map_err(|error| error.response())?;
+) -> Result<Negotiated, Refusal> {
+    let handshake =
+        ServerHandshake::verify(&request).map_err(|error| Box::new(error.response()))?;
     let client = origin.remote.map(|peer| context.trusted.client_info(peer, request.headers()));
     let host = client.as_ref().and_then(|client| client.host.as_deref());
     let same_host = host.is_some_and(|host| is_same_origin(handshake.origin(), host));
@@ -186,10 +190,10 @@ async fn decide(
             "connections from pages of the origin {:?} are not allowed\n",
             handshake.origin().unwrap_or_default()
         );
-        return Err(Rejection::new(StatusCode::FORBIDDEN).body(body).response());
+        return Err(Rejection::new(StatusCode::FORBIDDEN).body(body).response().into());
     }
     let Some((path, endpoint)) = context.route(request.uri().path()) else {
-        return Err(Rejection::new(StatusCode::NOT_FOUND).body("no such path\n").response());
+        return Err(Rejection::new(StatusCode::NOT_FOUND).body("no such path\n").response().into());
     };
     let https = client.as_ref().and_then(|client| client.proto);
     let upgrade = UpgradeRequest {
@@ -201,7 +205,9 @@ async fn decide(
             .map_or(origin.is_tls, |proto| proto == crate::trust::ForwardedProto::Https),
     };
     let accept = match &context.authorize {
-        Some(authorize) => authorize(&upgrade).await.map_err(|reject| reject.0.response())?,
+        Some(authorize) => {
+            authorize(&upgrade).await.map_err(|reject| Box::new(reject.into_response()))?
+        }
         None => Accept::new(),
     };
     let prepared = endpoint.prepare(&upgrade);
@@ -215,7 +221,7 @@ fn finish(
     prepared: Box<dyn Prepared>,
     path: Arc<str>,
     origin: &Origin,
-) -> Result<Negotiated, Response<String>> {
+) -> Result<Negotiated, Refusal> {
     let client = upgrade.client.filter(|ip| Some(*ip) != origin.remote.map(|addr| addr.ip()));
     let peers = Peers { remote: origin.remote, local: origin.local, client };
     let subprotocol = accept
@@ -225,7 +231,7 @@ fn finish(
     let options = AcceptOptions { subprotocol: subprotocol.clone(), ..accept.options };
     let response = upgrade.handshake.accept(options).map_err(|error| {
         tracing::error!(%error, "authorize asked for an impossible response");
-        Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).response()
+        Box::new(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).response())
     })?;
     Ok(Negotiated {
         response,

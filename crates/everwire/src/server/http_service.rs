@@ -131,7 +131,7 @@ async fn upgrade(
     let negotiating = negotiate(&context, head, &origin);
     let mut negotiated = match timeout(context.handshake_timeout, negotiating).await {
         Ok(Ok(negotiated)) => negotiated,
-        Ok(Err(response)) => return full(response),
+        Ok(Err(response)) => return full(*response),
         Err(_) => return full(Rejection::new(StatusCode::SERVICE_UNAVAILABLE).response()),
     };
     let response = std::mem::take(&mut negotiated.response);
