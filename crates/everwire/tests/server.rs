@@ -609,3 +609,60 @@ async fn a_pull_function_may_wait_for_the_end_without_spinning() {
     drop(peer);
     until_len(&server, 0).await;
 }
+
+#[tokio::test]
+async fn a_reset_is_told_as_one() {
+    let notes = Notes::default();
+    let recorded = notes.clone();
+    let builder = Server::builder().push("/", move |_| Recorder(recorded.clone()));
+    let (server, addr) = start(builder).await;
+    let peer = connect(addr, "/").await;
+    until_len(&server, 1).await;
+    socket2::SockRef::from(&peer.0).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(peer);
+    assert_eq!(notes.until(2).await, ["open", "reset"]);
+}
+
+#[tokio::test]
+async fn a_route_has_limits_of_its_own() {
+    let mut config = everwire::Config::default();
+    config.limits.message = 10;
+    let builder = echo().push("/small", |_| Echo).route_config(config);
+    let (_server, addr) = start(builder).await;
+    for (path, first) in [("/echo", 0x81), ("/small", 0x88)] {
+        let mut peer = connect(addr, path).await;
+        peer.write(&text("eleven byte")).await;
+        assert_eq!(peer.read().await.unwrap().0, first);
+    }
+}
+
+#[tokio::test]
+async fn what_decides_on_a_later_request_is_held_to_the_same_rules() {
+    let builder = Server::builder().push("/", |_| Name).authorize(decide);
+    let (_server, addr) = start(builder.handshake_timeout(Duration::from_millis(300))).await;
+    for (query, expected) in [("panic", 500), ("stall", 503), ("403", 403)] {
+        let mut io = TcpStream::connect(addr).await.unwrap();
+        io.write_all(b"GET /other HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        assert_eq!(status(&read_head(&mut io).await), 404);
+        let mut body = [0; 10];
+        soon(io.read_exact(&mut body)).await.unwrap();
+        io.write_all(head(&format!("/?{query}"), "").as_bytes()).await.unwrap();
+        assert_eq!(status(&read_head(&mut io).await), expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn who_waits_to_be_accepted_at_shutdown_is_told_when_to_come_back() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let server = echo().listener(listener).start().await.unwrap();
+    // The accept loop has had no chance to run since: this thread is its only one.
+    let mut waiting = std::net::TcpStream::connect(addr).unwrap();
+    let drained = server.shutdown(CloseCode::SERVICE_RESTART, Duration::ZERO).await.unwrap();
+    assert_eq!((drained.clean, drained.cut), (0, 0));
+    io::Write::write_all(&mut waiting, head("/echo", "").as_bytes()).unwrap();
+    waiting.set_nonblocking(true).unwrap();
+    let mut io = TcpStream::from_std(waiting).unwrap();
+    let response = read_head(&mut io).await;
+    assert_eq!(status(&response), 503, "{response}");
+}

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use everwire_proto::{
-    Cause, CloseFrame, Connection,
+    Cause, CloseFrame, Config, Connection,
     handshake::{
         AcceptOptions, HandshakeError, HeadLimits, HeadReader, Rejection, ServerHandshake,
         encode_response, encode_response_head, is_same_origin,
@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     Accept, Context, Slot, UpgradeRequest, http_service,
-    route::{Opened, Prepared},
+    route::{Opened, Prepared, Route},
 };
 use crate::{
     io::Io,
@@ -49,6 +49,7 @@ pub(super) struct Negotiated {
     pub(super) response: Response<()>,
     prepared: Box<dyn Prepared>,
     path: Arc<str>,
+    config: Arc<Config>,
     subprotocol: Option<Box<str>>,
     data: http::Extensions,
     peers: Peers,
@@ -97,6 +98,7 @@ pub(super) async fn refuse(context: Arc<Context>, io: Io, why: &str) {
     if context.tls.is_some() {
         return; // A TLS handshake is what an overloaded server cannot afford.
     }
+    let Ok(_permit) = context.refusals.clone().try_acquire_owned() else { return };
     drop(context);
     say_goodbye(io, &unavailable(why)).await;
 }
@@ -192,7 +194,7 @@ async fn decide(
         );
         return Err(Rejection::new(StatusCode::FORBIDDEN).body(body).response().into());
     }
-    let Some((path, endpoint)) = context.route(request.uri().path()) else {
+    let Some(route) = context.route(request.uri().path()) else {
         return Err(Rejection::new(StatusCode::NOT_FOUND).body("no such path\n").response().into());
     };
     let https = client.as_ref().and_then(|client| client.proto);
@@ -210,8 +212,8 @@ async fn decide(
         }
         None => Accept::new(),
     };
-    let prepared = endpoint.prepare(&upgrade);
-    finish(context, upgrade, accept, prepared, path.clone(), origin)
+    let prepared = route.endpoint.prepare(&upgrade);
+    finish(context, upgrade, accept, prepared, route, origin)
 }
 
 fn finish(
@@ -219,7 +221,7 @@ fn finish(
     upgrade: UpgradeRequest,
     accept: Accept,
     prepared: Box<dyn Prepared>,
-    path: Arc<str>,
+    route: &Route,
     origin: &Origin,
 ) -> Result<Negotiated, Refusal> {
     let client = upgrade.client.filter(|ip| Some(*ip) != origin.remote.map(|addr| addr.ip()));
@@ -236,7 +238,8 @@ fn finish(
     Ok(Negotiated {
         response,
         prepared,
-        path,
+        path: route.path.clone(),
+        config: route.config.clone().unwrap_or_else(|| context.config.clone()),
         subprotocol: subprotocol.map(Into::into),
         data: accept.data,
         peers,
@@ -262,9 +265,9 @@ impl Negotiated {
         head: Vec<u8>,
     ) {
         let now = crate::clock::now();
-        let mut proto = Connection::server(context.config.clone(), now, random::byte());
+        let mut proto = Connection::server(self.config.clone(), now, random::byte());
         proto.transmit_head(head);
-        let limits = &context.config.limits;
+        let limits = &self.config.limits;
         let shared = Shared::new(self.path, self.peers, self.subprotocol, self.data, limits);
         let registration = context.registry.insert(&shared, slot);
         let request = self.request;
