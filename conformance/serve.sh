@@ -4,6 +4,7 @@
 # LISTEN and ADMIN (host:port) and SERVE_PID.
 serve() {
   local tries
+  : >"$SERVE_LOG" # what an earlier server said must not be taken for an answer
   "${EVERWIRE:-target/release/everwire}" serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 "$@" >"$SERVE_LOG" 2>&1 &
   SERVE_PID=$!
   for ((tries = 0; tries < 100; tries++)); do

@@ -1,49 +1,158 @@
 //! `everwire serve`: the server.
 
-use std::process::ExitCode;
+mod admin;
+mod announce;
+mod args;
+mod chat;
+mod descriptors;
+mod echo;
+mod listen;
+mod origin;
+mod page;
+mod period;
+mod reply;
+mod service;
+mod signals;
+mod site;
+mod size;
 
-use everwire::{Conn, Handler, Message, Server};
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
-/// What `serve` was told.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// Where to listen.
-    #[arg(
-        long,
-        value_name = "ADDR:PORT",
-        env = "EVERWIRE_LISTEN",
-        default_value = "127.0.0.1:8080"
-    )]
-    listen: String,
-}
+use anyhow::anyhow;
+use everwire::{CloseCode, Listener, Server, ServerBuilder, tls::ServerTls};
+use tracing_subscriber::EnvFilter;
 
-struct Echo;
+pub(crate) use self::args::Args;
+use self::{
+    announce::{Scheme, say},
+    args::AdminAddr,
+    chat::Chat,
+    echo::Echo,
+    listen::ListenAddr,
+    signals::{Signal, Signals},
+};
 
-impl Handler for Echo {
-    fn on_message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
-        conn.send(message).ok();
-    }
-}
+/// How often the certificate's files are looked at.
+const TLS_WATCH: Duration = Duration::from_secs(10);
 
 /// Runs the server to its end.
 pub(crate) fn run(args: Args) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
+    match start(args) {
+        Ok(code) => code,
         Err(error) => {
-            eprintln!("everwire: cannot start: {error}");
-            return ExitCode::from(2);
+            writeln!(io::stderr(), "everwire: {error}").ok();
+            ExitCode::from(2)
         }
+    }
+}
+
+fn start(mut args: Args) -> anyhow::Result<ExitCode> {
+    log_to_stderr(&args.log)?;
+    args.admin.check()?;
+    descriptors::raise_limit();
+    let inherited = Listener::systemd().map_err(|e| anyhow!("cannot use LISTEN_FDS: {e}"))?;
+    if args.listen.is_empty() && inherited.is_empty() {
+        args.listen.push(ListenAddr::default());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| anyhow!("cannot start: {error}"))?;
+    runtime.block_on(serve(&args, inherited))
+}
+
+fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::builder()
+        .parse(filter)
+        .map_err(|error| anyhow!("--log {filter:?}: {error}; expected a level such as info"))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        // A closed stderr is no reason to panic.
+        .log_internal_errors(false)
+        .init();
+    Ok(())
+}
+
+async fn serve(args: &Args, inherited: Vec<Listener>) -> anyhow::Result<ExitCode> {
+    // Before anything is announced: whoever reads it may send a signal at once.
+    let mut signals = Signals::new().map_err(|error| anyhow!("cannot handle signals: {error}"))?;
+    let tls = args.tls.load()?;
+    let server = builder(args, inherited, tls.clone())?.start().await?;
+    let admin = match args.admin.admin {
+        AdminAddr::At(addr) => Some(admin::start(addr, &args.admin, &server).await?),
+        AdminAddr::Off => None,
     };
-    runtime.block_on(async {
-        match Server::builder().bind(args.listen).push("/echo", |_| Echo).start().await {
-            Ok(server) => {
-                println!("listening on http://{}/", server.addrs()[0]);
-                std::future::pending().await
-            }
-            Err(error) => {
-                eprintln!("everwire: {error}");
-                ExitCode::from(2)
-            }
+    let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
+    announce::started(&server, admin.as_ref(), scheme);
+    if let Some(tls) = tls.clone() {
+        tokio::spawn(async move { tls.watch(TLS_WATCH).await });
+    }
+    let signal = wait_for_end(&mut signals, tls.as_ref()).await;
+    args.listen.iter().for_each(ListenAddr::clean_up);
+    let notice = match signal {
+        Signal::Terminate => args.shutdown.notice,
+        Signal::Interrupt | Signal::HangUp => CloseCode::GOING_AWAY,
+    };
+    let drained = tokio::select! {
+        drained = server.shutdown(notice, args.shutdown.drain_timeout.0) => drained?,
+        again = signals.next_end() => return Ok(again.exit_code()),
+    };
+    announce::drained(drained);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for a signal that ends the server.
+async fn wait_for_end(signals: &mut Signals, tls: Option<&ServerTls>) -> Signal {
+    // A server that was started from a terminal goes with it.
+    let is_interactive = io::stdin().is_terminal();
+    loop {
+        match (signals.next().await, tls) {
+            (Signal::HangUp, Some(tls)) => match tls.reload() {
+                Ok(()) => say("certificates reloaded"),
+                Err(error) => {
+                    tracing::error!(%error, "certificates not reloaded, the old ones stay in use");
+                }
+            },
+            (Signal::HangUp, None) if !is_interactive => {}
+            (signal, _) => return signal,
         }
-    })
+    }
+}
+
+fn builder(
+    args: &Args,
+    inherited: Vec<Listener>,
+    tls: Option<ServerTls>,
+) -> anyhow::Result<ServerBuilder> {
+    let chat = Chat::default();
+    let mut builder = Server::builder()
+        .threads(args.threads())
+        .config(args.config())
+        .origin(args.trust.origins())
+        .trusted_proxies(args.trust.proxies()?)
+        .push("/echo", |_| Echo)
+        .push("/chat", move |_| chat.member())
+        .http(site::service());
+    if args.trust.proxy_protocol {
+        builder = builder.proxy_protocol();
+    }
+    let [max, max_per_address] = args.max_connections();
+    if let Some(max) = max {
+        builder = builder.max_connections(max);
+    }
+    if let Some(max) = max_per_address {
+        builder = builder.max_connections_per_address(max);
+    }
+    if let Some(tls) = tls {
+        builder = builder.tls(tls);
+    }
+    builder = inherited.into_iter().fold(builder, ServerBuilder::listener);
+    for addr in &args.listen {
+        builder = addr.add_to(builder)?;
+    }
+    Ok(builder)
 }

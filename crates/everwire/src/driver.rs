@@ -4,6 +4,7 @@
 //! protocol: what to do is asked of `proto`, what to do with it of an [`App`].
 
 use std::{
+    collections::VecDeque,
     future::Future,
     io::{self, IoSlice},
     pin::Pin,
@@ -12,9 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::BytesMut;
 use everwire_proto::{Cause, Closure, Connection, Event, State};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     time::Sleep,
 };
 
@@ -26,6 +28,10 @@ use crate::{
 
 /// A poll that takes longer than this is a handler that blocks.
 const STALL: Duration = Duration::from_millis(100);
+
+/// One poll of so many is looked at for a handler that blocks: reading the clock is a tenth of what
+/// a poll costs.
+const STALL_SAMPLE: u8 = 8;
 
 /// A byte stream that a connection can run on.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
@@ -97,6 +103,12 @@ struct Flags {
     panicked: bool,
     /// The stream took bytes that it has not flushed.
     unflushed: bool,
+    /// The handles have the waker of this task, which never changes: the driver is spawned.
+    registered: bool,
+    /// Counts polls that handled something.
+    polls: u8,
+    /// The last answered ping that the handles know of.
+    answered: u32,
 }
 
 impl<S: Stream, A: App> Driver<S, A> {
@@ -127,8 +139,8 @@ impl<S: Stream, A: App> Driver<S, A> {
         let (app, mut conn) = self.split(now);
         app.open(&mut conn);
         if !self.early.is_empty() {
-            let mut early = std::mem::take(&mut self.early);
-            self.handle_input(now, &mut early);
+            let early = std::mem::take(&mut self.early);
+            self.handle_input(now, &mut early[..].into());
         }
     }
 
@@ -145,8 +157,8 @@ impl<S: Stream, A: App> Driver<S, A> {
 
     /// Hands the events of `input` to the app, as long as it wants more and output has room.
     #[inline]
-    fn handle_input(&mut self, now: Instant, input: &mut [u8]) {
-        let mut events = self.proto.handle_input(now, input);
+    fn handle_input(&mut self, now: Instant, input: &mut BytesMut) {
+        let mut events = self.proto.handle_buffer(now, input);
         loop {
             let proto = events.connection();
             if proto.state() == State::Open {
@@ -187,28 +199,32 @@ impl<S: Stream, A: App> Driver<S, A> {
 
     /// Reads once and handles what came; `Pending` when there is nothing to read.
     #[inline]
-    fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        memory: &mut Option<BytesMut>,
+    ) -> Poll<()> {
         if self.proto.has_unread() {
-            self.handle_input(now, &mut []);
+            self.lend_buffer();
+            self.handle_input(now, &mut BytesMut::new());
             return Poll::Ready(());
         }
         let Some(io) = self.io.as_mut().filter(|_| !self.flags.eof) else { return Poll::Pending };
         if let Some(mut buffer) = self.proto.frame_buffer() {
             let read = tokio_util::io::poll_read_buf(Pin::new(io), cx, &mut buffer);
             let n = ready!(self.check_read(read, now));
+            self.lend_buffer();
             return self.handle_direct(now, n);
         }
-        let mut memory = pool::take_read();
-        let mut buffer = ReadBuf::new(&mut memory);
-        let read = Pin::new(io).poll_read(cx, &mut buffer);
-        let n = buffer.filled().len();
-        let polled = self.check_read(read.map(|read| read.map(|()| n)), now);
-        if let Poll::Ready(n) = polled
-            && n > 0
-        {
-            self.handle_input(now, &mut memory[..n]);
+        let buffer = memory.get_or_insert_with(pool::take_read);
+        let read = tokio_util::io::poll_read_buf(Pin::new(io), cx, buffer);
+        let polled = self.check_read(read, now);
+        if !buffer.is_empty() {
+            self.lend_buffer();
+            self.handle_input(now, buffer);
+            pool::renew_read(buffer);
         }
-        pool::put_read(memory);
         polled.map(|_| ())
     }
 
@@ -249,9 +265,12 @@ impl<S: Stream, A: App> Driver<S, A> {
     /// Writes what waits, as far as the socket takes it.
     #[inline]
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
-        if let Poll::Ready(Err(error)) = self.poll_write(cx, now) {
+        let has_work =
+            self.proto.transmit_len() > 0 || self.flags.unflushed || self.proto.wants_shutdown();
+        if has_work && let Poll::Ready(Err(error)) = self.poll_write(cx, now) {
             self.proto.handle_io_error(now, &error);
         }
+        // Even if nothing was written: what was read may have had no answer.
         if let Some(buffer) = self.proto.reclaim_buffer() {
             pool::put_write(buffer);
         }
@@ -301,11 +320,14 @@ impl<S: Stream, A: App> Driver<S, A> {
     }
 
     /// Does what handles asked for.
+    #[inline]
     fn take_outbox(&mut self, now: Instant) {
-        let outbox = self.shared.take_outbox();
-        if outbox.is_empty() {
-            return;
+        if let Some(outbox) = self.shared.take_outbox() {
+            self.apply_all(outbox, now);
         }
+    }
+
+    fn apply_all(&mut self, outbox: VecDeque<Outgoing>, now: Instant) {
         self.lend_buffer();
         // It was counted against the limit when it was queued.
         self.proto.admit(true);
@@ -361,40 +383,67 @@ impl<S: Stream, A: App> Driver<S, A> {
         self.shared.publish(proto.counters(), proto.last_received(), proto.transmit_len());
     }
 
-    /// Goes round until neither the socket nor the handles have anything left.
-    fn run(&mut self, cx: &mut Context<'_>, now: Instant) {
+    /// Goes round until neither the socket nor the handles have anything left. Returns whether
+    /// anything came in.
+    fn run(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut memory = None;
+        let mut rounds = 0;
         loop {
             self.take_outbox(now);
-            self.lend_buffer();
             let reading = self.is_reading();
             if reading && self.proto.is_paused() {
                 self.proto.resume(now);
             }
-            let read = reading && self.poll_read(cx, now).is_ready();
-            let polled = self.app.poll(cx);
-            self.flags.panicked |= matches!(polled, Poll::Ready(Err(Panicked)));
+            let read = reading && self.poll_read(cx, now, &mut memory).is_ready();
+            if read || rounds == 0 {
+                let polled = self.app.poll(cx);
+                self.flags.panicked |= matches!(polled, Poll::Ready(Err(Panicked)));
+            }
             self.take_outbox(now);
             if self.flags.panicked {
                 // What it had sent before goes first.
                 self.proto.fail(now, Cause::HandlerPanicked);
             }
             self.write(cx, now);
-            if !(read && self.proto.state() != State::Closed) && self.sleep_if_idle(cx) {
-                return;
+            let again = read && self.proto.state() != State::Closed;
+            if !again && self.sleep_if_idle(cx) {
+                break;
             }
+            rounds += 1;
         }
+        if let Some(memory) = memory {
+            pool::put_read(memory);
+        }
+        rounds > 0
     }
 
-    /// Publishes the counters and leaves the waker, unless a handle left something to do.
-    fn sleep_if_idle(&self, cx: &Context<'_>) -> bool {
+    /// Publishes the counters and sleeps, unless a handle left something to do.
+    #[inline]
+    fn sleep_if_idle(&mut self, cx: &Context<'_>) -> bool {
         self.publish();
+        let is_news = !self.flags.registered
+            || self.proto.state() != State::Open
+            || self.flags.answered != self.proto.answered();
+        if !is_news && self.shared.sleep_lightly() {
+            return true;
+        }
         let Some(waiters) = self.shared.sleep(cx, &self.proto) else { return false };
+        self.flags.registered = true;
+        self.flags.answered = self.proto.answered();
         waiters.into_iter().for_each(Waker::wake);
         true
     }
 
     /// Arms the timer for the next deadline. It is moved only to fire earlier.
+    #[inline]
     fn arm(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.armed.is_some() && !self.proto.has_close_deadline() {
+            return false;
+        }
+        self.arm_for_deadline(cx)
+    }
+
+    fn arm_for_deadline(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(deadline) = self.proto.poll_timeout() else { return false };
         if self.armed.is_some_and(|armed| armed <= deadline + clock::TICK) {
             return false;
@@ -412,6 +461,16 @@ impl<S: Stream, A: App> Driver<S, A> {
         sleep.as_mut().poll(cx).is_ready()
     }
 
+    /// Logs that the application's code held up its thread since `now`.
+    #[inline]
+    fn check_stall(&self, now: Instant) {
+        let took = clock::now().saturating_duration_since(now);
+        if took >= STALL {
+            let id = self.shared.id;
+            tracing::warn!(%id, path = %self.shared.path, ?took, "a handler held up its thread");
+        }
+    }
+
     /// Lets go of the socket and reports the closure.
     fn finish(&mut self) {
         let Some(closure) = self.proto.closure().map(Arc::new) else { return };
@@ -427,7 +486,9 @@ impl<S, A: App> Driver<S, A> {
     /// Tells everybody how the connection ended.
     fn report(&mut self, closure: Arc<Closure>) {
         self.app.close(&self.shared, &closure);
-        drop(self.registration.take());
+        if let Some(registration) = self.registration.take() {
+            registration.end(&closure);
+        }
         self.shared.finish(closure);
     }
 }
@@ -446,16 +507,18 @@ impl<S: Stream, A: App> Future for Driver<S, A> {
             return Poll::Ready(closure.clone());
         }
         let now = clock::now();
+        this.shared.wake_up();
         if !this.flags.opened {
             this.open(now);
         }
+        let mut worked = false;
         loop {
             if this.armed.is_some_and(|armed| armed <= now) {
                 this.armed = None;
                 this.lend_buffer();
                 this.proto.handle_timeout(now);
             }
-            this.run(cx, now);
+            worked |= this.run(cx, now);
             if this.proto.state() == State::Closed {
                 this.finish();
                 return self.poll(cx);
@@ -473,10 +536,11 @@ impl<S: Stream, A: App> Future for Driver<S, A> {
             this.armed = None;
             this.proto.handle_timeout(clock::now());
         }
-        let took = clock::now().saturating_duration_since(now);
-        if took >= STALL {
-            let id = this.shared.id;
-            tracing::warn!(%id, path = %this.shared.path, ?took, "a handler held up its thread");
+        if worked {
+            this.flags.polls = this.flags.polls.wrapping_add(1);
+            if this.flags.polls % STALL_SAMPLE == 1 {
+                this.check_stall(now);
+            }
         }
         Poll::Pending
     }

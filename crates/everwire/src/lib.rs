@@ -7,6 +7,7 @@
 pub mod adapt;
 #[cfg(feature = "axum")]
 pub mod axum;
+mod client;
 mod clock;
 pub mod dial;
 mod driver;
@@ -26,16 +27,18 @@ pub mod trust;
 mod websocket;
 
 pub use everwire_proto::{
-    Cause, CloseCode, CloseFrame, Closure, Config, ControlRate, Counters, Delivery, Keepalive,
-    Limits, Message, MessageKind, Payload, Piece, PreparedMessage, ProtocolError, SendError, Text,
+    Cause, CloseCode, CloseFrame, Closure, Config, ControlRate, Counters, Delivery, Direction,
+    FrameHeader, FrameLine, Keepalive, Limits, Message, MessageKind, Opcode, Payload, Piece,
+    PreparedMessage, ProtocolError, SendError, Text,
 };
 
 #[cfg(feature = "json")]
 pub use self::json::JsonError;
 pub use self::{
+    client::{Client, ClientObserver, ConnectError, CookieJar, CookieStore, Refused, connect},
     handler::{Conn, Handler},
     message_writer::MessageWriter,
-    registry::{ConnectionInfo, Registry},
+    registry::{ConnectionInfo, Registry, Totals},
     sender::{Closing, Permit, Sender},
     server::{
         Accept, BoundAddr, Decision, Drained, Listener, OriginPolicy, Reject, Respond, Server,

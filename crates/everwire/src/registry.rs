@@ -1,7 +1,7 @@
 //! All live connections of a server.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     net::{IpAddr, SocketAddr},
     sync::{
@@ -11,7 +11,8 @@ use std::{
     time::Instant,
 };
 
-use everwire_proto::{Cause, CloseCode, CloseFrame, Counters, SendError};
+use everwire_proto::{Cause, CloseCode, CloseFrame, Closure, Counters, SendError};
+use http::StatusCode;
 
 use crate::{
     ConnectionId, Sender,
@@ -28,14 +29,26 @@ pub struct Registry(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    shards: [Mutex<HashMap<u64, Arc<Shared>>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     count: AtomicUsize,
+    /// Opening handshakes that were refused, by status.
+    refused: Mutex<BTreeMap<u16, u64>>,
+}
+
+/// A part of the connections. What is live and what has ended change under one lock, so that
+/// totals never count a connection twice or not at all.
+#[derive(Default)]
+struct Shard {
+    live: HashMap<u64, Arc<Shared>>,
+    closed: Totals,
 }
 
 /// Takes a connection out of the registry when it is dropped.
 pub(crate) struct Registration {
     registry: Weak<Inner>,
     id: u64,
+    /// How the connection ended, once it has.
+    ended: Option<(&'static str, Counters)>,
     /// Its place among the connections that a server allows.
     _slot: Option<Slot>,
 }
@@ -44,9 +57,9 @@ impl Registry {
     /// Adds a connection until the returned value is dropped.
     pub(crate) fn insert(&self, shared: &Arc<Shared>, slot: Option<Slot>) -> Registration {
         let id = shared.id.into();
-        self.0.shard(id).insert(id, shared.clone());
+        self.0.shard(id).live.insert(id, shared.clone());
         self.0.count.fetch_add(1, Ordering::Relaxed);
-        Registration { registry: Arc::downgrade(&self.0), id, _slot: slot }
+        Registration { registry: Arc::downgrade(&self.0), id, ended: None, _slot: slot }
     }
 
     /// Returns how many connections are live.
@@ -65,7 +78,7 @@ impl Registry {
     #[must_use]
     pub fn get(&self, id: ConnectionId) -> Option<Sender> {
         let id = id.into();
-        self.0.shard(id).get(&id).cloned().map(Sender::unguarded)
+        self.0.shard(id).live.get(&id).cloned().map(Sender::unguarded)
     }
 
     /// Ends one connection with a closing handshake. Returns whether there was one of this id.
@@ -80,7 +93,7 @@ impl Registry {
     ) -> Result<bool, SendError> {
         let frame = CloseFrame::new(code, reason)?;
         let id = id.into();
-        let shared = self.0.shard(id).get(&id).cloned();
+        let shared = self.0.shard(id).live.get(&id).cloned();
         if let Some(shared) = &shared {
             shared.close(Cause::Kicked, frame);
         }
@@ -96,24 +109,71 @@ impl Registry {
         list
     }
 
+    /// Returns what is known of one connection.
+    #[must_use]
+    pub fn info(&self, id: ConnectionId) -> Option<ConnectionInfo> {
+        let id = id.into();
+        let shared = self.0.shard(id).live.get(&id).cloned();
+        shared.map(|shared| ConnectionInfo::new(&shared))
+    }
+
+    /// Returns what has happened since the server started, for metrics. Nothing is counted per
+    /// message for it: it is added up when it is asked for.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for shard in 0..SHARDS as u64 {
+            let shard = self.0.shard(shard);
+            totals.opened += shard.closed.opened + shard.live.len() as u64;
+            totals.open += shard.live.len() as u64;
+            for (cause, n) in &shard.closed.closed {
+                *totals.closed.entry(cause).or_default() += n;
+            }
+            add(&mut totals.counters, &shard.closed.counters);
+            shard.live.values().for_each(|live| add(&mut totals.counters, &live.counters()));
+        }
+        let refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.refused.clone_from(&refused);
+        totals
+    }
+
+    /// Counts an opening handshake that was refused.
+    pub(crate) fn count_refused(&self, status: StatusCode) {
+        let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        *refused.entry(status.as_u16()).or_default() += 1;
+    }
+
     pub(crate) fn all(&self) -> Vec<Arc<Shared>> {
         (0..SHARDS as u64)
-            .flat_map(|shard| self.0.shard(shard).values().cloned().collect::<Vec<_>>())
+            .flat_map(|shard| self.0.shard(shard).live.values().cloned().collect::<Vec<_>>())
             .collect()
     }
 }
 
 impl Inner {
-    fn shard(&self, id: u64) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Shared>>> {
+    fn shard(&self, id: u64) -> std::sync::MutexGuard<'_, Shard> {
         let shard = &self.shards[(id % SHARDS as u64) as usize];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registration {
+    /// Takes the connection out of the registry and remembers how it ended.
+    pub(crate) fn end(mut self, closure: &Closure) {
+        self.ended = Some((closure.cause.label(), closure.counters));
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
         if let Some(registry) = self.registry.upgrade() {
-            registry.shard(self.id).remove(&self.id);
+            let mut shard = registry.shard(self.id);
+            shard.live.remove(&self.id);
+            let (cause, counters) = self.ended.take().unwrap_or(("cancelled", Counters::default()));
+            shard.closed.opened += 1;
+            *shard.closed.closed.entry(cause).or_default() += 1;
+            add(&mut shard.closed.counters, &counters);
+            drop(shard);
             registry.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -123,6 +183,29 @@ impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry").field("len", &self.len()).finish()
     }
+}
+
+/// What has happened on a server since it started. See [`Registry::totals`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Totals {
+    /// Connections that were opened.
+    pub opened: u64,
+    /// Connections that are live.
+    pub open: u64,
+    /// Connections that have ended, by [`Cause::label`].
+    pub closed: BTreeMap<&'static str, u64>,
+    /// Opening handshakes that were refused, by HTTP status.
+    pub refused: BTreeMap<u16, u64>,
+    /// What went through all connections, live and ended.
+    pub counters: Counters,
+}
+
+fn add(sum: &mut Counters, more: &Counters) {
+    sum.bytes_received += more.bytes_received;
+    sum.bytes_sent += more.bytes_sent;
+    sum.messages_received += more.messages_received;
+    sum.messages_sent += more.messages_sent;
 }
 
 /// What is known of a live connection.

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker, ready},
     time::Instant,
@@ -77,6 +77,7 @@ pub(crate) struct Shared {
     bytes_sent: AtomicU64,
     messages_received: AtomicU64,
     messages_sent: AtomicU64,
+    signal: Signal,
     state: Mutex<State>,
 }
 
@@ -99,9 +100,7 @@ pub(crate) struct State {
     stream_open: bool,
     /// The connection is to be cut; nothing else matters.
     aborted: bool,
-    pub(crate) driver: Option<Waker>,
-    /// The driver is awake and will look at the outbox before it sleeps.
-    pub(crate) driver_awake: bool,
+    driver: Option<Waker>,
     /// The driver stopped reading because the inbox is full.
     pub(crate) inbox_was_full: bool,
     pub(crate) phase: Phase,
@@ -210,6 +209,7 @@ impl Shared {
             bytes_sent: AtomicU64::new(0),
             messages_received: AtomicU64::new(0),
             messages_sent: AtomicU64::new(0),
+            signal: Signal::default(),
             state: Mutex::default(),
         })
     }
@@ -223,8 +223,9 @@ impl Shared {
     /// Publishes what the registry shows.
     #[inline]
     pub(crate) fn publish(&self, counters: &Counters, last_received: Instant, transmit_len: usize) {
-        let since = last_received.saturating_duration_since(self.since).as_millis() as u64;
-        self.last_received.store(since, Ordering::Relaxed);
+        let since = last_received.saturating_duration_since(self.since);
+        let millis = since.as_secs() * 1000 + u64::from(since.subsec_millis());
+        self.last_received.store(millis, Ordering::Relaxed);
         self.bytes_received.store(counters.bytes_received, Ordering::Relaxed);
         self.bytes_sent.store(counters.bytes_sent, Ordering::Relaxed);
         self.messages_received.store(counters.messages_received, Ordering::Relaxed);
@@ -269,7 +270,7 @@ impl Shared {
             Ok(()) => {}
         }
         state.queue(outgoing);
-        let waker = state.take_driver();
+        let waker = self.alert(&state);
         drop(state);
         wake(waker);
         Ok(())
@@ -287,16 +288,28 @@ impl Shared {
         Ok(())
     }
 
+    /// Tells that the driver is awake: it looks for news before it sleeps, and need not be woken.
+    #[inline]
+    pub(crate) fn wake_up(&self) {
+        self.signal.wake_up();
+    }
+
     /// Takes what handles asked for. It counts as waiting to be written from here on.
-    pub(crate) fn take_outbox(&self) -> VecDeque<Outgoing> {
+    #[inline]
+    pub(crate) fn take_outbox(&self) -> Option<VecDeque<Outgoing>> {
+        self.signal.take_news().then(|| self.take_news())
+    }
+
+    fn take_news(&self) -> VecDeque<Outgoing> {
         let mut state = self.lock();
-        state.driver_awake = true;
-        if state.outbox.is_empty() {
-            return VecDeque::new();
-        }
         let taken = std::mem::take(&mut state.outbox_bytes);
         self.transmit_len.fetch_add(taken, Ordering::Relaxed);
         std::mem::take(&mut state.outbox)
+    }
+
+    /// Notes that there is news for the driver, and returns its waker if it sleeps.
+    pub(crate) fn alert(&self, state: &State) -> Option<Waker> {
+        if self.signal.alert() { state.driver.clone() } else { None }
     }
 
     /// Asks the driver to go on reading.
@@ -307,7 +320,7 @@ impl Shared {
             return;
         }
         state.outbox.push_back(Outgoing::Resume);
-        let waker = state.take_driver();
+        let waker = self.alert(&state);
         drop(state);
         wake(waker);
     }
@@ -343,7 +356,7 @@ impl Shared {
         state.aborted |= is_abort;
         let moot = if is_abort { std::mem::take(&mut state.outbox) } else { VecDeque::new() };
         state.queue(outgoing);
-        let driver = state.take_driver();
+        let driver = self.alert(&state);
         let waiters = state.take_waiters(|until| until != Until::Closed);
         drop(state);
         drop(moot);
@@ -356,7 +369,7 @@ impl Shared {
         let mut state = self.lock();
         match &state.closure {
             Some(closure) => Poll::Ready(closure.clone()),
-            None => state.wait(Until::Closed, cx),
+            None => self.wait(&mut state, Until::Closed, cx),
         }
     }
 
@@ -364,7 +377,7 @@ impl Shared {
     pub(crate) fn poll_room(&self, cx: &Context<'_>, room: Until) -> Poll<Result<(), SendError>> {
         let mut state = self.lock();
         match self.check_room(&state, room) {
-            Err(SendError::Full { .. }) => state.wait(room, cx),
+            Err(SendError::Full { .. }) => self.wait(&mut state, room, cx),
             done => Poll::Ready(done),
         }
     }
@@ -399,7 +412,7 @@ impl Shared {
         if state.phase == Phase::Closed {
             return Poll::Ready(Err(SendError::Closed));
         }
-        state.wait(Until::Answer, cx)
+        self.wait(&mut state, Until::Answer, cx)
     }
 
     /// Is ready once nobody else sends a message in pieces; then it is the caller's turn until
@@ -410,7 +423,7 @@ impl Shared {
             return Poll::Ready(Err(SendError::Closed));
         }
         if state.stream_open {
-            return state.wait(Until::Turn, cx);
+            return self.wait(&mut state, Until::Turn, cx);
         }
         state.stream_open = true;
         Poll::Ready(Ok(()))
@@ -444,25 +457,28 @@ impl Shared {
         let mut deferred = std::mem::take(&mut state.deferred);
         state.outbox.append(&mut deferred);
         state.outbox_bytes += std::mem::take(&mut state.deferred_bytes);
-        let driver = state.take_driver();
+        let driver = self.alert(&state);
         let waiters = state.take_waiters(|until| until == Until::Turn);
         drop(state);
         wake(driver);
         waiters.into_iter().for_each(Waker::wake);
     }
 
-    /// Leaves the driver's waker and wakes those whose wait is over; `None` if there is more to do
-    /// first.
+    /// Lets the driver sleep if there is no news and nobody's wait can be over.
+    #[inline]
+    pub(crate) fn sleep_lightly(&self) -> bool {
+        self.signal.sleep_lightly()
+    }
+
+    /// Leaves the driver's waker and returns those whose wait is over; `None` if there is more to
+    /// do first.
     pub(crate) fn sleep(&self, cx: &Context<'_>, proto: &Connection) -> Option<Vec<Waker>> {
         let mut state = self.lock();
-        let may_read = state.inbox_was_full && state.inbox_bytes < crate::websocket::INBOX_LIMIT;
-        if (may_read || !state.outbox.is_empty()) && proto.state() != ProtoState::Closed {
-            state.inbox_was_full = false;
-            return None;
-        }
-        state.driver_awake = false;
         if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             state.driver = Some(cx.waker().clone());
+        }
+        if !self.signal.sleep() && proto.state() != ProtoState::Closed {
+            return None;
         }
         if proto.state() != ProtoState::Open && state.phase == Phase::Open {
             state.phase = Phase::Closing;
@@ -475,13 +491,21 @@ impl Shared {
         let closing = state.phase != Phase::Open;
         let [room, piece_room] = [Until::Room, Until::PieceRoom]
             .map(|room| state.queued(room) + proto.transmit_len() <= self.send_low);
-        Some(state.take_waiters(|until| match until {
+        let over = state.take_waiters(|until| match until {
             Until::Room => closing || room,
             Until::PieceRoom => closing || piece_room,
             Until::Turn => closing,
             Until::Answer => answered,
             Until::Closed => false,
-        }))
+        });
+        self.signal.set_waited_for(!state.waiters.is_empty());
+        Some(over)
+    }
+
+    /// Leaves the task's waker, to be woken when what it waits for is there.
+    fn wait<T>(&self, state: &mut State, until: Until, cx: &Context<'_>) -> Poll<T> {
+        self.signal.set_waited_for(true);
+        state.wait(until, cx)
     }
 
     /// Tells every handle how the connection ended.
@@ -535,11 +559,59 @@ impl State {
     fn take_waiters(&mut self, is_over: impl Fn(Until) -> bool) -> Vec<Waker> {
         self.waiters.extract_if(.., |(until, _)| is_over(*until)).map(|(_, waker)| waker).collect()
     }
+}
 
-    /// Returns the waker of the driver if it sleeps.
+/// Spares the driver the lock when nothing has happened, and the handles the waking of a driver
+/// that is awake.
+#[derive(Debug, Default)]
+struct Signal(AtomicU8);
+
+impl Signal {
+    /// There is something for the driver to look at.
+    const NEWS: u8 = 1;
+    /// The driver will look for news before it sleeps.
+    const AWAKE: u8 = 2;
+    /// A task waits for something that the driver may bring about.
+    const WAITED_FOR: u8 = 4;
+
+    /// Notes news; returns whether the driver has to be woken.
+    fn alert(&self) -> bool {
+        self.0.fetch_or(Self::NEWS, Ordering::AcqRel) & (Self::NEWS | Self::AWAKE) == 0
+    }
+
     #[inline]
-    pub(crate) fn take_driver(&mut self) -> Option<Waker> {
-        if self.driver_awake { None } else { self.driver.take() }
+    fn wake_up(&self) {
+        self.0.fetch_or(Self::AWAKE, Ordering::AcqRel);
+    }
+
+    /// Returns whether there is news, and takes it as seen.
+    #[inline]
+    fn take_news(&self) -> bool {
+        self.0.load(Ordering::Acquire) & Self::NEWS != 0
+            && self.0.fetch_and(!Self::NEWS, Ordering::AcqRel) & Self::NEWS != 0
+    }
+
+    /// Lets the driver sleep if there is no news and nobody waits.
+    #[inline]
+    fn sleep_lightly(&self) -> bool {
+        self.0.compare_exchange(Self::AWAKE, 0, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Lets the driver sleep if there is no news.
+    fn sleep(&self) -> bool {
+        if self.0.fetch_and(!Self::AWAKE, Ordering::AcqRel) & Self::NEWS == 0 {
+            return true;
+        }
+        self.wake_up();
+        false
+    }
+
+    fn set_waited_for(&self, waited_for: bool) {
+        if waited_for {
+            self.0.fetch_or(Self::WAITED_FOR, Ordering::AcqRel);
+        } else {
+            self.0.fetch_and(!Self::WAITED_FOR, Ordering::AcqRel);
+        }
     }
 }
 

@@ -245,7 +245,7 @@ impl Receiver {
         if let Some(received) = state.inbox.pop_front() {
             state.inbox_bytes -= received.cost();
             let driver = if state.inbox_was_full && state.inbox_bytes < INBOX_LIMIT {
-                state.take_driver()
+                shared.alert(&state)
             } else {
                 None
             };
@@ -296,7 +296,7 @@ impl Drop for Receiver {
         state.inbox_bytes = 0;
         let inbox = std::mem::take(&mut state.inbox);
         let receiver = state.receiver.take();
-        let driver = state.take_driver();
+        let driver = self.sender.shared().alert(&state);
         drop(state);
         drop((inbox, receiver));
         wake(driver);

@@ -66,7 +66,9 @@ impl CloseFrame {
     pub fn encode(&self, out: &mut Vec<u8>) {
         if self.code.is_sendable() {
             out.extend_from_slice(&u16::from(self.code).to_be_bytes());
-            out.extend_from_slice(self.reason.as_bytes());
+            // The fields are public, so the reason may have grown since `new`.
+            let end = self.reason.floor_char_boundary(MAX_REASON);
+            out.extend_from_slice(&self.reason.as_bytes()[..end]);
         }
     }
 }

@@ -12,12 +12,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::buf::Limit;
+use bytes::{BytesMut, buf::Limit};
 
 pub(crate) use self::closing::Closing;
 use crate::{
     Cause, Closure, Config, Counters, Direction, Events, FrameHeader, FrameLine, Random,
-    heartbeat::Heartbeat, inbound::Inbound, rate::RateLimiter, transmit::Transmit,
+    heartbeat::Heartbeat,
+    inbound::Inbound,
+    rate::RateLimiter,
+    transmit::{SHARE_FROM, Transmit},
 };
 
 /// Which end of the connection this is. See RFC 6455 §1.2.
@@ -85,7 +88,7 @@ pub enum State {
 ///     }
 /// }
 /// drop(events);
-/// assert_eq!(server.transmit_to_vec(), b"\x81\x05Hello");
+/// assert_eq!(server.transmit_to_vec(Instant::now()), b"\x81\x05Hello");
 /// # Ok(())
 /// # }
 /// ```
@@ -108,6 +111,8 @@ pub struct Connection {
     counters: Counters,
     opened: Instant,
     last_message: Instant,
+    /// How many messages had been sent when `last_message` was last moved by one.
+    noted_sent: u64,
     /// Everything about the end; absent while open.
     closing: Option<Box<Closing>>,
     /// Masking keys; a client has one.
@@ -164,12 +169,13 @@ impl Connection {
             unanswered: None,
             inbound: Inbound::default(),
             transmit: Transmit::default(),
-            heartbeat: Heartbeat::new(now, seed),
+            heartbeat: Heartbeat::new(now, config.keepalive.as_ref(), seed),
             control_rate: RateLimiter::new(config.limits.control_rate, now),
             config,
             counters: Counters::default(),
             opened: now,
             last_message: now,
+            noted_sent: 0,
             closing: None,
             random,
             observer: None,
@@ -193,6 +199,27 @@ impl Connection {
             self.counters.bytes_received += input.len() as u64;
         }
         Events { connection: self, input, now }
+    }
+
+    /// Takes bytes that were received into a buffer of the caller's. What is in it afterwards is of
+    /// no more use.
+    ///
+    /// Like [`handle_input`](Self::handle_input), but the payloads of large messages stay where
+    /// they lie: they share the memory of the buffer, which is free again when the last of them is
+    /// dropped.
+    #[inline]
+    pub fn handle_buffer<'c, 'b>(
+        &'c mut self,
+        now: Instant,
+        buffer: &'b mut BytesMut,
+    ) -> Events<'c, 'b> {
+        if buffer.len() < SHARE_FROM || self.inbound.has_unread() {
+            return self.handle_input(now, buffer);
+        }
+        self.heartbeat.handle_received(now);
+        self.counters.bytes_received += buffer.len() as u64;
+        self.inbound.keep_shared(buffer.split());
+        Events { connection: self, input: &mut [], now }
     }
 
     /// Returns memory to read the rest of a large frame into, if one is arriving.
@@ -223,7 +250,7 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn has_unread(&self) -> bool {
-        self.inbound.has_unread()
+        self.inbound.has_unlooked()
     }
 
     /// Tells that we stop reading because the application is slow.
@@ -236,7 +263,10 @@ impl Connection {
 
     /// Tells that we read again.
     pub fn resume(&mut self, now: Instant) {
-        self.heartbeat.resume(now);
+        if let Some(pause) = self.heartbeat.resume(now) {
+            self.inbound.postpone(pause);
+            self.last_message = (self.last_message + pause).min(now);
+        }
     }
 
     /// Returns whether reading is paused.
@@ -252,7 +282,7 @@ impl Connection {
     }
 
     /// Takes everything that is to be written, as if it had been.
-    pub fn transmit_to_vec(&mut self) -> Vec<u8> {
+    pub fn transmit_to_vec(&mut self, now: Instant) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.transmit.len());
         while !self.transmit.is_empty() {
             let mut slices = [IoSlice::new(&[]); 8];
@@ -260,7 +290,7 @@ impl Connection {
             let from = out.len();
             slices[..n].iter().for_each(|slice| out.extend_from_slice(slice));
             let taken = out.len() - from;
-            self.handle_transmitted(self.opened, taken);
+            self.handle_transmitted(now, taken);
         }
         out
     }
@@ -275,9 +305,18 @@ impl Connection {
     /// Tells that the socket took `n` bytes of what was to be transmitted.
     #[inline]
     pub fn handle_transmitted(&mut self, now: Instant, n: usize) {
+        // Nothing waits any more if the connection was cut between the write and this call.
+        let n = n.min(self.transmit.len());
+        if n == 0 {
+            return;
+        }
         self.counters.bytes_sent = self.counters.bytes_sent.wrapping_add(n as u64);
-        if n > 0 && self.transmit.blocked_since().is_some() {
+        if self.transmit.blocked_since().is_some() {
             self.heartbeat.handle_progress(now);
+        }
+        if self.noted_sent != self.counters.messages_sent {
+            self.noted_sent = self.counters.messages_sent;
+            self.last_message = now;
         }
         self.transmit.advance(n);
         if self.unanswered.is_some() && self.has_pong_room() {
@@ -326,8 +365,9 @@ impl Connection {
                 };
                 self.end_without_close(now, cause);
             }
-            // A client that has lost its peer's ear has nobody left to write to.
-            State::Finishing | State::Draining => self.set_closed(now),
+            // A peer that has ended its stream may still read our answer to its Close.
+            State::Finishing => self.hurry(now),
+            State::Draining => self.set_closed(now),
             State::Closed => {}
         }
     }
@@ -378,7 +418,7 @@ impl Connection {
             sent: closing.sent.clone(),
             received: closing.received.clone(),
             duration: closing.ended.saturating_duration_since(self.opened),
-            counters: self.counters,
+            counters: closing.counters,
             rtt: self.heartbeat.rtt(),
         })
     }

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::Keepalive;
+use crate::{Keepalive, deadline::after};
+
+/// The shortest interval and timeout: nothing is due again at once.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The clockwork of one connection's keepalive.
 ///
@@ -21,8 +24,8 @@ pub(crate) struct Heartbeat {
     paused: Option<Instant>,
     /// When the last ping went out while paused.
     paused_ping: Option<Instant>,
-    /// Spread of the interval, -128..=127 of 1280: ±10 %.
-    spread: i8,
+    /// The policy's interval, spread by ±10 % so that pings of many connections never align.
+    interval: Duration,
     /// Number of the last ping that was sent.
     sent: u32,
     /// Number of the last ping that was answered.
@@ -44,13 +47,13 @@ pub(crate) enum Due {
 }
 
 impl Heartbeat {
-    pub(crate) fn new(now: Instant, seed: u8) -> Self {
+    pub(crate) fn new(now: Instant, policy: Option<&Keepalive>, seed: u8) -> Self {
         Self {
             last_received: now,
             asked: None,
             paused: None,
             paused_ping: None,
-            spread: seed as i8,
+            interval: policy.map_or(Duration::ZERO, |policy| spread(policy.interval, seed)),
             sent: 0,
             answered: 0,
             sent_at: None,
@@ -82,7 +85,7 @@ impl Heartbeat {
     /// Numbers the next ping and returns its payload.
     pub(crate) fn next_ping(&mut self, now: Instant) -> [u8; 4] {
         self.sent = self.sent.wrapping_add(1);
-        self.sent_at = Some(now);
+        self.sent_at = self.paused.is_none().then_some(now);
         self.sent.to_be_bytes()
     }
 
@@ -121,16 +124,24 @@ impl Heartbeat {
         if self.paused.is_none() {
             self.paused = Some(now);
             self.paused_ping = None;
+            // A pong that waits for us to read says nothing about the path.
+            self.sent_at = None;
         }
     }
 
-    /// Ends a pause; the time it took does not count as the peer's silence.
-    pub(crate) fn resume(&mut self, now: Instant) {
-        if let Some(paused) = self.paused.take() {
-            let pause = now.saturating_duration_since(paused);
-            self.last_received += pause;
-            self.asked = self.asked.map(|asked| asked + pause);
-        }
+    /// Ends a pause and returns how long it was; it does not count as the peer's silence.
+    pub(crate) fn resume(&mut self, now: Instant) -> Option<Duration> {
+        let pause = now.saturating_duration_since(self.paused.take()?);
+        // Output that was taken during the pause may have been life in the middle of it.
+        self.last_received = (self.last_received + pause).min(now);
+        self.asked = self.asked.map(|asked| (asked + pause).min(now));
+        Some(pause)
+    }
+
+    /// Returns whether the peer was asked for life, or we are paused.
+    #[inline]
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.asked.is_some() || self.paused.is_some()
     }
 
     pub(crate) fn is_paused(&self) -> bool {
@@ -141,15 +152,16 @@ impl Heartbeat {
     #[inline]
     pub(crate) fn poll_timeout(&self, policy: &Keepalive) -> Instant {
         if let Some(paused) = self.paused {
-            return self.paused_ping.unwrap_or(paused) + self.interval(policy);
+            return after(self.paused_ping.unwrap_or(paused), self.interval);
         }
         match self.asked {
-            Some(asked) => asked + policy.timeout,
-            None => self.last_received + self.interval(policy),
+            Some(asked) => after(asked, policy.timeout.max(SHORTEST)),
+            None => after(self.last_received, self.interval),
         }
     }
 
-    /// Returns what is due at `now`, and notes that it was done.
+    /// Returns what is due at `now`, and notes that it was done; what was not done after all is
+    /// due again one timeout later.
     pub(crate) fn handle_timeout(&mut self, policy: &Keepalive, now: Instant) -> Option<Due> {
         if now < self.poll_timeout(policy) {
             return None;
@@ -158,20 +170,18 @@ impl Heartbeat {
             self.paused_ping = Some(now);
             return Some(Due::PingAndPong);
         }
-        if self.asked.is_some() {
-            return Some(Due::Dead(now.saturating_duration_since(self.last_received)));
+        match self.asked.replace(now) {
+            Some(_) => Some(Due::Dead(now.saturating_duration_since(self.last_received))),
+            None => Some(Due::Ping),
         }
-        self.asked = Some(now);
-        Some(Due::Ping)
     }
+}
 
-    #[inline]
-    fn interval(&self, policy: &Keepalive) -> Duration {
-        // ±10 %, so that the pings of many connections never align.
-        let nanos = policy.interval.as_nanos() as i128;
-        let spread = nanos * i128::from(self.spread) / 1280;
-        Duration::from_nanos(u64::try_from((nanos + spread).max(1)).unwrap_or(u64::MAX))
-    }
+/// Moves `interval` by up to 10 % either way; a seed of 0 leaves it as it is.
+fn spread(interval: Duration, seed: u8) -> Duration {
+    let nanos = interval.as_nanos() as i128;
+    let spread = nanos * i128::from(seed as i8) / 1280;
+    Duration::from_nanos(u64::try_from(nanos + spread).unwrap_or(u64::MAX)).max(SHORTEST)
 }
 
 /// The smoothed round-trip time of RFC 6298 §2.

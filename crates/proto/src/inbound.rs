@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    Cause, FrameHeader, Limits, MessageKind, Opcode, Payload, ProtocolError, Role,
-    frame::MAX_HEADER, mask::apply_mask, utf8::Utf8Validator,
+    Cause, FrameHeader, Limits, MessageKind, Opcode, Payload, ProtocolError, Role, deadline::after,
+    frame::MAX_HEADER, mask::apply_mask, transmit::SHARE_FROM, utf8::Utf8Validator,
 };
 
 /// What has been received but not handed out. An idle connection holds no memory here.
@@ -57,6 +57,18 @@ pub(crate) struct PartialMessage {
     clean: usize,
     /// Whether a piece was handed out.
     pub(crate) piece_given: bool,
+}
+
+/// A frame of the kind that most are. See [`Inbound::simple_frame`].
+pub(crate) struct SimpleFrame {
+    pub(crate) kind: MessageKind,
+    pub(crate) key: [u8; 4],
+    pub(crate) len: usize,
+}
+
+impl SimpleFrame {
+    /// Length of its header: two bytes and the masking key.
+    pub(crate) const HEADER: usize = 6;
 }
 
 /// Input that can be taken from the front: a slice of the caller's, or what was kept.
@@ -130,6 +142,10 @@ impl<'b> Chunk<'b> {
     pub(crate) fn into_payload(self) -> Payload<'b> {
         match self {
             Self::Borrowed(bytes) => Payload::Borrowed(bytes),
+            // A small payload must not hold on to a large buffer.
+            Self::Owned(bytes) if bytes.len() < SHARE_FROM => {
+                Payload::Shared(Bytes::copy_from_slice(&bytes))
+            }
             Self::Owned(bytes) => Payload::Shared(bytes.freeze()),
         }
     }
@@ -171,6 +187,27 @@ impl Inbound {
                 Ok(None)
             }
         }
+    }
+
+    /// Returns the kind, masking key, header length and payload length of what most input is: a
+    /// small, whole, masked data frame in one piece, with nothing unfinished before it.
+    ///
+    /// Everything else, and everything illegal, is `None` and takes the long way.
+    #[inline]
+    pub(crate) fn simple_frame(&self, input: &[u8], limit: u64) -> Option<SimpleFrame> {
+        let &[first, second, k0, k1, k2, k3, ref rest @ ..] = input else { return None };
+        let kind = match first {
+            0x81 => MessageKind::Text,
+            0x82 => MessageKind::Binary,
+            _ => return None,
+        };
+        let len = usize::from(second.wrapping_sub(0x80));
+        let simple = len < 126
+            && rest.len() >= len
+            && len as u64 <= limit
+            && self.header_len == 0
+            && self.partial.is_none();
+        simple.then_some(SimpleFrame { kind, key: [k0, k1, k2, k3], len })
     }
 
     /// Checks a header against the state of the connection and the limits.
@@ -226,6 +263,12 @@ impl Inbound {
         self.partial.as_deref()
     }
 
+    /// Returns whether something has arrived in part.
+    #[inline]
+    pub(crate) fn is_partial(&self) -> bool {
+        self.partial.is_some()
+    }
+
     /// Returns what is incomplete, to be changed.
     #[inline]
     pub(crate) fn partial_mut(&mut self) -> Option<&mut Partial> {
@@ -254,6 +297,11 @@ impl Inbound {
         partial.frame = Some(PartialFrame { header, remaining: header.payload_len });
     }
 
+    /// Keeps a buffer whose large payloads are to be shared.
+    pub(crate) fn keep_shared(&mut self, input: BytesMut) {
+        self.partial.get_or_insert_default().unread = input;
+    }
+
     /// Keeps input that nobody took.
     pub(crate) fn keep(&mut self, input: &[u8]) {
         self.partial.get_or_insert_default().unread.extend_from_slice(input);
@@ -265,6 +313,20 @@ impl Inbound {
         self.partial.as_ref().is_some_and(|partial| !partial.unread.is_empty())
     }
 
+    /// Returns whether there is anything that was kept or read and not looked at.
+    pub(crate) fn has_unlooked(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| {
+            let message = partial.message.as_ref();
+            !partial.unread.is_empty()
+                || message.is_some_and(|message| message.clean < message.assembly.len())
+        })
+    }
+
+    /// Returns whether the start of a message has arrived and its end has not.
+    pub(crate) fn is_mid_message(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| partial.message.is_some())
+    }
+
     /// Returns whether the input ends inside a frame.
     pub(crate) fn is_mid_frame(&self) -> bool {
         self.header_len > 0 || self.partial.as_ref().is_some_and(|partial| partial.frame.is_some())
@@ -274,6 +336,13 @@ impl Inbound {
     #[inline]
     pub(crate) fn deadline(&self, limits: &Limits) -> Option<Instant> {
         self.partial.as_ref()?.message.as_ref().map(|message| message.deadline(limits))
+    }
+
+    /// Moves that deadline, because we did not read for so long.
+    pub(crate) fn postpone(&mut self, pause: Duration) {
+        if let Some(message) = self.partial_mut().and_then(|partial| partial.message.as_mut()) {
+            message.started += pause;
+        }
     }
 
     /// Returns how much of an unfinished message has arrived.
@@ -371,8 +440,13 @@ impl Partial {
         {
             return None;
         }
-        let remaining = usize::try_from(frame.remaining).ok()?;
         let assembly = &mut message.assembly;
+        // What was read before and not looked at belongs to this frame too.
+        let unclean = assembly.len() - message.clean;
+        let remaining = usize::try_from(frame.remaining).ok()? - unclean;
+        if remaining == 0 {
+            return None;
+        }
         // Grow with what has arrived, never by what was announced.
         if assembly.capacity() - assembly.len() < remaining.min(DIRECT_FROM as usize) {
             assembly.reserve_exact(remaining.min(assembly.len().max(GROW)));
@@ -423,6 +497,6 @@ impl PartialMessage {
         let paced = Duration::from_millis(
             self.arrived.saturating_mul(1000) / u64::from(limits.message_rate.max(1)),
         );
-        self.started + limits.message_time + paced.min(Duration::from_secs(86_400 * 365))
+        after(self.started, limits.message_time.saturating_add(paced))
     }
 }

@@ -13,6 +13,7 @@ mod close_frame;
 mod closure;
 mod config;
 mod connection;
+mod deadline;
 mod error;
 mod event;
 mod frame;

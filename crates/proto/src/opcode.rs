@@ -6,39 +6,35 @@ use crate::ProtocolError;
 
 /// What a frame carries. See RFC 6455 §5.2 and §11.8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub enum Opcode {
     /// Continues a fragmented message.
-    Continuation,
+    Continuation = 0x0,
     /// Starts a text message.
-    Text,
+    Text = 0x1,
     /// Starts a binary message.
-    Binary,
+    Binary = 0x2,
     /// Starts or answers the closing handshake.
-    Close,
+    Close = 0x8,
     /// Asks for a [`Pong`](Self::Pong).
-    Ping,
+    Ping = 0x9,
     /// Answers a [`Ping`](Self::Ping), or comes unasked.
-    Pong,
+    Pong = 0xA,
 }
 
 impl Opcode {
     /// Returns whether this is a control frame (§5.5): at most 125 bytes, never fragmented.
     #[must_use]
+    #[inline]
     pub fn is_control(self) -> bool {
-        matches!(self, Self::Close | Self::Ping | Self::Pong)
+        self.bits() & 0x8 != 0
     }
 
     /// Returns the four bits that stand for it on the wire.
     #[must_use]
+    #[inline]
     pub fn bits(self) -> u8 {
-        match self {
-            Self::Continuation => 0x0,
-            Self::Text => 0x1,
-            Self::Binary => 0x2,
-            Self::Close => 0x8,
-            Self::Ping => 0x9,
-            Self::Pong => 0xA,
-        }
+        self as u8
     }
 }
 

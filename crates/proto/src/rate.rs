@@ -43,6 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::disallowed_methods)] // A test has to begin at some instant.
     fn burst_then_steady_rate() {
         let rate = Some(ControlRate { per_second: 100, burst: 200 });
         let mut now = Instant::now();

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, io::IoSlice, time::Instant};
 
 use bytes::{Buf, Bytes};
 
-use crate::FrameHeader;
+use crate::{FrameHeader, frame::MAX_HEADER};
 
 /// Payloads from this size on ride along uncopied.
 pub(crate) const SHARE_FROM: usize = 16 << 10;
@@ -61,6 +61,7 @@ impl Transmit {
     /// Appends an unmasked frame, copying the payload.
     #[inline]
     pub(crate) fn push(&mut self, header: &FrameHeader, payload: &[u8]) {
+        self.buf.reserve(MAX_HEADER + payload.len());
         header.encode(&mut self.buf);
         self.buf.extend_from_slice(payload);
     }
@@ -134,6 +135,7 @@ impl Transmit {
                 self.shared_len -= taken;
                 n -= taken;
                 if !front.bytes.is_empty() || self.written < front.at {
+                    self.compact();
                     return;
                 }
                 queue.pop_front();
@@ -144,8 +146,18 @@ impl Transmit {
         if self.written == self.buf.len() {
             self.buf.clear();
             self.written = 0;
-        } else if self.written >= COMPACT_FROM && self.written > self.buf.len() / 2 {
+        } else {
+            self.compact();
+        }
+    }
+
+    /// Cuts off what was written, once it is more than what waits.
+    fn compact(&mut self) {
+        if self.written >= COMPACT_FROM && self.written > self.buf.len() / 2 {
             self.buf.drain(..self.written);
+            for shared in self.shared.iter_mut().flat_map(|queue| queue.iter_mut()) {
+                shared.at -= self.written;
+            }
             self.written = 0;
         }
     }
@@ -198,5 +210,18 @@ mod tests {
             assert_eq!(drain(&mut transmit, step), expected);
             assert!(transmit.reclaim().is_some());
         }
+    }
+
+    #[test]
+    fn a_queue_that_is_never_empty_keeps_nothing_that_was_written() {
+        let mut transmit = Transmit::default();
+        let payload = |size| Bytes::from(vec![0; size]);
+        for _ in 0..1000 {
+            transmit.push_bytes(payload(10_000));
+            transmit.push_bytes(payload(20_000));
+            transmit.advance(transmit.len().saturating_sub(35_000));
+        }
+        assert_eq!(transmit.len(), 35_000);
+        assert!(transmit.buf.capacity() < 512 << 10, "{}", transmit.buf.capacity());
     }
 }

@@ -1,1 +1,41 @@
-//! testkit
+//! What everwire's own tests stand on: two ends, an in-memory wire and a hand-turned clock.
+//!
+//! - [`Pair`]: two connections that talk to each other over two [`Link`]s, which can be held, cut
+//!   and made full.
+//! - [`Solo`]: one connection against a script of [`Frame`]s with any header bits, any mask and any
+//!   length, legal or not.
+//! - [`check_splits`]: feeds the same bytes whole, byte by byte and at random splits, and asserts
+//!   that it made no difference.
+//! - [`walk`]: a random script of everything an engine may do, with the invariants asserted after
+//!   every step. The property tests and the fuzz targets share it.
+//!
+//! Nothing here sleeps; time moves when a test moves it.
+
+mod frame;
+mod link;
+mod pair;
+mod random;
+mod seen;
+mod solo;
+mod split;
+mod walk;
+
+use std::time::Instant;
+
+pub use self::{
+    frame::{Frame, SentFrame, parse_frames},
+    link::Link,
+    pair::{End, Pair},
+    random::{Rng, keys},
+    seen::{Seen, join_pieces},
+    solo::Solo,
+    split::{Outcome, check_splits, check_splits_with},
+    walk::{Op, walk},
+};
+
+/// Returns the instant at which a test begins: the only look at a clock in these tests.
+#[must_use]
+#[allow(clippy::disallowed_methods)] // An `Instant` can be had in no other way.
+pub fn start() -> Instant {
+    Instant::now()
+}

@@ -38,7 +38,7 @@ pub struct ServerBuilder {
     authorize: Option<Authorize>,
     http: Option<HttpService>,
     trusted: TrustedProxies,
-    proxy_protocol: bool,
+    expects_proxy_header: bool,
     handshake_timeout: Duration,
     max_connections: Option<usize>,
     max_per_address: Option<usize>,
@@ -59,7 +59,7 @@ impl Default for ServerBuilder {
             authorize: None,
             http: None,
             trusted: TrustedProxies::default(),
-            proxy_protocol: false,
+            expects_proxy_header: false,
             handshake_timeout: Duration::from_secs(10),
             max_connections: None,
             max_per_address: None,
@@ -207,19 +207,18 @@ impl ServerBuilder {
         self
     }
 
-    /// Expects the [trusted proxies](Self::trusted_proxies) to begin each connection with a header
-    /// of the PROXY protocol, version 1 or 2; without one they are cut, for the protocol forbids to
-    /// guess. Nobody else's is read. Default: off.
-    #[must_use]
-    pub fn proxy_protocol(mut self) -> Self {
-        self.proxy_protocol = true;
-        self
-    }
-
     /// Believes these proxies what they say about the client. Default: nobody is believed.
     #[must_use]
     pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
         self.trusted = proxies;
+        self
+    }
+
+    /// Expects the PROXY protocol, version 1 or 2, from the [trusted
+    /// proxies](Self::trusted_proxies): then each of their connections must begin with its header.
+    #[must_use]
+    pub fn proxy_protocol(mut self) -> Self {
+        self.expects_proxy_header = true;
         self
     }
 
@@ -270,9 +269,16 @@ impl ServerBuilder {
                 .map_err(|source| StartError { what: format!("listen on {addr}"), source })?;
             per_thread.iter_mut().zip(bound).for_each(|(thread, listener)| thread.push(listener));
         }
-        let n = per_thread.len();
-        for (i, listener) in self.listeners.into_iter().enumerate() {
-            per_thread[i % n].push(listener);
+        for listener in self.listeners {
+            // All threads accept from the one socket.
+            for thread in per_thread.iter_mut().skip(1) {
+                let clone = listener.try_clone().map_err(|source| StartError {
+                    what: "share a listener between threads".into(),
+                    source,
+                })?;
+                thread.push(clone);
+            }
+            per_thread[0].push(listener);
         }
         let addrs = per_thread[0].iter().filter_map(|listener| listener.local_addr().ok());
         let addrs = addrs.collect();
@@ -286,7 +292,7 @@ impl ServerBuilder {
             authorize: self.authorize,
             http: self.http,
             trusted: self.trusted,
-            proxy_protocol: self.proxy_protocol,
+            expects_proxy_header: self.expects_proxy_header,
             handshake_timeout: self.handshake_timeout,
             slots: Slots::new(self.max_connections, self.max_per_address),
             refusals: Arc::new(Semaphore::new(REFUSALS)),

@@ -88,12 +88,16 @@ pub(super) async fn serve(context: Arc<Context>, io: Io, incoming: Incoming) {
         First::Http(io, early, origin) => {
             http_service::serve(context, io, early.into(), origin, slot).await;
         }
-        First::Refused(io, response) => say_goodbye(io, &response).await,
+        First::Refused(io, response) => {
+            context.registry.count_refused(response.status());
+            say_goodbye(io, &response).await;
+        }
     }
 }
 
 /// Tells a client that there is no room.
 pub(super) async fn refuse(context: Arc<Context>, io: Io, why: &str) {
+    context.registry.count_refused(StatusCode::SERVICE_UNAVAILABLE);
     #[cfg(feature = "tls")]
     if context.tls.is_some() {
         return; // A TLS handshake is what an overloaded server cannot afford.
@@ -117,7 +121,7 @@ async fn open(
     local: Option<SocketAddr>,
 ) -> io::Result<First> {
     let mut origin = Origin { remote, local, is_tls: false };
-    if context.proxy_protocol
+    if context.expects_proxy_header
         && let Some(peer) = remote
         && let Some(header) =
             context.trusted.read_proxy_header(peer, &mut io).await.map_err(io::Error::other)?

@@ -131,8 +131,14 @@ async fn upgrade(
     let negotiating = negotiate(&context, head, &origin);
     let mut negotiated = match timeout(context.handshake_timeout, negotiating).await {
         Ok(Ok(negotiated)) => negotiated,
-        Ok(Err(response)) => return full(*response),
-        Err(_) => return full(Rejection::new(StatusCode::SERVICE_UNAVAILABLE).response()),
+        Ok(Err(response)) => {
+            context.registry.count_refused(response.status());
+            return full(*response);
+        }
+        Err(_) => {
+            context.registry.count_refused(StatusCode::SERVICE_UNAVAILABLE);
+            return full(Rejection::new(StatusCode::SERVICE_UNAVAILABLE).response());
+        }
     };
     let response = std::mem::take(&mut negotiated.response);
     tokio::spawn(async move {

@@ -67,6 +67,15 @@ impl Listener {
         Ok(listeners)
     }
 
+    /// Returns another handle to the same socket.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self(match &self.0 {
+            Kind::Tcp(listener) => Kind::Tcp(listener.try_clone()?),
+            #[cfg(unix)]
+            Kind::Unix(listener) => Kind::Unix(listener.try_clone()?),
+        }))
+    }
+
     /// Returns the address that it is bound to.
     ///
     /// # Errors

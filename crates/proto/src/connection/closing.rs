@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Connection, Role, Shutdown, State};
-use crate::{Cause, CloseCode, CloseFrame, Opcode, SendError};
+use crate::{Cause, CloseCode, CloseFrame, Counters, Opcode, SendError, deadline::after};
 
 /// Time in which what is queued may still be written after the peer has ended its stream.
 const AFTER_EOF: Duration = Duration::from_secs(1);
@@ -17,7 +17,11 @@ pub(crate) struct Closing {
     pub(crate) received: Option<CloseFrame>,
     /// When the current state is given up.
     pub(crate) deadline: Instant,
+    /// Whether the peer has ended its stream.
+    eof: bool,
     pub(crate) ended: Instant,
+    /// What had gone through at the end.
+    pub(crate) counters: Counters,
 }
 
 impl Connection {
@@ -45,8 +49,10 @@ impl Connection {
             cause,
             sent: Some(frame),
             received: None,
-            deadline: now + self.close_timeout(),
+            deadline: after(now, self.close_timeout()),
+            eof: false,
             ended: now,
+            counters: self.counters,
         }));
     }
 
@@ -104,18 +110,25 @@ impl Connection {
     /// Ends without a Close from the peer: writes what is queued, for a short time.
     pub(super) fn end_without_close(&mut self, now: Instant, cause: Cause) {
         self.decide(now, cause);
+        if let Some(closing) = &mut self.closing {
+            closing.eof = true;
+        }
         self.begin_finishing(now, AFTER_EOF);
-        // The peer's end of stream is what `Draining` would wait for.
-        if self.state == State::Draining {
-            self.set_closed(now);
+    }
+
+    /// Takes the peer's end of stream while what is queued is being written.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        if let Some(closing) = &mut self.closing {
+            closing.eof = true;
+            closing.deadline = closing.deadline.min(now + AFTER_EOF);
         }
     }
 
     /// Goes on from `Finishing` when everything is written.
     pub(super) fn finish(&mut self, now: Instant) {
         let Some(closing) = &mut self.closing else { return };
-        let eof = matches!(closing.cause, Cause::EofBetweenFrames | Cause::EofMidFrame);
-        if eof {
+        if closing.eof {
+            // It is what `Draining` would wait for.
             self.set_closed(now);
             return;
         }
@@ -125,7 +138,7 @@ impl Connection {
             self.shutdown = Shutdown::Wanted;
         }
         let linger = Duration::from_secs(if waits { 3 } else { 1 });
-        closing.deadline = now + self.config.linger.unwrap_or(linger);
+        closing.deadline = after(now, self.config.linger.unwrap_or(linger));
         self.state = State::Draining;
     }
 
@@ -148,6 +161,7 @@ impl Connection {
         self.unanswered = None;
         if let Some(closing) = &mut self.closing {
             closing.ended = now;
+            closing.counters = self.counters;
         }
     }
 
@@ -161,7 +175,9 @@ impl Connection {
                     sent: None,
                     received: None,
                     deadline: now,
+                    eof: false,
                     ended: now,
+                    counters: self.counters,
                 }));
             }
         }
@@ -171,7 +187,7 @@ impl Connection {
         self.state = State::Finishing;
         self.unanswered = None;
         if let Some(closing) = &mut self.closing {
-            closing.deadline = now + limit;
+            closing.deadline = after(now, limit);
         }
         if self.transmit.is_empty() {
             self.finish(now);

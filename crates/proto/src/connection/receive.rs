@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use super::{Connection, State};
+use super::{Connection, Role, State};
 use crate::{
     Cause, CloseFrame, Delivery, Direction, Event, FrameHeader, Message, MessageKind, Opcode,
     Payload, Piece,
-    inbound::{Chunk, Source},
+    inbound::{Chunk, SimpleFrame, Source},
+    mask::apply_mask,
 };
 
 impl Connection {
@@ -17,11 +18,47 @@ impl Connection {
         input: &mut &'b mut [u8],
         now: Instant,
     ) -> Option<Event<'b>> {
+        if self.can_take_simple()
+            && let Some(frame) = self.inbound.simple_frame(input, self.config.limits.frame())
+        {
+            return self.next_simple(frame, input, now);
+        }
         if self.inbound.has_unread() {
             self.next_unread(input, now)
+        } else if input.is_empty() && !self.inbound.is_partial() {
+            None
         } else {
             self.advance(input, now)
         }
+    }
+
+    /// Returns whether nothing but the bytes decides what the next frame is.
+    #[inline]
+    fn can_take_simple(&self) -> bool {
+        self.role == Role::Server
+            && matches!(self.state, State::Open | State::Closing)
+            && self.config.delivery == Delivery::Whole
+            && self.observer.is_none()
+    }
+
+    /// Hands out the message of a simple frame.
+    #[inline]
+    fn next_simple<'b>(
+        &mut self,
+        frame: SimpleFrame,
+        input: &mut &'b mut [u8],
+        now: Instant,
+    ) -> Option<Event<'b>> {
+        let (front, rest) = std::mem::take(input).split_at_mut(SimpleFrame::HEADER + frame.len);
+        *input = rest;
+        let payload = &mut front[SimpleFrame::HEADER..];
+        apply_mask(payload, frame.key, 0);
+        if frame.kind == MessageKind::Text && simdutf8::basic::from_utf8(payload).is_err() {
+            self.fail(now, Cause::InvalidUtf8);
+            return None;
+        }
+        self.count_received(now);
+        Some(Event::Message(Message::from_validated(frame.kind, Payload::Borrowed(payload))))
     }
 
     /// Appends `input` to what was kept, and takes the next event from there.
@@ -86,7 +123,9 @@ impl Connection {
         now: Instant,
     ) -> Result<Step<'b>, Cause> {
         self.inbound.check(&header, self.role, &self.config.limits)?;
+        // A Close is the last frame, so it is never one too many.
         if header.opcode.is_control()
+            && header.opcode != Opcode::Close
             && !self.control_rate.take(self.config.limits.control_rate, now)
         {
             return Err(Cause::RateLimited);

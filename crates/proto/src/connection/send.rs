@@ -104,9 +104,7 @@ impl Connection {
     /// # Errors
     /// As [`ping`](Self::ping).
     pub fn probe(&mut self, now: Instant) -> Result<u32, SendError> {
-        if self.state != State::Open {
-            return Err(SendError::Closed);
-        }
+        self.check_room()?;
         let payload = self.heartbeat.next_ping(now);
         self.write_control(Opcode::Ping, &payload);
         Ok(self.heartbeat.last_ping())

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Connection, State};
-use crate::{Cause, Opcode, heartbeat::Due};
+use crate::{Cause, Opcode, deadline::after, heartbeat::Due};
 
 impl Connection {
     /// Returns when [`handle_timeout`](Self::handle_timeout) is to be called; `None` for never.
@@ -14,19 +14,33 @@ impl Connection {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Closed => None,
-            State::Open => [
-                self.config.keepalive.as_ref().map(|policy| self.heartbeat.poll_timeout(policy)),
-                self.message_deadline(),
-                self.write_deadline(),
-                self.idle_deadline(),
-            ]
-            .into_iter()
-            .flatten()
-            .min(),
+            State::Open => {
+                let keepalive = self.config.keepalive.as_ref();
+                let mut next = keepalive.map(|policy| self.heartbeat.poll_timeout(policy));
+                let others = [self.message_deadline(), self.write_deadline(), self.idle_deadline()];
+                for deadline in others.into_iter().flatten() {
+                    next = Some(next.map_or(deadline, |next| next.min(deadline)));
+                }
+                next
+            }
             State::Closing | State::Finishing | State::Draining => {
                 self.closing.as_ref().map(|closing| closing.deadline)
             }
         }
+    }
+
+    /// Returns whether the next deadline may come before that of an ordinary keepalive.
+    ///
+    /// Receiving only ever moves the keepalive's deadline later, so while this is `false` a timer
+    /// that is armed need not be looked at.
+    #[must_use]
+    #[inline]
+    pub fn has_close_deadline(&self) -> bool {
+        self.state != State::Open
+            || self.inbound.is_partial()
+            || self.transmit.blocked_since().is_some()
+            || self.config.idle_timeout.is_some()
+            || self.heartbeat.is_waiting()
     }
 
     /// Does what is due at `now`. Afterwards [`poll_timeout`](Self::poll_timeout) is later than
@@ -35,7 +49,7 @@ impl Connection {
         if self.state == State::Open {
             self.handle_open_timeout(now);
         }
-        if self.state != State::Open {
+        if !matches!(self.state, State::Open | State::Closed) {
             self.handle_closing_timeout(now);
         }
     }
@@ -57,6 +71,9 @@ impl Connection {
         let Some(policy) = self.config.keepalive else { return };
         match self.heartbeat.handle_timeout(&policy, now) {
             None => {}
+            // Behind a full socket a ping would only wait, and nobody may be given up who was not
+            // asked. The write timeout and TCP itself find a dead path there.
+            Some(_) if self.transmit.blocked_since().is_some() => {}
             Some(Due::Dead(silent_for)) => {
                 // Best effort: the peer may hear us even though we do not hear it.
                 self.fail(now, Cause::KeepaliveTimeout { silent_for });
@@ -65,8 +82,6 @@ impl Connection {
                     closing.deadline = closing.deadline.min(now + Duration::from_secs(1));
                 }
             }
-            // Behind a full socket a ping would only wait; TCP itself finds a dead path there.
-            Some(_) if !self.has_pong_room() => {}
             Some(due) => {
                 let payload = self.heartbeat.next_ping(now);
                 self.write_control(Opcode::Ping, &payload);
@@ -86,10 +101,15 @@ impl Connection {
     }
 
     fn write_deadline(&self) -> Option<Instant> {
-        self.transmit.blocked_since().map(|since| since + self.config.write_timeout)
+        self.transmit.blocked_since().map(|since| after(since, self.config.write_timeout))
     }
 
+    /// Returns by when a message must go either way; stands still while paused, and while a message
+    /// is arriving, which has its own deadline.
     fn idle_deadline(&self) -> Option<Instant> {
-        self.config.idle_timeout.map(|timeout| self.last_message + timeout)
+        if self.heartbeat.is_paused() || self.inbound.is_mid_message() {
+            return None;
+        }
+        self.config.idle_timeout.map(|timeout| after(self.last_message, timeout))
     }
 }

@@ -1,0 +1,297 @@
+"""Builds and starts the servers, runs the load generator against them, and counts.
+
+Three kinds of figures, from the least to the most repeatable: server CPU time, resident memory, and the counts
+(system calls, user-space instructions). A count is the difference between two runs with an exact number of messages,
+so that starting, connecting and stopping cancel.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import re
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent
+PRODUCT = BENCH.parent
+
+SERVER_CORE, LOAD_CORE = 0, 1
+START_SECONDS = 60
+STOP_SECONDS = 30
+
+# Instructions that the longer of two counted runs may add. Only tokio-tungstenite's A and D2 come near it.
+CALLGRIND_BUDGET = 600_000_000
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """An echo workload, and how many messages the two counted runs have."""
+
+    title: str
+    connections: int
+    depth: int
+    size: int
+    kind: str
+    base: int
+    more: int
+
+    @property
+    def batch(self) -> int:
+        return self.connections * self.depth
+
+    def flags(self) -> list[str]:
+        return [f"--connections={self.connections}", f"--depth={self.depth}", f"--size={self.size}",
+                f"--kind={self.kind}"]
+
+
+SCENARIOS = {
+    "A": Scenario("64 connections × 1 in flight × 16 B", 64, 1, 16, "binary", 640, 12_800),
+    "B": Scenario("64 connections × 16 in flight × 125 B", 64, 16, 125, "binary", 2_048, 51_200),
+    "C": Scenario("16 connections × 1 in flight × 64 KiB, binary", 16, 1, 64 << 10, "binary", 64, 640),
+    "D2": Scenario("4 connections × 1 in flight × 1 MiB, multi-byte text", 4, 1, 1 << 20, "text", 8, 24),
+}
+
+MEMORY_TITLE = "memory per open connection"
+# What each connection exchanges before it idles.
+MEMORY_STAGES = {"idle": [], "after 1 KiB": [1024], "after 900 kB": [1024, 900_000]}
+# Connections that are in both memory readings, and those that make the difference.
+MEMORY_WARM, MEMORY_CONNECTIONS = 1_000, 5_000
+# A server that keeps its largest buffer would need gigabytes for the last stage; it shows itself in a small run first.
+MEMORY_SMALL = (100, 200)
+MEMORY_KEEPS_BUFFERS = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Server:
+    """A program that prints its URL and echoes on /echo."""
+
+    name: str
+    program: str
+    args: tuple[str, ...] = ()
+    load_flags: tuple[str, ...] = ()
+    is_ours: bool = False
+
+
+SERVERS = {
+    server.name: server
+    for server in [
+        Server("raw", "peer-raw", load_flags=("--raw",)),
+        Server("everwire", "everwire", ("serve", "--threads", "1", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
+               is_ours=True),
+        Server("pull_echo", "examples/pull_echo", is_ours=True),
+        Server("fastwebsockets", "peer-fastwebsockets"),
+        Server("tokio-websockets", "peer-tokio-websockets"),
+        Server("tokio-tungstenite", "peer-tokio-tungstenite"),
+    ]
+}
+
+
+class Failed(Exception):
+    """A server or a tool that did not do its part."""
+
+
+@dataclass
+class Bench:
+    """The built programs, and the ways to measure them."""
+
+    programs: Path
+    our_programs: Path
+    fifo: bool = False
+
+    @classmethod
+    def build(cls, target_cpu: str, our_programs: Path | None, names: list[str], skip: bool) -> "Bench":
+        """Builds the load generator, the peers and, unless `our_programs` has them, the product. All alike."""
+        target = BENCH / "target" / target_cpu
+        programs = target / "release"
+        if not skip:
+            cargo(target_cpu, target, BENCH, "--workspace")
+            if our_programs is None and "everwire" in names:
+                cargo(target_cpu, target, PRODUCT, "--workspace", "--bin", "everwire")
+            if our_programs is None and "pull_echo" in names:
+                cargo(target_cpu, target, PRODUCT, "--workspace", "--example", "pull_echo")
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft < hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return cls(programs, our_programs or programs)
+
+    def missing(self, server: Server) -> str | None:
+        """Says why `server` cannot be measured, if so."""
+        if not self._program(server).exists():
+            return f"{server.name}: not built"
+        try:
+            with self.started(server):
+                return None
+        except Failed as error:
+            return f"{server.name}: {error}"
+
+    def cpu(self, server: Server, url: str, pid: int, scenario: Scenario, seconds: float) -> float:
+        """Returns the server's CPU nanoseconds per message in one timed run."""
+        figures = self._load(server, url, *scenario.flags(), f"--seconds={seconds}", f"--pid={pid}")
+        return figures["cpu_ns_per_message"]
+
+    def syscalls(self, server: Server, scenario: Scenario) -> dict[str, float]:
+        """Returns the server's system calls per message, by name, the most frequent first."""
+        short = self._strace(server, scenario, scenario.base)
+        long = self._strace(server, scenario, scenario.base + scenario.more)
+        calls = {name: (n - short.get(name, 0)) / scenario.more for name, n in long.items()}
+        return dict(sorted(calls.items(), key=lambda call: -call[1]))
+
+    def instructions(self, server: Server, scenario: Scenario) -> float:
+        """Returns the server's user-space instructions per message."""
+        short = self._callgrind(server, scenario, scenario.base)
+        affordable = int(CALLGRIND_BUDGET / (short / scenario.base)) // scenario.batch * scenario.batch
+        more = max(scenario.batch, min(scenario.more, affordable))
+        return (self._callgrind(server, scenario, scenario.base + more) - short) / more
+
+    def memory(self, server: Server, stage: str) -> float:
+        """Returns the resident bytes that one more connection costs after it has done what `stage` says."""
+        first = MEMORY_STAGES[stage]
+        if first and max(first) > MEMORY_KEEPS_BUFFERS:
+            per_connection = self._memory(server, first, *MEMORY_SMALL)
+            if per_connection > MEMORY_KEEPS_BUFFERS:
+                return per_connection
+        return self._memory(server, first, MEMORY_WARM, MEMORY_CONNECTIONS)
+
+    @contextlib.contextmanager
+    def started(self, server: Server, *wrapper: str):
+        """Runs the server on its core, below `wrapper`, and yields its URL and process id; ends it with SIGTERM."""
+        command = [*pinned(SERVER_CORE, self.fifo), *wrapper, str(self._program(server)), *server.args]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   text=True, errors="replace")
+        pid = process.pid
+        try:
+            url = await_url(process)
+            pid = traced_child(process.pid) if "strace" in wrapper else process.pid
+            yield url, pid
+        finally:
+            stop(process, pid)
+
+    def _program(self, server: Server) -> Path:
+        return (self.our_programs if server.is_ours else self.programs) / server.program
+
+    def _load_command(self, server: Server, url: str, *flags: str) -> list[str]:
+        return [*pinned(LOAD_CORE, self.fifo), str(self.programs / "load"), f"--url={url}", *server.load_flags, *flags]
+
+    def _load(self, server: Server, url: str, *flags: str) -> dict:
+        run = subprocess.run(self._load_command(server, url, *flags), capture_output=True, text=True)
+        if run.returncode != 0:
+            raise Failed(run.stderr.strip())
+        return json.loads(run.stdout)
+
+    def _callgrind(self, server: Server, scenario: Scenario, n_messages: int) -> int:
+        with tempfile.TemporaryDirectory() as directory:
+            out = Path(directory) / "callgrind.out"
+            wrapper = ["valgrind", "--tool=callgrind", "--quiet", "--instr-atstart=yes", f"--callgrind-out-file={out}",
+                       f"--log-file={directory}/log"]
+            with self.started(server, *wrapper) as (url, _):
+                self._load(server, url, *scenario.flags(), f"--messages={n_messages}")
+            totals = re.findall(r"^totals: (\d+)", out.read_text() if out.exists() else "", re.MULTILINE)
+        if not totals:
+            raise Failed("callgrind wrote no totals: the server did not end on SIGTERM")
+        return sum(map(int, totals))
+
+    def _strace(self, server: Server, scenario: Scenario, n_messages: int) -> dict[str, int]:
+        with tempfile.TemporaryDirectory() as directory:
+            out = Path(directory) / "strace.out"
+            with self.started(server, "strace", "-c", "-f", "-U", "name,calls", "-o", str(out)) as (url, _):
+                self._load(server, url, *scenario.flags(), f"--messages={n_messages}")
+            calls = dict(re.findall(r"^\s*(\w+)\s+(\d+)\s*$", out.read_text(), re.MULTILINE))
+        calls.pop("total", None)
+        return {name: int(n) for name, n in calls.items()}
+
+    def _memory(self, server: Server, first: list[int], warm: int, connections: int) -> float:
+        flags = [f"--idle={connections}", f"--warm={warm}"]
+        if first:
+            flags.append("--first=" + ",".join(map(str, first)))
+        with self.started(server) as (url, pid):
+            # Standard input is at its end, so the load generator closes as soon as it has read the memory.
+            command = self._load_command(server, url, *flags, f"--pid={pid}")
+            run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if run.returncode != 0:
+            raise Failed(run.stderr.strip())
+        return json.loads(run.stdout.splitlines()[0])["rss_per_connection"]
+
+
+def cpu_rounds(bench: Bench, servers: list[Server], scenario: Scenario, rounds: int, seconds: float):
+    """Returns (best, median) CPU ns per message of each server.
+
+    The servers run side by side and take turns, so that a slow spell of the machine hits all of them.
+    """
+    figures = {server.name: [] for server in servers}
+    with contextlib.ExitStack() as stack:
+        running = [(server, *stack.enter_context(bench.started(server))) for server in servers]
+        for _ in range(rounds):
+            for server, url, pid in running:
+                figures[server.name].append(bench.cpu(server, url, pid, scenario, seconds))
+    return {name: (min(values), statistics.median(values)) for name, values in figures.items()}
+
+
+def cargo(target_cpu: str, target: Path, workspace: Path, *flags: str) -> None:
+    """Builds in release; a failure is told and left to the checks for missing programs."""
+    command = ["cargo", "build", "--quiet", "--release", "--locked", "--target-dir", str(target), *flags]
+    environment = os.environ | {"RUSTFLAGS": f"-C target-cpu={target_cpu}"}
+    if subprocess.run(command, cwd=workspace, env=environment).returncode != 0:
+        note("failed: " + " ".join(command[:5] + list(flags)))
+
+
+def pinned(core: int, fifo: bool) -> list[str]:
+    """Returns the command prefix that keeps a program on one core."""
+    prefix = ["chrt", "-f", "10"] if fifo else []
+    return [*prefix, "taskset", "-c", str(core)] if (os.cpu_count() or 1) > max(SERVER_CORE, LOAD_CORE) else prefix
+
+
+def fifo_is_permitted() -> bool:
+    return shutil.which("chrt") is not None and subprocess.run(
+        ["chrt", "-f", "10", "true"], capture_output=True).returncode == 0
+
+
+def await_url(process: subprocess.Popen) -> str:
+    """Returns the WebSocket URL of the first address the server prints, and goes on emptying the pipe."""
+    lines: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        for line in process.stdout:
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    seen = ""
+    try:
+        while (line := lines.get(timeout=START_SECONDS)) is not None:
+            seen = line.strip() or seen
+            if found := re.search(r"http://(127\.0\.0\.1:\d+)/", line):
+                return f"ws://{found[1]}/echo"
+    except queue.Empty:
+        raise Failed("printed no address") from None
+    raise Failed(f"ended without an address: {seen}")
+
+
+def traced_child(pid: int) -> int:
+    """Returns the process that strace started."""
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def stop(process: subprocess.Popen, pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        note(f"{process.args[-1]} did not end on SIGTERM and was killed")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        process.kill()
+        process.wait()
+
+
+def note(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,109 @@
+//! `/metrics`: the text format of Prometheus, version 0.0.4.
+//!
+//! Nothing is counted for it while messages flow: the totals are added up when they are asked for.
+
+use std::fmt::{Display, Write};
+
+use everwire::Totals;
+use http::StatusCode;
+
+use crate::serve::reply::{Reply, body};
+
+/// Answers with the metrics.
+pub(super) fn reply(totals: &Totals) -> Reply {
+    body(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", render(totals))
+}
+
+fn render(totals: &Totals) -> String {
+    let mut text = Text::default();
+    let counters = &totals.counters;
+    text.gauge("connections_open", "Open connections.", totals.open);
+    text.counter("connections_opened_total", "Connections that were opened.", totals.opened);
+    text.labelled(
+        "connections_closed_total",
+        "Connections that have ended, by cause.",
+        "cause",
+        &totals.closed,
+    );
+    text.labelled(
+        "handshakes_refused_total",
+        "Opening handshakes that were refused, by HTTP status.",
+        "status",
+        &totals.refused,
+    );
+    let received = counters.messages_received;
+    text.counter("messages_received_total", "Messages received.", received);
+    text.counter("messages_sent_total", "Messages sent.", counters.messages_sent);
+    text.counter(
+        "bytes_received_total",
+        "Bytes received after the opening handshake.",
+        counters.bytes_received,
+    );
+    text.counter(
+        "bytes_sent_total",
+        "Bytes sent after the opening handshake.",
+        counters.bytes_sent,
+    );
+    text.0
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn head(&mut self, name: &str, help: &str, kind: &str) {
+        // Writing to a string cannot fail.
+        let _ = write!(self.0, "# HELP everwire_{name} {help}\n# TYPE everwire_{name} {kind}\n");
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, help, "gauge");
+        let _ = writeln!(self.0, "everwire_{name} {value}");
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, help, "counter");
+        let _ = writeln!(self.0, "everwire_{name} {value}");
+    }
+
+    /// Writes a counter for each value of a label. The values are words and numbers of our own,
+    /// which need no escapes.
+    fn labelled<'a, L: Display + 'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (&'a L, &'a u64)>,
+    ) {
+        self.head(name, help, "counter");
+        for (of, value) in values {
+            let _ = writeln!(self.0, "everwire_{name}{{{label}=\"{of}\"}} {value}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_has_its_help_and_type() {
+        let mut totals = Totals::default();
+        totals.opened = 5;
+        totals.open = 2;
+        totals.closed.insert("peer_closed", 3);
+        totals.refused.insert(403, 7);
+        totals.counters.bytes_sent = 9;
+        let text = render(&totals);
+        for expected in [
+            "# HELP everwire_connections_open Open connections.\n# TYPE everwire_connections_open gauge\n\
+             everwire_connections_open 2\n",
+            "# TYPE everwire_connections_opened_total counter\neverwire_connections_opened_total 5\n",
+            "everwire_connections_closed_total{cause=\"peer_closed\"} 3\n",
+            "everwire_handshakes_refused_total{status=\"403\"} 7\n",
+            "everwire_bytes_sent_total 9\n",
+        ] {
+            assert!(text.contains(expected), "{expected:?} in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What `serve` can be told. Every option is also a variable of the environment.
+
+mod admin;
+mod tls;
+mod trust;
+
+use std::num::NonZeroUsize;
+
+use everwire::{CloseCode, Config};
+
+pub(super) use self::admin::{AdminAddr, AdminArgs};
+use self::{tls::TlsArgs, trust::TrustArgs};
+use super::{
+    listen::ListenAddr,
+    period::{KeepaliveArg, Period},
+    size::Size,
+};
+
+/// What `serve` was told.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to listen: ADDR:PORT or unix:/path; may be given several times. Sockets that systemd
+    /// passes on are used as well [default: 127.0.0.1:8080, unless systemd passed one on].
+    #[arg(long, value_name = "ADDR:PORT", env = "EVERWIRE_LISTEN", value_delimiter = ',')]
+    pub(super) listen: Vec<ListenAddr>,
+
+    /// Threads that serve connections [default: the number of cores].
+    #[arg(long, value_name = "N", env = "EVERWIRE_THREADS")]
+    threads: Option<NonZeroUsize>,
+
+    /// The lowest level that is logged to stderr: error, warn, info, debug or trace; or a filter
+    /// such as everwire=debug.
+    #[arg(long, value_name = "LEVEL", env = "EVERWIRE_LOG", default_value = "warn")]
+    pub(super) log: String,
+
+    #[command(flatten)]
+    pub(super) admin: AdminArgs,
+
+    #[command(flatten)]
+    pub(super) tls: TlsArgs,
+
+    #[command(flatten)]
+    pub(super) trust: TrustArgs,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(super) shutdown: ShutdownArgs,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitArgs {
+    /// The largest message that a client may send.
+    #[arg(long, value_name = "SIZE", env = "EVERWIRE_MAX_MESSAGE", default_value = "1MiB")]
+    max_message: Size,
+
+    /// How many connections there may be [default: 90 % of the descriptors].
+    #[arg(long, value_name = "N", env = "EVERWIRE_MAX_CONNECTIONS")]
+    max_connections: Option<NonZeroUsize>,
+
+    /// How many connections one address may have [default: any number].
+    #[arg(long, value_name = "N", env = "EVERWIRE_MAX_CONNECTIONS_PER_ADDRESS")]
+    max_connections_per_address: Option<NonZeroUsize>,
+
+    /// After how much silence a client is pinged and how long it then has to show life, or off.
+    #[arg(
+        long,
+        value_name = "INTERVAL/TIMEOUT",
+        env = "EVERWIRE_KEEPALIVE",
+        default_value = "25s/20s"
+    )]
+    keepalive: KeepaliveArg,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Shutdown")]
+pub(super) struct ShutdownArgs {
+    /// The close code on SIGTERM: 1012 asks clients to come back, 1001 says goodbye. On SIGINT it
+    /// is always 1001.
+    #[arg(
+        long,
+        value_name = "CODE",
+        env = "EVERWIRE_NOTICE",
+        default_value = "1012",
+        value_parser = parse_notice
+    )]
+    pub(super) notice: CloseCode,
+
+    /// How long a shutdown waits for clients to answer the Close.
+    #[arg(long, value_name = "DURATION", env = "EVERWIRE_DRAIN_TIMEOUT", default_value = "10s")]
+    pub(super) drain_timeout: Period,
+}
+
+fn parse_notice(text: &str) -> Result<CloseCode, &'static str> {
+    match text {
+        "1001" => Ok(CloseCode::GOING_AWAY),
+        "1012" => Ok(CloseCode::SERVICE_RESTART),
+        _ => Err("expected 1012 or 1001"),
+    }
+}
+
+impl Args {
+    pub(super) fn threads(&self) -> usize {
+        let threads = self.threads.or_else(|| std::thread::available_parallelism().ok());
+        threads.map_or(1, NonZeroUsize::get)
+    }
+
+    pub(super) fn config(&self) -> Config {
+        let mut config = Config::default();
+        config.limits.message = self.limits.max_message.0;
+        config.keepalive = self.limits.keepalive.0;
+        config
+    }
+
+    pub(super) fn max_connections(&self) -> [Option<usize>; 2] {
+        [self.limits.max_connections, self.limits.max_connections_per_address]
+            .map(|max| max.map(NonZeroUsize::get))
+    }
+}

@@ -1,0 +1,17 @@
+//! `everwire serve`, as its users see it: the real program, talked to over real sockets.
+
+mod admin;
+mod chat;
+mod http;
+mod limits;
+mod listen;
+mod process;
+mod shutdown;
+mod start;
+mod tls;
+mod websocket;
+
+use std::time::Duration;
+
+/// No wait in these tests is longer.
+const DEADLINE: Duration = Duration::from_secs(20);

@@ -1,0 +1,71 @@
+//! How it ends.
+
+use rustix::process::Signal;
+
+use crate::process::Server;
+
+#[track_caller]
+fn check(args: &[&str], signal: Signal, expected: u16) {
+    let server = Server::start(args);
+    let connections = ["/echo", "/chat", "/echo"].map(|path| server.connect(path));
+    server.connections_until(|connections| connections.len() == 3);
+    server.signal(signal);
+    for connection in connections {
+        assert_eq!(connection.closed(), (expected, String::new()));
+    }
+    let (status, said) = server.wait();
+    assert_eq!(
+        (status.code(), said),
+        (Some(0), vec!["closed 3 connections cleanly, cut 0".into()])
+    );
+}
+
+#[test]
+fn sigint_says_goodbye() {
+    check(&[], Signal::INT, 1001);
+}
+
+#[test]
+fn sigterm_asks_to_come_back() {
+    check(&[], Signal::TERM, 1012);
+}
+
+#[test]
+fn sigterm_says_what_it_was_told_to() {
+    check(&["--notice", "1001"], Signal::TERM, 1001);
+}
+
+#[test]
+fn who_does_not_answer_is_cut_at_the_deadline() {
+    let server = Server::start(&["--drain-timeout", "50ms"]);
+    let mut mute = server.connect("/echo");
+    server.signal(Signal::TERM);
+    assert_eq!(mute.recv_close().0, 1012);
+    let (status, said) = server.wait();
+    assert_eq!(
+        (status.code(), said),
+        (Some(0), vec!["closed 0 connections cleanly, cut 1".into()])
+    );
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let server = Server::start(&["--drain-timeout", "1h"]);
+        let mut mute = server.connect("/echo");
+        server.signal(Signal::TERM);
+        assert_eq!(mute.recv_close().0, 1012);
+        server.signal(signal);
+        let (status, said) = server.wait();
+        assert_eq!((status.code(), said), (Some(code), vec![]));
+    }
+}
+
+#[test]
+fn without_certificates_and_terminal_sighup_is_ignored() {
+    let server = Server::start(&[]);
+    server.signal(Signal::HUP);
+    server.connect("/echo").close();
+    server.signal(Signal::INT);
+    assert_eq!(server.wait().0.code(), Some(0));
+}

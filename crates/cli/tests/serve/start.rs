@@ -1,0 +1,102 @@
+//! How it starts, or why it does not.
+
+use std::{net::TcpListener, process::Stdio};
+
+use crate::{
+    http,
+    process::{Server, command, refused},
+    websocket::{BINARY, TEXT},
+};
+
+#[test]
+fn it_says_where_it_is_in_a_line_each() {
+    let server = Server::start(&[]);
+    let (public, admin) = (server.public(), server.admin());
+    let expected = [
+        format!("everwire listening on http://{public}/  (try /echo and /chat)"),
+        format!("admin API on http://{admin}/  (/connections and /metrics)"),
+    ];
+    assert_eq!(server.said, expected);
+}
+
+#[test]
+fn every_option_is_a_variable_of_the_environment() {
+    let mut command = command();
+    command.envs([
+        ("EVERWIRE_LISTEN", "127.0.0.1:0,127.0.0.1:0"),
+        ("EVERWIRE_ADMIN", "off"),
+        ("EVERWIRE_THREADS", "1"),
+    ]);
+    let server = Server::spawn(command, 2);
+    assert!(server.said.iter().all(|line| line.starts_with("everwire listening on")));
+}
+
+#[test]
+fn the_public_address_speaks_http() {
+    let public = Server::start(&[]);
+    let addr = public.public();
+    let health = http::get(addr, "/healthz");
+    assert_eq!((health.status, health.body.as_str()), (200, "ok"));
+    let page = http::get(addr, "/");
+    assert_eq!(page.status, 200);
+    assert!(page.head.contains("content-security-policy: default-src 'none'; script-src 'sha256-"));
+    assert!(page.body.starts_with("<!doctype html>"));
+    assert_eq!(http::get(addr, "/nowhere").status, 404);
+    assert_eq!(http::get(addr, "/echo").status, 426);
+}
+
+#[test]
+fn the_echo_sends_text_and_binary_back() {
+    let server = Server::start(&["--threads", "2"]);
+    let mut ws = server.connect("/echo");
+    for len in [0, 5, 200, 70_000] {
+        let payload = vec![b'x'; len];
+        ws.send(TEXT, &payload);
+        assert_eq!(ws.recv(), (TEXT, payload.clone()));
+        ws.send(BINARY, &payload);
+        assert_eq!(ws.recv(), (BINARY, payload));
+    }
+    ws.close();
+}
+
+#[test]
+fn what_is_wrong_is_said_in_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let in_use =
+        format!("everwire: cannot listen on {addr}: Address already in use (os error 98)\n");
+    assert_eq!(refused(&["--listen", &addr, "--admin", "off"]), in_use);
+    assert_eq!(refused(&["--listen", "127.0.0.1:0", "--admin", &addr]), in_use);
+    for (args, expected) in [
+        (&["--frob"][..], "unexpected argument '--frob' found"),
+        (&["--max-message", "16potatoes"], "expected a size such as 16MiB"),
+        (&["--drain-timeout", "10"], "expected a duration such as 10s"),
+        (&["--keepalive", "never"], "expected INTERVAL/TIMEOUT such as 25s/20s, or off"),
+        (&["--listen", "8080"], "expected ADDR:PORT"),
+        (&["--origin", "example.com"], "expected an origin such as https://example.com"),
+        (&["--notice", "1000"], "expected 1012 or 1001"),
+        (&["--threads", "0"], "--threads"),
+        (&["--trusted-proxy", "nope"], "\"nope\" is not a network"),
+        (&["--log", "loud=very"], "--log"),
+        (&["--tls-cert", "/nope"], "--tls-key"),
+        (&["--tls-cert", "/nope", "--tls-key", "/nope"], "could not read /nope: No such file"),
+        (&["--admin", "0.0.0.0:0"], "it needs --admin-token"),
+    ] {
+        let line = refused(args);
+        assert!(line.starts_with("everwire: ") && line.contains(expected), "{line}");
+    }
+}
+
+#[test]
+fn nobody_needs_to_read_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let mut command = command();
+    command.args(["--listen", &format!("unix:{}", path.display()), "--admin", "off"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    crate::listen::connect_unix(&path);
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

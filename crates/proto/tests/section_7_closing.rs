@@ -1,0 +1,485 @@
+//! RFC 6455 §7: the closing handshake, and every other end.
+
+use std::{io, time::Duration};
+
+use everwire_proto::{
+    Cause, CloseCode, CloseFrame, Config, Opcode, ProtocolError, Role, SendError, State,
+};
+use everwire_testkit::{Frame, Pair, Seen, SentFrame, Solo, check_splits};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn received(closure: &everwire_proto::Closure) -> Option<u16> {
+    closure.received.as_ref().map(|close| close.code.into())
+}
+
+fn sent(closure: &everwire_proto::Closure) -> Option<u16> {
+    closure.sent.as_ref().map(|close| close.code.into())
+}
+
+// The handshake.
+
+#[test]
+fn client_closes_and_both_ends_are_clean() {
+    let mut pair = Pair::new();
+    pair.close(Role::Client, CloseCode::GOING_AWAY, "tab closed").unwrap();
+    pair.drive();
+    assert_eq!(pair.server_events(), [Seen::Close]);
+    let (client, server) = (pair.client_closure(), pair.server_closure());
+    assert_eq!((&client.cause, &server.cause), (&Cause::LocalClosed, &Cause::PeerClosed));
+    assert_eq!((client.reason(), server.reason()), ("", "tab closed"));
+    assert_eq!((client.code(), server.code()), (CloseCode::GOING_AWAY, CloseCode::GOING_AWAY));
+    assert!(client.is_clean() && server.is_clean());
+}
+
+#[test]
+fn server_closes_and_both_ends_are_clean() {
+    let mut pair = Pair::new();
+    pair.close(Role::Server, CloseCode::NORMAL_CLOSURE, "done").unwrap();
+    pair.drive();
+    assert_eq!(pair.server_closure().cause, Cause::LocalClosed);
+    assert_eq!(pair.client_closure().cause, Cause::PeerClosed);
+    assert_eq!(pair.client_closure().reason(), "done");
+}
+
+#[test]
+fn when_both_close_at_once_each_reports_the_code_of_the_other() {
+    let mut pair = Pair::new();
+    pair.close(Role::Client, CloseCode::GOING_AWAY, "c").unwrap();
+    pair.close(Role::Server, CloseCode::SERVICE_RESTART, "s").unwrap();
+    pair.drive();
+    let (client, server) = (pair.client_closure(), pair.server_closure());
+    assert_eq!((client.cause, server.cause), (Cause::LocalClosed, Cause::LocalClosed));
+    assert_eq!((client.received, server.sent.clone()), (server.sent.clone(), server.sent));
+    assert_eq!(server.received, client.sent);
+    let n_frames = everwire_testkit::parse_frames(pair.to_client.history(), Role::Server).len();
+    assert_eq!(n_frames, 1, "a Close is never sent twice");
+}
+
+#[test]
+fn every_close_code_is_legal_or_fails_with_1002() {
+    for code in 0..=5000 {
+        let mut server = Solo::server();
+        server.receive([Frame::close(code, "bye")]);
+        let legal = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+        let closure = server.finish();
+        if legal {
+            assert_eq!((closure.cause, server.events()), (Cause::PeerClosed, vec![Seen::Close]));
+            assert_eq!(server.sent()[0].close_code(), code, "the code is echoed");
+        } else {
+            let expected = Cause::Protocol(ProtocolError::InvalidCloseCode(code));
+            assert_eq!((closure.cause, server.events()), (expected, vec![]));
+            assert_eq!(server.sent()[0].close_code(), 1002);
+        }
+    }
+}
+
+#[test]
+fn a_close_without_a_code_is_1005_and_answered_without_one() {
+    let mut server = Solo::server();
+    server.receive([Frame::new(8, "")]);
+    assert_eq!(server.sent()[0].payload, b"");
+    let closure = server.finish();
+    assert_eq!(closure.code(), CloseCode::NO_STATUS_RCVD);
+    assert!(closure.is_clean());
+}
+
+#[test]
+fn codes_that_must_never_be_sent_are_refused_and_change_nothing() {
+    for code in [1004, 1006, 1015, 1016, 2999] {
+        let mut server = Solo::server();
+        let code = CloseCode::new(code).expect("in range");
+        let refused = server.connection.close(server.now, code, "");
+        assert_eq!(refused, Err(SendError::ReservedCloseCode(code)));
+        assert_eq!((server.connection.state(), server.sent()), (State::Open, vec![]));
+    }
+}
+
+#[test]
+fn closing_without_a_status_sends_an_empty_close() {
+    let mut server = Solo::server();
+    server.connection.close(server.now, CloseCode::NO_STATUS_RCVD, "lost").unwrap();
+    assert_eq!(server.sent()[0].payload, b"");
+}
+
+#[test]
+fn a_long_reason_is_cut_at_a_character() {
+    let mut server = Solo::server();
+    let reason = "x".repeat(122) + "€uro";
+    server.connection.close(server.now, CloseCode::NORMAL_CLOSURE, &reason).unwrap();
+    assert_eq!(server.sent()[0].payload[2..], [b'x'; 122]);
+}
+
+#[test]
+fn closing_twice_does_nothing() {
+    let mut server = Solo::server();
+    server.connection.close(server.now, CloseCode::NORMAL_CLOSURE, "first").unwrap();
+    server.connection.close(server.now, CloseCode::GOING_AWAY, "second").unwrap();
+    assert_eq!(server.sent().len(), 1);
+    server.receive([Frame::close(1000, "")]);
+    assert_eq!(sent(&server.finish()), Some(1000));
+}
+
+#[test]
+fn the_cause_given_by_the_caller_is_that_of_the_closure() {
+    let mut server = Solo::server();
+    let frame = CloseFrame::new(CloseCode::SERVICE_RESTART, "").unwrap();
+    server.connection.close_because(server.now, Cause::Shutdown, frame);
+    server.receive([Frame::close(1012, "")]);
+    let closure = server.finish();
+    assert_eq!(closure.cause, Cause::Shutdown);
+    assert!(closure.is_clean());
+}
+
+// Data around the Close.
+
+#[test]
+fn messages_that_cross_our_close_are_delivered() {
+    let mut pair = Pair::new();
+    pair.client_send("crossing");
+    pair.close(Role::Server, CloseCode::NORMAL_CLOSURE, "").unwrap();
+    pair.drive();
+    assert_eq!(pair.server_events(), [Seen::text("crossing"), Seen::Close]);
+}
+
+#[test]
+fn what_was_queued_goes_out_before_our_close() {
+    let mut pair = Pair::new();
+    pair.server_send("last words");
+    pair.close(Role::Server, CloseCode::NORMAL_CLOSURE, "").unwrap();
+    pair.drive();
+    assert_eq!(pair.client_events(), [Seen::text("last words"), Seen::Close]);
+}
+
+#[test]
+fn data_after_the_peers_close_is_discarded() {
+    let frames = [Frame::close(1000, ""), Frame::text("late"), Frame::ping("late")];
+    let script: Vec<u8> = frames.iter().flat_map(|frame| frame.bytes(Role::Client)).collect();
+    let outcome = check_splits(Role::Server, &Config::default(), &script);
+    assert_eq!(outcome.events, [Seen::Close]);
+    assert_eq!(outcome.sent, [0x88, 2, 3, 0xE8]);
+    assert!(outcome.closure.is_clean());
+}
+
+#[test]
+fn nothing_is_sent_after_our_close() {
+    let mut server = Solo::server();
+    server.connection.close(server.now, CloseCode::NORMAL_CLOSURE, "").unwrap();
+    server.sent();
+    let connection = &mut server.connection;
+    assert_eq!(connection.send("x"), Err(SendError::Closed));
+    assert_eq!(connection.ping(b""), Err(SendError::Closed));
+    assert_eq!(connection.pong(b""), Err(SendError::Closed));
+    assert_eq!(connection.start_message(everwire_proto::MessageKind::Text), Err(SendError::Closed));
+    assert_eq!(connection.probe(server.now), Err(SendError::Closed));
+    server.receive([Frame::ping("q")]);
+    assert_eq!(server.sent(), []);
+}
+
+#[test]
+fn a_close_inside_a_fragmented_message_is_legal_and_drops_the_fragment() {
+    let mut server = Solo::server();
+    server.receive([Frame::text("half").more(), Frame::close(1000, "")]);
+    assert_eq!(server.events(), [Seen::Close]);
+    assert!(server.finish().is_clean());
+}
+
+#[test]
+fn our_close_may_interrupt_our_own_fragmented_message() {
+    let mut server = Solo::server();
+    server.connection.start_message(everwire_proto::MessageKind::Text).unwrap();
+    server.connection.send_piece(b"half").unwrap();
+    server.connection.close(server.now, CloseCode::GOING_AWAY, "").unwrap();
+    assert_eq!(server.connection.send_piece(b"more"), Err(SendError::Closed));
+    let opcodes: Vec<_> = server.sent().iter().map(SentFrame::opcode).collect();
+    assert_eq!(opcodes, [Opcode::Text, Opcode::Close]);
+}
+
+// Deadlines.
+
+#[test]
+fn the_close_deadline_is_5_s_for_a_server_and_3_s_for_a_client() {
+    for (mut end, seconds) in [(Solo::server(), 5), (Solo::client(), 3)] {
+        end.connection.close(end.now, CloseCode::NORMAL_CLOSURE, "").unwrap();
+        end.advance(seconds * SECOND - Duration::from_millis(1));
+        assert_eq!(end.connection.state(), State::Closing);
+        end.advance(Duration::from_millis(1));
+        let closure = end.closure();
+        assert_eq!((closure.cause, closure.duration), (Cause::CloseTimeout, seconds * SECOND));
+        assert_eq!(closure.sent.map(|close| close.code.into()), Some(1000));
+    }
+}
+
+#[test]
+fn data_does_not_move_the_close_deadline() {
+    let mut server = Solo::server();
+    server.connection.close(server.now, CloseCode::NORMAL_CLOSURE, "").unwrap();
+    for _ in 0..5 {
+        server.receive([Frame::text("still talking")]);
+        server.advance(SECOND);
+    }
+    assert_eq!(server.closure().cause, Cause::CloseTimeout);
+}
+
+#[test]
+fn the_close_deadline_can_be_set() {
+    let mut config = Config::default();
+    config.close_timeout = Some(Duration::from_secs(60));
+    let mut server = Solo::new(Role::Server, config);
+    server.connection.close(server.now, CloseCode::NORMAL_CLOSURE, "").unwrap();
+    server.advance(59 * SECOND);
+    assert_eq!(server.connection.state(), State::Closing);
+    server.advance(SECOND);
+    assert_eq!(server.closure().cause, Cause::CloseTimeout);
+}
+
+#[test]
+fn a_peer_that_takes_nothing_does_not_hold_the_answer_for_ever() {
+    let mut server = Solo::server();
+    server.receive([Frame::close(1000, "")]);
+    server.advance_blocked(5 * SECOND);
+    assert_eq!(server.closure().cause, Cause::PeerClosed);
+}
+
+// Who shuts down TCP first (§7.1.1).
+
+#[test]
+fn the_server_shuts_down_first_and_lingers_1_s() {
+    let mut server = Solo::server();
+    server.receive([Frame::close(1000, "")]);
+    assert!(!server.connection.wants_shutdown(), "not before the answer is written");
+    server.flush();
+    assert!(server.connection.wants_shutdown());
+    server.connection.handle_shutdown(server.now);
+    assert!(!server.connection.wants_shutdown());
+    assert_eq!(server.connection.state(), State::Draining);
+    server.advance(SECOND);
+    assert!(server.closure().is_clean());
+}
+
+#[test]
+fn the_client_waits_3_s_for_the_server_to_shut_down() {
+    let mut client = Solo::client();
+    client.connection.close(client.now, CloseCode::NORMAL_CLOSURE, "").unwrap();
+    client.receive([Frame::close(1000, "")]);
+    client.advance(Duration::from_millis(2999));
+    assert_eq!(client.connection.state(), State::Draining);
+    assert!(!client.connection.wants_shutdown());
+    client.advance(Duration::from_millis(1));
+    assert!(client.closure().is_clean());
+}
+
+#[test]
+fn the_end_of_stream_ends_the_linger() {
+    for mut end in [Solo::server(), Solo::client()] {
+        end.receive([Frame::close(1000, "")]);
+        end.flush().eof();
+        assert!(end.closure().is_clean());
+    }
+}
+
+#[test]
+fn the_linger_can_be_set() {
+    let mut config = Config::default();
+    config.linger = Some(10 * SECOND);
+    let mut server = Solo::new(Role::Server, config);
+    server.receive([Frame::close(1000, "")]);
+    server.advance(9 * SECOND);
+    assert_eq!(server.connection.state(), State::Draining);
+    server.advance(SECOND);
+    assert_eq!(server.connection.state(), State::Closed);
+}
+
+#[test]
+fn a_client_that_fails_the_connection_shuts_down_itself() {
+    let mut client = Solo::client();
+    client.receive([Frame::new(3, "")]);
+    assert_eq!(client.sent()[0].close_code(), 1002);
+    assert!(client.connection.wants_shutdown());
+}
+
+#[test]
+fn input_while_draining_is_discarded_and_counted_as_nothing() {
+    let mut server = Solo::server();
+    server.receive([Frame::close(1000, "")]);
+    server.flush().receive([Frame::text("late")]);
+    assert_eq!(server.events(), [Seen::Close]);
+    assert!(!server.connection.has_unread());
+    assert_eq!(server.finish().counters.messages_received, 0);
+}
+
+// The end of the stream.
+
+#[track_caller]
+fn check_eof(script: &[u8], expected: Cause) {
+    let outcome = check_splits(Role::Server, &Config::default(), script);
+    assert_eq!(outcome.closure.cause, expected);
+    assert_eq!((outcome.closure.sent, outcome.closure.received), (None, None));
+}
+
+#[test]
+fn eof_between_frames_is_told_from_eof_inside_one() {
+    let text = Frame::text("hello").bytes(Role::Client);
+    check_eof(&[], Cause::EofBetweenFrames);
+    check_eof(&text, Cause::EofBetweenFrames);
+    for cut in 1..text.len() {
+        check_eof(&text[..cut], Cause::EofMidFrame);
+    }
+    check_eof(&Frame::ping("hello").bytes(Role::Client)[..7], Cause::EofMidFrame);
+    check_eof(&Frame::binary([0; 70_000]).bytes(Role::Client)[..50_000], Cause::EofMidFrame);
+}
+
+#[test]
+fn eof_between_two_fragments_is_between_frames() {
+    check_eof(&Frame::text("half").more().bytes(Role::Client), Cause::EofBetweenFrames);
+}
+
+#[test]
+fn eof_has_the_code_1006_and_is_not_clean() {
+    let mut server = Solo::server();
+    server.eof();
+    let closure = server.closure();
+    assert_eq!(closure.code(), CloseCode::ABNORMAL_CLOSURE);
+    assert!(!closure.is_clean() && !closure.is_expected(&[CloseCode::ABNORMAL_CLOSURE]));
+}
+
+#[test]
+fn eof_after_our_close_keeps_what_we_sent() {
+    let mut server = Solo::server();
+    server.connection.close(server.now, CloseCode::GOING_AWAY, "").unwrap();
+    server.flush().eof();
+    let closure = server.closure();
+    assert_eq!((&closure.cause, sent(&closure)), (&Cause::EofBetweenFrames, Some(1001)));
+    assert!(!closure.is_clean());
+}
+
+#[test]
+fn what_is_queued_at_eof_is_written_for_1_s() {
+    let mut server = Solo::server();
+    server.connection.send("for a half-closed peer").unwrap();
+    server.eof();
+    assert_eq!(server.connection.state(), State::Finishing);
+    assert_eq!(server.sent().len(), 1);
+    assert_eq!(server.closure().cause, Cause::EofBetweenFrames);
+
+    let mut server = Solo::server();
+    server.connection.send("for nobody").unwrap();
+    server.eof().advance_blocked(SECOND);
+    assert_eq!(server.closure().cause, Cause::EofBetweenFrames);
+}
+
+// Failures of the system.
+
+#[test]
+fn io_errors_are_causes() {
+    use io::ErrorKind as Kind;
+    for (kind, expected) in [
+        (Kind::ConnectionReset, Cause::Reset),
+        (Kind::ConnectionAborted, Cause::Reset),
+        (Kind::BrokenPipe, Cause::Reset),
+        (Kind::TimedOut, Cause::PathTimeout),
+        (Kind::HostUnreachable, Cause::Unreachable),
+        (Kind::NetworkUnreachable, Cause::Unreachable),
+        (Kind::UnexpectedEof, Cause::Tls),
+        (Kind::InvalidData, Cause::Tls),
+        (Kind::OutOfMemory, Cause::Io(Kind::OutOfMemory)),
+    ] {
+        let mut server = Solo::server();
+        server.connection.send("lost").unwrap();
+        server.connection.handle_io_error(server.now, &kind.into());
+        assert_eq!(server.closure().cause, expected);
+        assert_eq!(server.connection.transmit_len(), 0);
+    }
+}
+
+#[test]
+fn a_reset_on_the_way_out_of_a_clean_closure_changes_nothing() {
+    let mut server = Solo::server();
+    server.receive([Frame::close(1000, "")]);
+    server.flush();
+    server.connection.handle_io_error(server.now, &io::ErrorKind::ConnectionReset.into());
+    assert!(server.closure().is_clean());
+}
+
+#[test]
+fn a_reset_while_the_peers_close_is_awaited_is_a_reset() {
+    let mut server = Solo::server();
+    server.connection.close(server.now, CloseCode::NORMAL_CLOSURE, "").unwrap();
+    server.connection.handle_io_error(server.now, &io::ErrorKind::ConnectionReset.into());
+    let closure = server.closure();
+    assert_eq!(
+        (&closure.cause, sent(&closure), received(&closure)),
+        (&Cause::Reset, Some(1000), None)
+    );
+}
+
+#[test]
+fn abort_sends_nothing() {
+    let mut server = Solo::server();
+    server.connection.send("lost").unwrap();
+    server.connection.abort(server.now, Cause::Aborted);
+    assert_eq!((server.sent(), server.closure().cause), (vec![], Cause::Aborted));
+}
+
+#[test]
+fn failing_while_our_close_is_out_sends_no_second_one() {
+    let mut server = Solo::server();
+    server.connection.close(server.now, CloseCode::NORMAL_CLOSURE, "").unwrap();
+    assert_eq!(server.sent().len(), 1);
+    server.receive([Frame::new(3, "")]);
+    assert_eq!(server.sent(), []);
+    let closure = server.finish();
+    assert_eq!(closure.cause, Cause::Protocol(ProtocolError::ReservedOpcode(3)));
+    assert_eq!(sent(&closure), Some(1000));
+}
+
+#[test]
+fn after_a_failure_even_the_peers_close_is_not_looked_at() {
+    let mut server = Solo::server();
+    server.receive([Frame::new(3, ""), Frame::close(1000, "")]);
+    server.receive([Frame::close(1000, "")]);
+    assert_eq!(server.events(), []);
+    assert_eq!(received(&server.finish()), None);
+}
+
+#[test]
+fn a_handler_that_panicked_is_told_as_1011() {
+    let mut server = Solo::server();
+    server.connection.fail(server.now, Cause::HandlerPanicked);
+    assert_eq!(server.sent()[0].close_code(), 1011);
+    assert_eq!(server.finish_cause(), Cause::HandlerPanicked);
+}
+
+#[test]
+fn eof_right_after_the_peers_close_does_not_lose_our_answer() {
+    let mut server = Solo::server();
+    server.receive([Frame::close(1000, "")]).eof();
+    assert_eq!(server.connection.state(), State::Finishing);
+    assert_eq!(server.sent()[0].close_code(), 1000);
+    assert!(server.closure().is_clean());
+}
+
+#[test]
+fn eof_while_finishing_leaves_1_s_to_write() {
+    let mut server = Solo::server();
+    server.receive([Frame::close(1000, "")]).eof().advance_blocked(SECOND);
+    assert_eq!(server.closure().duration, SECOND);
+}
+
+#[test]
+fn a_write_that_is_told_after_an_abort_is_harmless() {
+    let mut server = Solo::server();
+    server.connection.send("half written").unwrap();
+    server.connection.abort(server.now, Cause::Aborted);
+    server.connection.handle_transmitted(server.now, 5);
+    assert_eq!((server.connection.transmit_len(), server.closure().cause), (0, Cause::Aborted));
+}
+
+#[test]
+fn a_close_frame_changed_by_hand_stays_legal() {
+    let mut server = Solo::server();
+    let mut frame = CloseFrame::new(CloseCode::NORMAL_CLOSURE, "").unwrap();
+    frame.reason = "é".repeat(100).into();
+    server.connection.close_because(server.now, Cause::Kicked, frame);
+    assert_eq!(server.sent()[0].payload.len(), 2 + 122);
+}

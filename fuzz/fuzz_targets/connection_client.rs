@@ -1,0 +1,7 @@
+//! A client's end, through everything an engine may do.
+#![no_main]
+
+use everwire_proto::Role;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| everwire_fuzz::connection(Role::Client, data));
