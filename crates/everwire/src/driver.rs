@@ -266,11 +266,12 @@ impl<S: Stream, A: App> Driver<S, A> {
     /// Writes what waits, as far as the socket takes it.
     #[inline]
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let idle =
-            self.proto.transmit_len() == 0 && !self.flags.unflushed && !self.proto.wants_shutdown();
-        if !idle && let Poll::Ready(Err(error)) = self.poll_write(cx, now) {
+        let has_work =
+            self.proto.transmit_len() > 0 || self.flags.unflushed || self.proto.wants_shutdown();
+        if has_work && let Poll::Ready(Err(error)) = self.poll_write(cx, now) {
             self.proto.handle_io_error(now, &error);
         }
+        // Even if nothing was written: what was read may have had no answer.
         if let Some(buffer) = self.proto.reclaim_buffer() {
             self.buffers().put_write(buffer);
         }

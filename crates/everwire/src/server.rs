@@ -34,7 +34,7 @@ pub(crate) struct Context {
     authorize: Option<Authorize>,
     http: Option<HttpService>,
     trusted: TrustedProxies,
-    proxy_protocol: bool,
+    expects_proxy_header: bool,
     handshake_timeout: Duration,
     slots: Slots,
     /// How many more may be told that there is no room; who comes beyond that is cut.

@@ -297,3 +297,30 @@ async fn a_peer_that_takes_nothing_ends_at_the_write_timeout() {
     ws.send(vec![0; 100_000]).await.unwrap();
     assert_eq!(soon_virtual(ws.closed()).await.cause, Cause::WriteTimeout);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_short_deadline_is_kept_beside_a_long_one_that_was_armed_first() {
+    let mut config = Config::default();
+    config.write_timeout = Duration::from_secs(1);
+    config.limits.message_time = Duration::from_secs(2);
+    let (near, far) = duplex(1024);
+    let ws = Attach::server().config(config.clone()).pull(far);
+    tokio::time::sleep(Duration::from_secs(1)).await; // The keepalive's timer is armed.
+    let begun = tokio::time::Instant::now();
+    ws.send(vec![0; 100_000]).await.unwrap();
+    assert_eq!(soon(ws.closed()).await.cause, Cause::WriteTimeout);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    drop(near);
+
+    let (near, far) = duplex(1024);
+    let ws = Attach::server().config(config).pull(far);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let begun = tokio::time::Instant::now();
+    let mut peer = Raw(near);
+    peer.write(&frame(0x01, b"begun")).await;
+    assert_eq!(peer.read_close().await.0, 1008);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    drop(ws);
+}

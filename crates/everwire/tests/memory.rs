@@ -10,7 +10,7 @@ use std::{
 };
 
 use common::{Echo, frame};
-use everwire::{Config, adapt::Attach};
+use everwire::{Config, Conn, Handler, Message, adapt::Attach};
 use tokio::io::{AsyncWriteExt, duplex};
 
 struct Counting;
@@ -107,4 +107,23 @@ async fn a_peer_that_never_reads_cannot_make_memory_grow() {
     })
     .await;
     assert!(grown < 100 * (80 << 10), "announced messages: {grown}");
+
+    // What was received and not answered leaves nothing behind but the connection itself.
+    let mut ends = Vec::new();
+    let before = HELD.load(Ordering::Relaxed);
+    for _ in 0..100 {
+        let (mut near, far) = duplex(64);
+        let sender = Attach::server().push(far, Deaf);
+        near.write_all(&frame(0x82, &[0; 10])).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        ends.push((near, sender));
+    }
+    let each = (HELD.load(Ordering::Relaxed) - before) / 100;
+    assert!(each < 4 << 10, "an idle connection and its pipe: {each}");
+}
+
+struct Deaf;
+
+impl Handler for Deaf {
+    fn on_message(&mut self, _: &mut Conn<'_>, _: Message<'_>) {}
 }

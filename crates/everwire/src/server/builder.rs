@@ -38,7 +38,7 @@ pub struct ServerBuilder {
     authorize: Option<Authorize>,
     http: Option<HttpService>,
     trusted: TrustedProxies,
-    proxy_protocol: bool,
+    expects_proxy_header: bool,
     handshake_timeout: Duration,
     max_connections: Option<usize>,
     max_per_address: Option<usize>,
@@ -59,7 +59,7 @@ impl Default for ServerBuilder {
             authorize: None,
             http: None,
             trusted: TrustedProxies::default(),
-            proxy_protocol: false,
+            expects_proxy_header: false,
             handshake_timeout: Duration::from_secs(10),
             max_connections: None,
             max_per_address: None,
@@ -212,7 +212,7 @@ impl ServerBuilder {
     /// guess. Nobody else's is read. Default: off.
     #[must_use]
     pub fn proxy_protocol(mut self) -> Self {
-        self.proxy_protocol = true;
+        self.expects_proxy_header = true;
         self
     }
 
@@ -293,7 +293,7 @@ impl ServerBuilder {
             authorize: self.authorize,
             http: self.http,
             trusted: self.trusted,
-            proxy_protocol: self.proxy_protocol,
+            expects_proxy_header: self.expects_proxy_header,
             handshake_timeout: self.handshake_timeout,
             slots: Slots::new(self.max_connections, self.max_per_address),
             refusals: Arc::new(Semaphore::new(REFUSALS)),

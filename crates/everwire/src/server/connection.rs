@@ -121,7 +121,7 @@ async fn open(
     local: Option<SocketAddr>,
 ) -> io::Result<First> {
     let mut origin = Origin { remote, local, is_tls: false };
-    if context.proxy_protocol
+    if context.expects_proxy_header
         && let Some(peer) = remote
         && let Some(header) =
             context.trusted.read_proxy_header(peer, &mut io).await.map_err(io::Error::other)?
