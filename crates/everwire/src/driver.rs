@@ -397,8 +397,11 @@ impl<S: Stream, A: App> Driver<S, A> {
                 self.proto.fail(now, Cause::HandlerPanicked);
             }
             self.take_outbox(now);
+            let was_full = self.flags.output_full;
             self.write(cx, now);
-            let again = read && self.proto.state() != State::Closed;
+            // Nobody waits for input that was left lying while output was full.
+            let resumes = was_full && !self.flags.output_full;
+            let again = (read || resumes) && self.proto.state() != State::Closed;
             if !again && self.sleep_if_idle(cx) {
                 break;
             }
