@@ -3,7 +3,9 @@
 mod completions;
 mod connect;
 mod man;
+mod period;
 mod serve;
+mod size;
 mod usage;
 
 use std::process::ExitCode;
