@@ -9,12 +9,10 @@ mod echo;
 mod listen;
 mod origin;
 mod page;
-mod period;
 mod reply;
 mod service;
 mod signals;
 mod site;
-mod size;
 
 use std::{
     io::{self, IsTerminal, Write},

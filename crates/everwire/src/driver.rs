@@ -410,8 +410,11 @@ impl<S: Stream, A: App> Driver<S, A> {
                 // What it had sent before goes first.
                 self.proto.fail(now, Cause::HandlerPanicked);
             }
+            let was_full = self.flags.output_full;
             self.write(cx, now);
-            let again = read && self.proto.state() != State::Closed;
+            // Nobody waits for input that was left lying while output was full.
+            let resumes = was_full && !self.flags.output_full;
+            let again = (read || resumes) && self.proto.state() != State::Closed;
             if !again && self.sleep_if_idle(cx) {
                 break;
             }
