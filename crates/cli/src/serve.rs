@@ -128,13 +128,16 @@ fn builder(
 ) -> anyhow::Result<ServerBuilder> {
     let chat = Chat::default();
     let mut builder = Server::builder()
-        .threads(args.threads())
         .config(args.config())
         .origin(args.trust.origins())
         .trusted_proxies(args.trust.proxies()?)
         .push("/echo", |_| Echo)
         .push("/chat", move |_| chat.member())
         .http(site::service());
+    // A single thread is this one: system calls are cheaper in a process that has no other.
+    if args.threads() > 1 {
+        builder = builder.threads(args.threads());
+    }
     if args.trust.proxy_protocol {
         builder = builder.proxy_protocol();
     }
