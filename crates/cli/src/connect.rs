@@ -1,16 +1,37 @@
 //! `everwire connect`: a WebSocket client for the command line.
 
+mod args;
+mod escape;
+mod input;
+mod output;
+mod period;
+mod session;
+mod size;
+mod verbose;
+mod verdict;
+
 use std::process::ExitCode;
 
-/// What `connect` was told.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// Where to connect to, such as `ws://127.0.0.1:8080/echo`.
-    url: String,
-}
+pub(crate) use self::args::Args;
+use self::{output::Output, session::Session, verdict::Verdict};
 
 /// Runs the client to its end.
 pub(crate) fn run(args: Args) -> ExitCode {
-    eprintln!("cannot connect to {} yet", args.url);
-    ExitCode::from(3)
+    let terminal = input::Terminal::save();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let verdict = match runtime {
+        Ok(runtime) => {
+            let verdict = runtime.block_on(Session::run(args));
+            // A thread may hang in a read of stdin for ever.
+            runtime.shutdown_background();
+            verdict
+        }
+        Err(error) => Verdict::usage(format!("cannot start: {error}")),
+    };
+    // Whoever edits a line is cut off in the middle of it.
+    terminal.restore();
+    if let Some(line) = &verdict.line {
+        Output::say(line);
+    }
+    ExitCode::from(verdict.status)
 }

@@ -1,0 +1,181 @@
+//! What is typed or piped in, line by line, from a thread of its own.
+
+use std::{
+    env, fs,
+    io::{self, BufRead, IsTerminal, Read},
+    path::PathBuf,
+};
+
+use everwire::Message;
+use rustyline::{
+    Behavior, Config, Editor, ExternalPrinter, error::ReadlineError, history::FileHistory,
+};
+use tokio::sync::mpsc;
+
+use super::output::Output;
+
+/// The longest line, or with `--bin` the longest input, that is taken.
+const MAX_INPUT: u64 = 1 << 30;
+
+/// Something that came from stdin.
+pub(super) enum Input {
+    Message(Message<'static>),
+    /// Ctrl-C was typed while a line was edited.
+    Interrupt,
+    /// Nothing more can be read, because of this.
+    Error(String),
+}
+
+/// Starts to read stdin. The channel ends with it.
+pub(super) fn start(bin: bool, output: &Output) -> mpsc::Receiver<Input> {
+    let (sender, receiver) = mpsc::channel(16);
+    if io::stdin().is_terminal()
+        && let Ok(editor) = LineEditor::new(output)
+    {
+        std::thread::spawn(move || editor.run(bin, &sender));
+    } else {
+        std::thread::spawn(move || {
+            if let Err(error) = read_stdin(bin, &sender) {
+                sender.blocking_send(Input::Error(error)).ok();
+            }
+        });
+    }
+    receiver
+}
+
+/// Reads what is piped in.
+fn read_stdin(bin: bool, sender: &mpsc::Sender<Input>) -> Result<(), String> {
+    let mut stdin = io::stdin().lock();
+    let failed = |error: io::Error| format!("cannot read stdin: {error}");
+    if bin && !io::stdin().is_terminal() {
+        let mut bytes = Vec::new();
+        let n = stdin.by_ref().take(MAX_INPUT + 1).read_to_end(&mut bytes).map_err(failed)?;
+        check_len(n)?;
+        // No input is no message, and not an empty one.
+        if n > 0 {
+            sender.blocking_send(Input::Message(Message::binary(bytes))).ok();
+        }
+        return Ok(());
+    }
+    for number in 1_u64.. {
+        let mut line = Vec::new();
+        let mut bounded = stdin.by_ref().take(MAX_INPUT + 1);
+        let n = bounded.read_until(b'\n', &mut line).map_err(failed)?;
+        if n == 0 {
+            break;
+        }
+        check_len(n)?;
+        if line.pop_if(|byte| *byte == b'\n').is_some() {
+            line.pop_if(|byte| *byte == b'\r');
+        }
+        let message = if bin {
+            Message::binary(line)
+        } else {
+            let text = String::from_utf8(line)
+                .map_err(|_| format!("line {number} of stdin is not UTF-8: send it with --bin"))?;
+            Message::text(text)
+        };
+        if sender.blocking_send(Input::Message(message)).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn check_len(n: usize) -> Result<(), String> {
+    if n as u64 > MAX_INPUT {
+        return Err(format!("stdin has more than {MAX_INPUT} bytes in one message"));
+    }
+    Ok(())
+}
+
+/// The prompt, with history.
+struct LineEditor {
+    editor: Editor<(), FileHistory>,
+    history: Option<PathBuf>,
+}
+
+impl LineEditor {
+    /// Takes the terminal, and lets output go above the line that is edited.
+    fn new(output: &Output) -> rustyline::Result<Self> {
+        let config = Config::builder()
+            // Stdout is for messages alone.
+            .behavior(Behavior::PreferTerm)
+            // It would stay behind in the terminal when we end in the middle of a line.
+            .bracketed_paste(false)
+            .auto_add_history(true)
+            .build();
+        let mut editor = Editor::with_config(config)?;
+        let mut printer = editor.create_external_printer()?;
+        output.print_above(Box::new(move |text| printer.print(text).is_ok()));
+        let history = history_file();
+        if let Some(path) = &history {
+            // The first time there is none.
+            editor.load_history(path).ok();
+        }
+        Ok(Self { editor, history })
+    }
+
+    fn run(mut self, bin: bool, sender: &mpsc::Sender<Input>) {
+        loop {
+            let input = match self.editor.readline("> ") {
+                Ok(line) => {
+                    self.save();
+                    Input::Message(if bin {
+                        Message::binary(line.into_bytes())
+                    } else {
+                        Message::text(line)
+                    })
+                }
+                Err(ReadlineError::Interrupted) => Input::Interrupt,
+                Err(ReadlineError::Eof) => break,
+                Err(error) => Input::Error(format!("cannot read the terminal: {error}")),
+            };
+            if sender.blocking_send(input).is_err() {
+                break;
+            }
+        }
+    }
+
+    /// Saves at once, because the end comes while the next line is edited.
+    fn save(&mut self) {
+        let Some(path) = &self.history else { return };
+        if self.editor.append_history(path).is_err()
+            && let Some(dir) = path.parent()
+            && fs::create_dir_all(dir).is_ok()
+        {
+            self.editor.append_history(path).ok();
+        }
+    }
+}
+
+/// `$XDG_STATE_HOME/everwire/history`, as the XDG base directory specification has it.
+fn history_file() -> Option<PathBuf> {
+    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
+    Some(state.join("everwire/history"))
+}
+
+/// How the terminal was before anybody edited a line on it.
+pub(super) struct Terminal(Option<rustix::termios::Termios>);
+
+impl Terminal {
+    pub(super) fn save() -> Self {
+        Self(rustix::termios::tcgetattr(io::stdin()).ok())
+    }
+
+    /// Makes the terminal as it was, and clears the prompt.
+    pub(super) fn restore(&self) {
+        let Some(saved) = &self.0 else { return };
+        let is_raw = rustix::termios::tcgetattr(io::stdin())
+            .is_ok_and(|now| now.local_modes != saved.local_modes);
+        if is_raw {
+            rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, saved)
+                .ok();
+            if io::stderr().is_terminal() {
+                io::Write::write_all(&mut io::stderr(), b"\r\x1b[K").ok();
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `-v`: the opening handshake and every frame, one line each.
+
+use everwire::{ClientObserver, FrameLine, dial::Target};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response,
+    header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, SET_COOKIE},
+};
+
+use super::output::Notices;
+
+/// What a subprotocol that carries a token begins with.
+const BEARER_PREFIX: &str = "everwire.bearer.";
+
+/// Prints what a client exchanges, without the secrets in it.
+pub(super) struct Verbose(pub(super) Notices);
+
+impl ClientObserver for Verbose {
+    fn request(&self, target: &Target, request: &Request<()>) {
+        let (scheme, host) = (target.scheme().as_str(), target.host_and_port());
+        self.0.say(format!("= connected to {scheme}://{host}"));
+        self.0.say(format!("> {} {} HTTP/1.1", request.method(), target.path_and_query()));
+        self.headers('>', request.headers());
+    }
+
+    fn response(&self, response: &Response<()>) {
+        self.0.say(format!("< {:?} {}", response.version(), response.status()));
+        self.headers('<', response.headers());
+    }
+
+    fn frame(&self, frame: FrameLine<'_>) {
+        self.0.say(frame.to_string());
+    }
+}
+
+impl Verbose {
+    fn headers(&self, arrow: char, headers: &HeaderMap) {
+        for (name, value) in headers {
+            self.0.say(format!("{arrow} {name}: {}", shown(name, value)));
+        }
+        self.0.say(arrow.to_string());
+    }
+}
+
+/// Returns what may be seen of a header's value.
+fn shown(name: &HeaderName, value: &HeaderValue) -> String {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    if *name == SEC_WEBSOCKET_PROTOCOL {
+        let mask = |name: &str| match name.trim() {
+            name if name.starts_with(BEARER_PREFIX) => format!("{BEARER_PREFIX}***"),
+            name => name.escape_debug().to_string(),
+        };
+        return text.split(',').map(mask).collect::<Vec<_>>().join(", ");
+    }
+    if [AUTHORIZATION, PROXY_AUTHORIZATION].contains(name) {
+        // The scheme is no secret and often the mistake.
+        return match text.split_once(' ') {
+            Some((scheme, _)) => format!("{} ***", scheme.escape_debug()),
+            None => "***".to_owned(),
+        };
+    }
+    if value.is_sensitive() || [COOKIE, SET_COOKIE].contains(name) {
+        return "***".to_owned();
+    }
+    text.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(name: &'static str, value: &'static str, expected: &str) {
+        let name = HeaderName::from_static(name);
+        assert_eq!(shown(&name, &HeaderValue::from_bytes(value.as_bytes()).unwrap()), expected);
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        check("authorization", "Bearer secret", "Bearer ***");
+        check("authorization", "secret", "***");
+        check("proxy-authorization", "Basic c2VjcmV0", "Basic ***");
+        check("cookie", "a=b", "***");
+        check("set-cookie", "a=b", "***");
+        check("sec-websocket-protocol", "a, everwire.bearer.x,b", "a, everwire.bearer.***, b");
+        check("x-quoted", "\"it's\"", "\"it's\"");
+        check("x-other", "plain \u{202e}", "plain \\u{202e}");
+    }
+}
