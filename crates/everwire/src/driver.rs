@@ -21,7 +21,8 @@ use tokio::{
 };
 
 use crate::{
-    Conn, clock, pool,
+    Conn, clock,
+    pool::Buffers,
     registry::Registration,
     shared::{Outgoing, Shared},
 };
@@ -85,6 +86,8 @@ pub(crate) struct Driver<S, A: App> {
     armed: Option<Instant>,
     registration: Option<Registration>,
     flags: Flags,
+    /// Lent by the thread while the driver is polled; else empty.
+    buffers: Option<Box<Buffers>>,
     /// How the connection ended, once it was reported.
     finished: Option<Arc<Closure>>,
 }
@@ -99,6 +102,8 @@ struct Flags {
     output_full: bool,
     /// The handler is sending a message in pieces.
     streaming: bool,
+    /// The code that lived beside the driver panicked.
+    panicked: bool,
     /// The stream took bytes that it has not flushed.
     unflushed: bool,
     /// The handles have the waker of this task, which never changes: the driver is spawned.
@@ -128,6 +133,7 @@ impl<S: Stream, A: App> Driver<S, A> {
             armed: None,
             registration,
             flags: Flags::default(),
+            buffers: None,
             finished: None,
         }
     }
@@ -197,12 +203,7 @@ impl<S: Stream, A: App> Driver<S, A> {
 
     /// Reads once and handles what came; `Pending` when there is nothing to read.
     #[inline]
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Instant,
-        memory: &mut Option<BytesMut>,
-    ) -> Poll<()> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
         if self.proto.has_unread() {
             self.lend_buffer();
             self.handle_input(now, &mut BytesMut::new());
@@ -215,14 +216,16 @@ impl<S: Stream, A: App> Driver<S, A> {
             self.lend_buffer();
             return self.handle_direct(now, n);
         }
-        let buffer = memory.get_or_insert_with(pool::take_read);
-        let read = tokio_util::io::poll_read_buf(Pin::new(io), cx, buffer);
+        let buffers = self.buffers.get_or_insert_with(Buffers::take);
+        buffers.renew_read();
+        let mut buffer = std::mem::take(&mut buffers.read);
+        let read = tokio_util::io::poll_read_buf(Pin::new(io), cx, &mut buffer);
         let polled = self.check_read(read, now);
         if !buffer.is_empty() {
             self.lend_buffer();
-            self.handle_input(now, buffer);
-            pool::renew_read(buffer);
+            self.handle_input(now, &mut buffer);
         }
+        self.buffers().read = buffer;
         polled.map(|_| ())
     }
 
@@ -263,14 +266,14 @@ impl<S: Stream, A: App> Driver<S, A> {
     /// Writes what waits, as far as the socket takes it.
     #[inline]
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
-        if self.proto.transmit_len() == 0 && !self.flags.unflushed && !self.proto.wants_shutdown() {
-            return;
-        }
-        if let Poll::Ready(Err(error)) = self.poll_write(cx, now) {
+        let has_work =
+            self.proto.transmit_len() > 0 || self.flags.unflushed || self.proto.wants_shutdown();
+        if has_work && let Poll::Ready(Err(error)) = self.poll_write(cx, now) {
             self.proto.handle_io_error(now, &error);
         }
+        // Even if nothing was written: what was read may have had no answer.
         if let Some(buffer) = self.proto.reclaim_buffer() {
-            pool::put_write(buffer);
+            self.buffers().put_write(buffer);
         }
         let low = self.proto.config().limits.send_queue_low;
         if self.flags.output_full && self.proto.transmit_len() <= low {
@@ -352,6 +355,8 @@ impl<S: Stream, A: App> Driver<S, A> {
                 self.flags.paused = false;
                 Ok(())
             }
+            // A panic drops handles; that is not why the connection ends.
+            Outgoing::Fail(Cause::Cancelled) if self.flags.panicked => Ok(()),
             Outgoing::Fail(cause) => {
                 self.proto.fail(now, cause);
                 Ok(())
@@ -368,9 +373,15 @@ impl<S: Stream, A: App> Driver<S, A> {
     }
 
     #[inline]
+    fn buffers(&mut self) -> &mut Buffers {
+        self.buffers.get_or_insert_with(Buffers::take)
+    }
+
+    #[inline]
     fn lend_buffer(&mut self) {
-        if let Some(spare) = self.proto.lend_buffer(pool::take_write()) {
-            pool::put_write(spare);
+        let write = self.buffers().take_write();
+        if let Some(spare) = self.proto.lend_buffer(write) {
+            self.buffers().put_write(spare);
         }
     }
 
@@ -382,7 +393,6 @@ impl<S: Stream, A: App> Driver<S, A> {
     /// Goes round until neither the socket nor the handles have anything left. Returns whether
     /// anything came in.
     fn run(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let mut memory = None;
         let mut rounds = 0;
         loop {
             self.take_outbox(now);
@@ -390,22 +400,22 @@ impl<S: Stream, A: App> Driver<S, A> {
             if reading && self.proto.is_paused() {
                 self.proto.resume(now);
             }
-            let read = reading && self.poll_read(cx, now, &mut memory).is_ready();
-            if (read || rounds == 0)
-                && let Poll::Ready(Err(Panicked)) = self.app.poll(cx)
-            {
-                self.proto.fail(now, Cause::HandlerPanicked);
+            let read = reading && self.poll_read(cx, now).is_ready();
+            if read || rounds == 0 {
+                let polled = self.app.poll(cx);
+                self.flags.panicked |= matches!(polled, Poll::Ready(Err(Panicked)));
             }
             self.take_outbox(now);
+            if self.flags.panicked {
+                // What it had sent before goes first.
+                self.proto.fail(now, Cause::HandlerPanicked);
+            }
             self.write(cx, now);
             let again = read && self.proto.state() != State::Closed;
             if !again && self.sleep_if_idle(cx) {
                 break;
             }
             rounds += 1;
-        }
-        if let Some(memory) = memory {
-            pool::put_read(memory);
         }
         rounds > 0
     }
@@ -512,6 +522,9 @@ impl<S: Stream, A: App> Future for Driver<S, A> {
                 this.proto.handle_timeout(now);
             }
             worked |= this.run(cx, now);
+            if let Some(buffers) = this.buffers.take() {
+                buffers.put();
+            }
             if this.proto.state() == State::Closed {
                 this.finish();
                 return self.poll(cx);

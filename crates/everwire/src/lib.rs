@@ -4,6 +4,9 @@
 //! the detection of a peer that vanished, the closing handshake, limits.
 //! It leaves to others what a message means: there are no rooms or channels in it.
 
+pub mod adapt;
+#[cfg(feature = "axum")]
+pub mod axum;
 mod client;
 mod clock;
 pub mod dial;
@@ -18,6 +21,7 @@ mod registry;
 mod sender;
 mod server;
 mod shared;
+pub mod test;
 pub mod tls;
 pub mod trust;
 mod websocket;

@@ -11,8 +11,8 @@ mod upgrade;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use everwire_proto::{Cause, CloseCode, CloseFrame, Config, SendError};
-use tokio::sync::watch;
+use everwire_proto::{Cause, CloseCode, CloseFrame, Config, SendError, handshake::is_upgrade};
+use tokio::sync::{Semaphore, watch};
 
 pub(crate) use self::slots::Slot;
 pub use self::{
@@ -21,14 +21,14 @@ pub use self::{
     listener::{BoundAddr, Listener},
     upgrade::{Accept, Decision, OriginPolicy, Reject, UpgradeRequest},
 };
-use self::{http_service::HttpService, route::Endpoint, slots::Slots, upgrade::Authorize};
+use self::{http_service::HttpService, route::Route, slots::Slots, upgrade::Authorize};
 use crate::{Registry, trust::TrustedProxies};
 
 /// Everything that the tasks of a server share.
 pub(crate) struct Context {
     pub(crate) config: Arc<Config>,
     pub(crate) registry: Registry,
-    routes: Vec<(Arc<str>, Arc<dyn Endpoint>)>,
+    routes: Vec<Route>,
     subprotocols: Vec<String>,
     origin: OriginPolicy,
     authorize: Option<Authorize>,
@@ -37,6 +37,8 @@ pub(crate) struct Context {
     expects_proxy_header: bool,
     handshake_timeout: Duration,
     slots: Slots,
+    /// How many more may be told that there is no room; who comes beyond that is cut.
+    refusals: Arc<Semaphore>,
     stopped: watch::Receiver<Option<CloseCode>>,
     #[cfg(feature = "tls")]
     tls: Option<crate::tls::ServerTls>,
@@ -48,9 +50,15 @@ impl Context {
         *self.stopped.borrow()
     }
 
+    /// Returns whether a request is for a WebSocket connection of this server's own. On a path that
+    /// it has no route for, an HTTP service may have WebSockets of its own.
+    fn is_upgrade<B>(&self, request: &http::Request<B>) -> bool {
+        is_upgrade(request) && (self.http.is_none() || self.route(request.uri().path()).is_some())
+    }
+
     /// Returns what serves a path.
-    fn route(&self, path: &str) -> Option<(&Arc<str>, &Arc<dyn Endpoint>)> {
-        self.routes.iter().find(|(route, _)| **route == *path).map(|(path, to)| (path, to))
+    fn route(&self, path: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| *route.path == *path)
     }
 }
 
@@ -131,8 +139,11 @@ impl Server {
         let until = tokio::time::Instant::now() + deadline;
         let mut timed_out = false;
         // An opening handshake that was nearly done may slip in behind the first round.
-        while !timed_out && !self.context.registry.is_empty() {
+        while !timed_out {
             let connections = self.context.registry.all();
+            if connections.is_empty() {
+                break;
+            }
             for shared in &connections {
                 shared.close(Cause::Shutdown, frame.clone());
             }

@@ -13,11 +13,11 @@ use std::{
 };
 
 use everwire_proto::{
-    Closure, Event, Message, MessageKind, Payload, Piece, SendError, State, Text,
+    CloseCode, Closure, Event, Message, MessageKind, Payload, Piece, SendError, State, Text,
 };
 
 use crate::{
-    Conn, Sender,
+    Closing, Conn, Sender,
     driver::{App, Panicked},
     shared::{Outgoing, Shared, Until, wake},
 };
@@ -68,6 +68,28 @@ impl WebSocket {
     #[must_use]
     pub fn split(self) -> (Sender, Receiver) {
         (self.sender, self.receiver)
+    }
+
+    // `send` and `close` are here as well as in `Sender`, so that a `SinkExt` in scope does not
+    // come between.
+
+    /// Queues a message, waiting while the send queue is full. See [`Sender::send`].
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] once closing has begun.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is done, nothing was queued.
+    pub async fn send(&self, message: impl Into<Message<'_>>) -> Result<(), SendError> {
+        self.sender.send(message).await
+    }
+
+    /// Starts the closing handshake and returns a future of how it went. See [`Sender::close`].
+    ///
+    /// # Errors
+    /// [`SendError::ReservedCloseCode`] for a code that must never be sent.
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<Closing, SendError> {
+        self.sender.close(code, reason)
     }
 
     /// Receives the next message; `None` for ever once the connection has ended.
@@ -381,7 +403,7 @@ macro_rules! sink {
 
             /// Does the closing handshake with 1000.
             fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-                drop(self.close(everwire_proto::CloseCode::NORMAL_CLOSURE, "")?);
+                drop(self.close(CloseCode::NORMAL_CLOSURE, "")?);
                 self.shared().poll_closed(cx).map(|_| Ok(()))
             }
         }

@@ -16,7 +16,8 @@ use bytes::{BytesMut, buf::Limit};
 
 pub(crate) use self::closing::Closing;
 use crate::{
-    Cause, Closure, Config, Counters, Direction, Events, FrameHeader, FrameLine, Random,
+    Cause, Closure, Config, Counters, Delivery, Direction, Events, FrameHeader, FrameLine, Random,
+    frame::MAX_CONTROL,
     heartbeat::Heartbeat,
     inbound::Inbound,
     rate::RateLimiter,
@@ -95,6 +96,9 @@ pub enum State {
 pub struct Connection {
     role: Role,
     state: State,
+    /// Whether nothing but the bytes decides what a small frame is: a server that takes whole
+    /// messages, unobserved, and is not finishing.
+    takes_simple: bool,
     /// Whether a message is being sent in pieces: its next frame is a continuation.
     open_message: Option<crate::Opcode>,
     /// Whether the writing side is to be shut down, or has been.
@@ -160,9 +164,13 @@ impl Connection {
         seed: u8,
         random: Option<Box<dyn Random>>,
     ) -> Self {
+        let takes_simple = role == Role::Server
+            && config.delivery == Delivery::Whole
+            && config.limits.frame() >= MAX_CONTROL as u64;
         Self {
             role,
             state: State::Open,
+            takes_simple,
             open_message: None,
             shutdown: Shutdown::No,
             admitting: false,
@@ -185,6 +193,7 @@ impl Connection {
     /// Lets `observer` see every frame from now on.
     pub fn observe(&mut self, observer: Box<dyn Observer>) {
         self.observer = Some(observer);
+        self.takes_simple = false;
     }
 
     /// Takes bytes that were received and returns an iterator over the events in them.
@@ -232,7 +241,7 @@ impl Connection {
         if !matches!(self.state, State::Open | State::Closing) {
             return None;
         }
-        let whole = self.config.delivery == crate::Delivery::Whole;
+        let whole = self.config.delivery == Delivery::Whole;
         self.inbound.partial_mut().filter(|_| whole)?.frame_buffer()
     }
 

@@ -194,7 +194,7 @@ impl Inbound {
     ///
     /// Everything else, and everything illegal, is `None` and takes the long way.
     #[inline]
-    pub(crate) fn simple_frame(&self, input: &[u8], limit: u64) -> Option<SimpleFrame> {
+    pub(crate) fn simple_frame(&self, input: &[u8]) -> Option<SimpleFrame> {
         let &[first, second, k0, k1, k2, k3, ref rest @ ..] = input else { return None };
         let kind = match first {
             0x81 => MessageKind::Text,
@@ -202,11 +202,8 @@ impl Inbound {
             _ => return None,
         };
         let len = usize::from(second.wrapping_sub(0x80));
-        let simple = len < 126
-            && rest.len() >= len
-            && len as u64 <= limit
-            && self.header_len == 0
-            && self.partial.is_none();
+        let simple =
+            len < 126 && rest.len() >= len && self.header_len == 0 && self.partial.is_none();
         simple.then_some(SimpleFrame { kind, key: [k0, k1, k2, k3], len })
     }
 
@@ -441,6 +438,10 @@ impl Partial {
             return None;
         }
         let assembly = &mut message.assembly;
+        // The start of a message comes by the short way: an announced length alone reserves nothing.
+        if assembly.len() < DIRECT_FROM as usize {
+            return None;
+        }
         // What was read before and not looked at belongs to this frame too.
         let unclean = assembly.len() - message.clean;
         let remaining = usize::try_from(frame.remaining).ok()? - unclean;
@@ -449,7 +450,7 @@ impl Partial {
         }
         // Grow with what has arrived, never by what was announced.
         if assembly.capacity() - assembly.len() < remaining.min(DIRECT_FROM as usize) {
-            assembly.reserve_exact(remaining.min(assembly.len().max(GROW)));
+            assembly.reserve_exact(remaining.min(assembly.len()));
         }
         let spare = assembly.capacity() - assembly.len();
         Some(bytes::BufMut::limit(assembly, remaining.min(spare)))
@@ -458,9 +459,6 @@ impl Partial {
 
 /// The rest of a frame is read straight into the message from this many bytes on.
 const DIRECT_FROM: u64 = 16 << 10;
-
-/// The smallest step by which a message grows while it is read into directly.
-const GROW: usize = 64 << 10;
 
 impl PartialFrame {
     #[inline]

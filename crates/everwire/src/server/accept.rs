@@ -3,7 +3,6 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use everwire_proto::CloseCode;
-use futures_util::FutureExt as _;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -55,6 +54,32 @@ impl Accepting {
             Self::Unix(listener) => Ok((Io::Unix(listener.accept().await?.0), None)),
         }
     }
+
+    fn into_std(self) -> io::Result<Kind> {
+        Ok(match self {
+            Self::Tcp(listener) => Kind::Tcp(listener.into_std()?),
+            #[cfg(unix)]
+            Self::Unix(listener) => Kind::Unix(listener.into_std()?),
+        })
+    }
+}
+
+/// Accepts without waiting: asks the system itself, since tokio hears of a new connection only when
+/// it looks.
+fn accept_now(listener: &Kind) -> io::Result<Io> {
+    match listener {
+        Kind::Tcp(listener) => {
+            let stream = listener.accept()?.0;
+            stream.set_nonblocking(true)?;
+            TcpStream::from_std(stream).map(Io::Tcp)
+        }
+        #[cfg(unix)]
+        Kind::Unix(listener) => {
+            let stream = listener.accept()?.0;
+            stream.set_nonblocking(true)?;
+            tokio::net::UnixStream::from_std(stream).map(Io::Unix)
+        }
+    }
 }
 
 /// Accepts until it is told to stop, whatever happens to single connections.
@@ -79,7 +104,8 @@ pub(super) async fn accept_loop(
         }
     }
     // Who waits to be accepted would else be reset; they are told when to come back instead.
-    while let Some(Ok((io, _))) = listener.accept().now_or_never() {
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok(io) = accept_now(&listener) {
         tokio::spawn(refuse(context.clone(), io, "shutting down\n"));
     }
 }

@@ -11,17 +11,20 @@ use std::{
 };
 
 use everwire_proto::{CloseCode, Config};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::{
     Context, Listener, OriginPolicy, Server, UpgradeRequest,
     accept::accept_loop,
     http_service::{HttpService, Respond},
-    route::{Endpoint, Pull, Push},
+    route::{Pull, Push, Route},
     slots::Slots,
     upgrade::{Authorize, Decision},
 };
 use crate::{Handler, Registry, WebSocket, trust::TrustedProxies};
+
+/// How many clients are told at the same time that there is no room.
+const REFUSALS: usize = 256;
 
 /// What a server is made of. See [`Server::builder`].
 pub struct ServerBuilder {
@@ -29,7 +32,7 @@ pub struct ServerBuilder {
     listeners: Vec<Listener>,
     threads: Option<usize>,
     config: Config,
-    routes: Vec<(Arc<str>, Arc<dyn Endpoint>)>,
+    routes: Vec<Route>,
     subprotocols: Vec<String>,
     origin: OriginPolicy,
     authorize: Option<Authorize>,
@@ -104,7 +107,11 @@ impl ServerBuilder {
         H: Handler,
         F: Fn(&UpgradeRequest) -> H + Send + Sync + 'static,
     {
-        self.routes.push((path.into(), Arc::new(Push(factory))));
+        self.routes.push(Route {
+            path: path.into(),
+            endpoint: Arc::new(Push(factory)),
+            config: None,
+        });
         self
     }
 
@@ -116,7 +123,31 @@ impl ServerBuilder {
         F: Fn(WebSocket) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.routes.push((path.into(), Arc::new(Pull(Arc::new(serve)))));
+        let endpoint = Arc::new(Pull(Arc::new(serve)));
+        self.routes.push(Route { path: path.into(), endpoint, config: None });
+        self
+    }
+
+    /// Sets what the connections of the path that was named last allow and how long they wait,
+    /// instead of what [`config`](Self::config) says.
+    ///
+    /// # Examples
+    /// Uploads of up to 1 GiB, handed out as they arrive, on one path only:
+    /// ```
+    /// use everwire::{Config, Delivery, Server};
+    ///
+    /// let mut config = Config::default();
+    /// config.limits.message = 1 << 30;
+    /// config.delivery = Delivery::Pieces;
+    /// Server::builder()
+    ///     .pull("/upload", |mut ws| async move { while ws.recv_piece().await.is_some() {} })
+    ///     .route_config(config);
+    /// ```
+    #[must_use]
+    pub fn route_config(mut self, config: impl Into<Arc<Config>>) -> Self {
+        if let Some(route) = self.routes.last_mut() {
+            route.config = Some(config.into());
+        }
         self
     }
 
@@ -176,18 +207,19 @@ impl ServerBuilder {
         self
     }
 
+    /// Expects the [trusted proxies](Self::trusted_proxies) to begin each connection with a header
+    /// of the PROXY protocol, version 1 or 2; without one they are cut, for the protocol forbids to
+    /// guess. Nobody else's is read. Default: off.
+    #[must_use]
+    pub fn proxy_protocol(mut self) -> Self {
+        self.expects_proxy_header = true;
+        self
+    }
+
     /// Believes these proxies what they say about the client. Default: nobody is believed.
     #[must_use]
     pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
         self.trusted = proxies;
-        self
-    }
-
-    /// Expects the PROXY protocol, version 1 or 2, from the [trusted
-    /// proxies](Self::trusted_proxies): then each of their connections must begin with its header.
-    #[must_use]
-    pub fn proxy_protocol(mut self) -> Self {
-        self.expects_proxy_header = true;
         self
     }
 
@@ -264,6 +296,7 @@ impl ServerBuilder {
             expects_proxy_header: self.expects_proxy_header,
             handshake_timeout: self.handshake_timeout,
             slots: Slots::new(self.max_connections, self.max_per_address),
+            refusals: Arc::new(Semaphore::new(REFUSALS)),
             stopped: stopped.clone(),
             #[cfg(feature = "tls")]
             tls: self.tls,
@@ -327,7 +360,7 @@ fn run_thread(
 
 impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let routes: Vec<_> = self.routes.iter().map(|(path, _)| path).collect();
+        let routes: Vec<_> = self.routes.iter().map(|route| &route.path).collect();
         f.debug_struct("ServerBuilder")
             .field("addrs", &self.addrs)
             .field("routes", &routes)

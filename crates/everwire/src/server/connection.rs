@@ -3,10 +3,10 @@
 use std::{io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use everwire_proto::{
-    Cause, CloseFrame, Connection,
+    Cause, CloseFrame, Config, Connection,
     handshake::{
         AcceptOptions, HandshakeError, HeadLimits, HeadReader, Rejection, ServerHandshake,
-        encode_response, encode_response_head, is_same_origin, is_upgrade,
+        encode_response, encode_response_head, is_same_origin,
     },
 };
 use futures_util::FutureExt as _;
@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     Accept, Context, Slot, UpgradeRequest, http_service,
-    route::{Opened, Prepared},
+    route::{Opened, Prepared, Route},
 };
 use crate::{
     io::Io,
@@ -49,11 +49,15 @@ pub(super) struct Negotiated {
     pub(super) response: Response<()>,
     prepared: Box<dyn Prepared>,
     path: Arc<str>,
+    config: Arc<Config>,
     subprotocol: Option<Box<str>>,
     data: http::Extensions,
     peers: Peers,
     request: Request<()>,
 }
+
+/// The response that refuses a connection; boxed, because it is large.
+type Refusal = Box<Response<String>>;
 
 /// What a socket's first request is.
 enum First {
@@ -98,6 +102,7 @@ pub(super) async fn refuse(context: Arc<Context>, io: Io, why: &str) {
     if context.tls.is_some() {
         return; // A TLS handshake is what an overloaded server cannot afford.
     }
+    let Ok(_permit) = context.refusals.clone().try_acquire_owned() else { return };
     drop(context);
     say_goodbye(io, &unavailable(why)).await;
 }
@@ -136,12 +141,12 @@ async fn open(
     let mut reader = HeadReader::new(HeadLimits::default());
     loop {
         match reader.request(&bytes) {
-            Ok(Some((request, len))) if is_upgrade(&request) => {
+            Ok(Some((request, len))) if context.is_upgrade(&request) => {
                 return Ok(match negotiate(context, request, &origin).await {
                     Ok(negotiated) => {
                         First::Upgrade(Box::new(negotiated), io, bytes.split_off(len))
                     }
-                    Err(response) => First::Refused(io, response),
+                    Err(response) => First::Refused(io, *response),
                 });
             }
             Ok(Some(_)) => return Ok(First::Http(io, bytes, origin)),
@@ -164,15 +169,15 @@ pub(super) async fn negotiate(
     context: &Context,
     request: Request<()>,
     origin: &Origin,
-) -> Result<Negotiated, Response<String>> {
+) -> Result<Negotiated, Refusal> {
     if context.stopping().is_some() {
-        return Err(unavailable("shutting down\n"));
+        return Err(unavailable("shutting down\n").into());
     }
     let path: String = request.uri().path().into();
     let decided = AssertUnwindSafe(decide(context, request, origin)).catch_unwind().await;
     decided.unwrap_or_else(|_| {
         tracing::error!(path, "the code that decides on a connection panicked");
-        Err(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).response())
+        Err(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).response().into())
     })
 }
 
@@ -180,8 +185,9 @@ async fn decide(
     context: &Context,
     request: Request<()>,
     origin: &Origin,
-) -> Result<Negotiated, Response<String>> {
-    let handshake = ServerHandshake::verify(&request).map_err(|error| error.response())?;
+) -> Result<Negotiated, Refusal> {
+    let handshake =
+        ServerHandshake::verify(&request).map_err(|error| Box::new(error.response()))?;
     let client = origin.remote.map(|peer| context.trusted.client_info(peer, request.headers()));
     let host = client.as_ref().and_then(|client| client.host.as_deref());
     let same_host = host.is_some_and(|host| is_same_origin(handshake.origin(), host));
@@ -190,10 +196,10 @@ async fn decide(
             "connections from pages of the origin {:?} are not allowed\n",
             handshake.origin().unwrap_or_default()
         );
-        return Err(Rejection::new(StatusCode::FORBIDDEN).body(body).response());
+        return Err(Rejection::new(StatusCode::FORBIDDEN).body(body).response().into());
     }
-    let Some((path, endpoint)) = context.route(request.uri().path()) else {
-        return Err(Rejection::new(StatusCode::NOT_FOUND).body("no such path\n").response());
+    let Some(route) = context.route(request.uri().path()) else {
+        return Err(Rejection::new(StatusCode::NOT_FOUND).body("no such path\n").response().into());
     };
     let https = client.as_ref().and_then(|client| client.proto);
     let upgrade = UpgradeRequest {
@@ -205,11 +211,13 @@ async fn decide(
             .map_or(origin.is_tls, |proto| proto == crate::trust::ForwardedProto::Https),
     };
     let accept = match &context.authorize {
-        Some(authorize) => authorize(&upgrade).await.map_err(|reject| reject.0.response())?,
+        Some(authorize) => {
+            authorize(&upgrade).await.map_err(|reject| Box::new(reject.into_response()))?
+        }
         None => Accept::new(),
     };
-    let prepared = endpoint.prepare(&upgrade);
-    finish(context, upgrade, accept, prepared, path.clone(), origin)
+    let prepared = route.endpoint.prepare(&upgrade);
+    finish(context, upgrade, accept, prepared, route, origin)
 }
 
 fn finish(
@@ -217,9 +225,9 @@ fn finish(
     upgrade: UpgradeRequest,
     accept: Accept,
     prepared: Box<dyn Prepared>,
-    path: Arc<str>,
+    route: &Route,
     origin: &Origin,
-) -> Result<Negotiated, Response<String>> {
+) -> Result<Negotiated, Refusal> {
     let client = upgrade.client.filter(|ip| Some(*ip) != origin.remote.map(|addr| addr.ip()));
     let peers = Peers { remote: origin.remote, local: origin.local, client };
     let subprotocol = accept
@@ -229,12 +237,13 @@ fn finish(
     let options = AcceptOptions { subprotocol: subprotocol.clone(), ..accept.options };
     let response = upgrade.handshake.accept(options).map_err(|error| {
         tracing::error!(%error, "authorize asked for an impossible response");
-        Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).response()
+        Box::new(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).response())
     })?;
     Ok(Negotiated {
         response,
         prepared,
-        path,
+        path: route.path.clone(),
+        config: route.config.clone().unwrap_or_else(|| context.config.clone()),
         subprotocol: subprotocol.map(Into::into),
         data: accept.data,
         peers,
@@ -260,9 +269,9 @@ impl Negotiated {
         head: Vec<u8>,
     ) {
         let now = crate::clock::now();
-        let mut proto = Connection::server(context.config.clone(), now, random::byte());
+        let mut proto = Connection::server(self.config.clone(), now, random::byte());
         proto.transmit_head(head);
-        let limits = &context.config.limits;
+        let limits = &self.config.limits;
         let shared = Shared::new(self.path, self.peers, self.subprotocol, self.data, limits);
         let registration = context.registry.insert(&shared, slot);
         let request = self.request;

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
-use everwire_proto::handshake::{HandshakeError, Rejection, is_upgrade};
+use everwire_proto::handshake::{HandshakeError, Rejection};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
@@ -103,7 +103,7 @@ async fn answer(
     origin: Origin,
     slot: SharedSlot,
 ) -> Response<BoxBody> {
-    if is_upgrade(&request) {
+    if context.is_upgrade(&request) {
         return upgrade(context, request, origin, slot).await;
     }
     match &context.http {
@@ -133,7 +133,7 @@ async fn upgrade(
         Ok(Ok(negotiated)) => negotiated,
         Ok(Err(response)) => {
             context.registry.count_refused(response.status());
-            return full(response);
+            return full(*response);
         }
         Err(_) => {
             context.registry.count_refused(StatusCode::SERVICE_UNAVAILABLE);

@@ -2,7 +2,7 @@
 
 use std::{future::Future, sync::Arc};
 
-use everwire_proto::Connection;
+use everwire_proto::{Config, Connection};
 use http::Request;
 
 use crate::{
@@ -18,6 +18,14 @@ pub(crate) struct Opened {
     pub(crate) early: Vec<u8>,
     pub(crate) registration: Registration,
     pub(crate) request: Request<()>,
+}
+
+/// A path and what serves it.
+pub(crate) struct Route {
+    pub(crate) path: Arc<str>,
+    pub(crate) endpoint: Arc<dyn Endpoint>,
+    /// What its connections allow, unless that is what all allow.
+    pub(crate) config: Option<Arc<Config>>,
 }
 
 /// What a server does with the connections of a path.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use everwire_proto::handshake::{AcceptOptions, BearerToken, Rejection, ServerHandshake};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 
 /// A request to open a WebSocket connection, verified by RFC 6455 §4.2.1 but not yet accepted.
 pub struct UpgradeRequest {
@@ -142,13 +142,19 @@ impl Accept {
 
 /// Refuses a connection with an HTTP response.
 #[derive(Clone, Debug)]
-pub struct Reject(pub(crate) Rejection);
+pub struct Reject(Box<Rejection>);
+
+impl From<Rejection> for Reject {
+    fn from(rejection: Rejection) -> Self {
+        Self(Box::new(rejection))
+    }
+}
 
 impl Reject {
     /// Refuses with this status.
     #[must_use]
     pub fn status(status: StatusCode) -> Self {
-        Self(Rejection::new(status))
+        Rejection::new(status).into()
     }
 
     /// 401: who is there?
@@ -172,25 +178,37 @@ impl Reject {
     /// 429: too often; come back after this time.
     #[must_use]
     pub fn too_many_requests(retry_after: std::time::Duration) -> Self {
-        Self(Rejection::new(StatusCode::TOO_MANY_REQUESTS).retry_after(retry_after))
+        Rejection::new(StatusCode::TOO_MANY_REQUESTS).retry_after(retry_after).into()
     }
 
     /// 503: not now; come back after this time.
     #[must_use]
     pub fn unavailable(retry_after: std::time::Duration) -> Self {
-        Self(Rejection::new(StatusCode::SERVICE_UNAVAILABLE).retry_after(retry_after))
+        Rejection::new(StatusCode::SERVICE_UNAVAILABLE).retry_after(retry_after).into()
+    }
+
+    /// Returns the response, for an HTTP stack that sends it.
+    #[must_use]
+    pub fn into_response<B: From<String>>(self) -> Response<B> {
+        self.0.response().map(B::from)
+    }
+
+    /// Refuses with a response that was made elsewhere.
+    pub(crate) fn from_response(response: Response<String>) -> Self {
+        let (parts, body) = response.into_parts();
+        Rejection::new(parts.status).headers(parts.headers).body(body).into()
     }
 
     /// Adds a header field.
     #[must_use]
     pub fn header(self, name: http::HeaderName, value: http::HeaderValue) -> Self {
-        Self(self.0.header(name, value))
+        self.0.header(name, value).into()
     }
 
     /// Sets the body, plain text.
     #[must_use]
     pub fn body(self, body: impl Into<String>) -> Self {
-        Self(self.0.body(body))
+        self.0.body(body).into()
     }
 }
 

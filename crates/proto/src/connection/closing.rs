@@ -156,6 +156,7 @@ impl Connection {
 
     pub(super) fn set_closed(&mut self, now: Instant) {
         self.state = State::Closed;
+        self.takes_simple = false;
         self.inbound.clear();
         self.transmit.clear();
         self.unanswered = None;
@@ -185,6 +186,7 @@ impl Connection {
 
     fn begin_finishing(&mut self, now: Instant, limit: Duration) {
         self.state = State::Finishing;
+        self.takes_simple = false;
         self.unanswered = None;
         if let Some(closing) = &mut self.closing {
             closing.deadline = after(now, limit);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Connection, Role, State};
+use super::{Connection, State};
 use crate::{
     Cause, CloseFrame, Delivery, Direction, Event, FrameHeader, Message, MessageKind, Opcode,
     Payload, Piece,
@@ -18,8 +18,8 @@ impl Connection {
         input: &mut &'b mut [u8],
         now: Instant,
     ) -> Option<Event<'b>> {
-        if self.can_take_simple()
-            && let Some(frame) = self.inbound.simple_frame(input, self.config.limits.frame())
+        if self.takes_simple
+            && let Some(frame) = self.inbound.simple_frame(input)
         {
             return self.next_simple(frame, input, now);
         }
@@ -30,15 +30,6 @@ impl Connection {
         } else {
             self.advance(input, now)
         }
-    }
-
-    /// Returns whether nothing but the bytes decides what the next frame is.
-    #[inline]
-    fn can_take_simple(&self) -> bool {
-        self.role == Role::Server
-            && matches!(self.state, State::Open | State::Closing)
-            && self.config.delivery == Delivery::Whole
-            && self.observer.is_none()
     }
 
     /// Hands out the message of a simple frame.

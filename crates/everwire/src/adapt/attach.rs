@@ -1,0 +1,196 @@
+//! A connection on a stream whose opening handshake is done.
+
+use std::{any::Any, fmt, net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use everwire_proto::{Config, Connection, Role};
+use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{
+    Handler, Registry, Sender, WebSocket, clock,
+    driver::{App, Driver, Stream},
+    handler::HandlerApp,
+    random,
+    shared::{Peers, Shared},
+    websocket::PullApp,
+};
+
+/// Runs a connection on any byte stream on which somebody else has done the opening handshake.
+///
+/// # Examples
+/// Two ends on a pipe in memory:
+/// ```
+/// use everwire::adapt::Attach;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let (near, far) = tokio::io::duplex(16 << 10);
+/// let client = Attach::client().pull(near);
+/// let mut server = Attach::server().path("/chat").pull(far);
+/// client.send("hello").await.unwrap();
+/// assert_eq!(server.recv().await.unwrap().as_text(), Some("hello"));
+/// # }
+/// ```
+pub struct Attach {
+    role: Role,
+    config: Arc<Config>,
+    path: Arc<str>,
+    subprotocol: Option<Box<str>>,
+    peers: Peers,
+    data: http::Extensions,
+    early: Bytes,
+    request: Option<Arc<Request<()>>>,
+    registry: Option<Registry>,
+}
+
+impl Attach {
+    fn new(role: Role) -> Self {
+        Self {
+            role,
+            config: Arc::default(),
+            path: "/".into(),
+            subprotocol: None,
+            peers: Peers::default(),
+            data: http::Extensions::new(),
+            early: Bytes::new(),
+            request: None,
+            registry: None,
+        }
+    }
+
+    /// Begins the server's end of a connection.
+    #[must_use]
+    pub fn server() -> Self {
+        Self::new(Role::Server)
+    }
+
+    /// Begins the client's end of a connection.
+    #[must_use]
+    pub fn client() -> Self {
+        Self::new(Role::Client)
+    }
+
+    /// Sets what the connection allows and how long it waits.
+    #[must_use]
+    pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
+        self.config = config.into();
+        self
+    }
+
+    /// Sets the path that the client asked for. Default: `/`.
+    #[must_use]
+    pub fn path(mut self, path: impl Into<Arc<str>>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// Sets the subprotocol that was agreed on.
+    #[must_use]
+    pub fn subprotocol(mut self, subprotocol: impl Into<Box<str>>) -> Self {
+        self.subprotocol = Some(subprotocol.into());
+        self
+    }
+
+    /// Sets the address that the stream is connected to.
+    #[must_use]
+    pub fn remote_addr(mut self, addr: SocketAddr) -> Self {
+        self.peers.remote = Some(addr);
+        self
+    }
+
+    /// Attaches data to the connection; one value of each type.
+    #[must_use]
+    pub fn data<T: Any + Clone + Send + Sync>(mut self, data: T) -> Self {
+        self.data.insert(data);
+        self
+    }
+
+    /// Sets the request that opened the connection, and with it the path.
+    #[must_use]
+    pub fn request(mut self, request: Request<()>) -> Self {
+        self.path = request.uri().path().into();
+        self.request = Some(Arc::new(request));
+        self
+    }
+
+    /// Gives bytes that were read behind the head of the opening handshake.
+    #[must_use]
+    pub fn early(mut self, bytes: impl Into<Bytes>) -> Self {
+        self.early = bytes.into();
+        self
+    }
+
+    /// Lists the connection in a registry while it lives.
+    #[must_use]
+    pub fn registry(mut self, registry: &Registry) -> Self {
+        self.registry = Some(registry.clone());
+        self
+    }
+
+    /// Runs the connection in a task of its own and returns the pull face.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn pull<S>(self, io: S) -> WebSocket
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let shared = self.shared();
+        let ws = WebSocket::new(shared.clone(), self.request.clone());
+        tokio::spawn(self.driver(io, shared, PullApp::elsewhere()));
+        ws
+    }
+
+    /// Runs the connection in a task of its own, which calls `handler`.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn push<S, H>(self, io: S, handler: H) -> Sender
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        H: Handler,
+    {
+        let shared = self.shared();
+        let sender = Sender::unguarded(shared.clone());
+        tokio::spawn(self.driver(io, shared, HandlerApp::new(handler)));
+        sender
+    }
+
+    /// Returns the driver of a connection whose pull face is used by `serve` in the same task.
+    pub(super) fn serve<S, F, Fut>(self, io: S, serve: F) -> impl Future<Output = ()> + Send
+    where
+        S: Stream,
+        F: FnOnce(WebSocket) -> Fut + Send,
+        Fut: Future<Output = ()> + Send,
+    {
+        let shared = self.shared();
+        let ws = WebSocket::new(shared.clone(), self.request.clone());
+        let app = PullApp::with(async move { serve(ws).await });
+        let driver = self.driver(io, shared, app);
+        async move { drop(driver.await) }
+    }
+
+    fn shared(&self) -> Arc<Shared> {
+        let (path, peers, data) = (self.path.clone(), self.peers.clone(), self.data.clone());
+        Shared::new(path, peers, self.subprotocol.clone(), data, &self.config.limits)
+    }
+
+    fn driver<S: Stream, A: App>(self, io: S, shared: Arc<Shared>, app: A) -> Driver<S, A> {
+        let now = clock::now();
+        let proto = match self.role {
+            Role::Server => Connection::server(self.config, now, random::byte()),
+            Role::Client => Connection::client(self.config, now, random::source()),
+        };
+        let registration = self.registry.map(|registry| registry.insert(&shared, None));
+        Driver::new(io, proto, shared, app, self.early.into(), registration)
+    }
+}
+
+impl fmt::Debug for Attach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attach")
+            .field("role", &self.role)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
