@@ -14,7 +14,7 @@
 //! | set limits and deadlines | [`Config`] |
 //! | list and end connections | [`Registry`] |
 //! | live in another HTTP server | [`adapt`], and `axum` with that feature |
-//! | test without a network | [`test`] |
+//! | test without a network | [`mod@test`] |
 //!
 //! # Examples
 //! ```
