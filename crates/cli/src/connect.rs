@@ -4,9 +4,7 @@ mod args;
 mod escape;
 mod input;
 mod output;
-mod period;
 mod session;
-mod size;
 mod verbose;
 mod verdict;
 

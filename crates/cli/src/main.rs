@@ -3,7 +3,9 @@
 mod completions;
 mod connect;
 mod man;
+mod period;
 mod serve;
+mod size;
 mod usage;
 
 use std::process::ExitCode;
@@ -23,7 +25,7 @@ enum Command {
     /// Runs a server with an echo, a chat and a page to try them.
     Serve(Box<serve::Args>),
     /// Connects to a server: lines from stdin become messages, messages are printed.
-    Connect(connect::Args),
+    Connect(Box<connect::Args>),
     /// Prints the completions of a shell.
     Completions(completions::Args),
     /// Prints the manual page, or that of a subcommand.
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
     };
     match cli.command {
         Command::Serve(args) => serve::run(*args),
-        Command::Connect(args) => connect::run(args),
+        Command::Connect(args) => connect::run(*args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     }

@@ -9,12 +9,10 @@ mod echo;
 mod listen;
 mod origin;
 mod page;
-mod period;
 mod reply;
 mod service;
 mod signals;
 mod site;
-mod size;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -130,13 +128,16 @@ fn builder(
 ) -> anyhow::Result<ServerBuilder> {
     let chat = Chat::default();
     let mut builder = Server::builder()
-        .threads(args.threads())
         .config(args.config())
         .origin(args.trust.origins())
         .trusted_proxies(args.trust.proxies()?)
         .push("/echo", |_| Echo)
         .push("/chat", move |_| chat.member())
         .http(site::service());
+    // A single thread is this one: system calls are cheaper in a process that has no other.
+    if args.threads() > 1 {
+        builder = builder.threads(args.threads());
+    }
     if args.trust.proxy_protocol {
         builder = builder.proxy_protocol();
     }

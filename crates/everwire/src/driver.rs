@@ -286,12 +286,9 @@ impl<S: Stream, A: App> Driver<S, A> {
         let Some(io) = &mut self.io else { return Poll::Ready(Ok(())) };
         self.flags.unflushed |= self.proto.transmit_len() > 0;
         while self.proto.transmit_len() > 0 {
-            let mut slices = [IoSlice::new(&[]); 16];
-            let n = self.proto.transmit(&mut slices);
-            let write = if n > 1 && io.is_write_vectored() {
-                Pin::new(&mut *io).poll_write_vectored(cx, &slices[..n])
-            } else {
-                Pin::new(&mut *io).poll_write(cx, &slices[0])
+            let write = match self.proto.transmit_slice() {
+                Some(slice) => Pin::new(&mut *io).poll_write(cx, slice),
+                None => Self::poll_write_slices(io, cx, &self.proto),
             };
             match write {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -318,6 +315,21 @@ impl<S: Stream, A: App> Driver<S, A> {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Writes what lies in several pieces, at once if the stream can.
+    fn poll_write_slices(
+        io: &mut S,
+        cx: &mut Context<'_>,
+        proto: &Connection,
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); 16];
+        let n = proto.transmit(&mut slices);
+        if io.is_write_vectored() {
+            Pin::new(io).poll_write_vectored(cx, &slices[..n])
+        } else {
+            Pin::new(io).poll_write(cx, &slices[0])
+        }
     }
 
     /// Does what handles asked for.
@@ -379,6 +391,9 @@ impl<S: Stream, A: App> Driver<S, A> {
 
     #[inline]
     fn lend_buffer(&mut self) {
+        if self.proto.has_buffer() {
+            return;
+        }
         let write = self.buffers().take_write();
         if let Some(spare) = self.proto.lend_buffer(write) {
             self.buffers().put_write(spare);
@@ -410,8 +425,11 @@ impl<S: Stream, A: App> Driver<S, A> {
                 // What it had sent before goes first.
                 self.proto.fail(now, Cause::HandlerPanicked);
             }
+            let was_full = self.flags.output_full;
             self.write(cx, now);
-            let again = read && self.proto.state() != State::Closed;
+            // Nobody waits for input that was left lying while output was full.
+            let resumes = was_full && !self.flags.output_full;
+            let again = (read || resumes) && self.proto.state() != State::Closed;
             if !again && self.sleep_if_idle(cx) {
                 break;
             }

@@ -290,6 +290,13 @@ impl Connection {
         self.transmit.slices(slices)
     }
 
+    /// Returns what is to be written next if it lies in one piece, as it mostly does.
+    #[must_use]
+    #[inline]
+    pub fn transmit_slice(&self) -> Option<&[u8]> {
+        self.transmit.as_slice()
+    }
+
     /// Takes everything that is to be written, as if it had been.
     pub fn transmit_to_vec(&mut self, now: Instant) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.transmit.len());
@@ -355,6 +362,13 @@ impl Connection {
     #[inline]
     pub fn lend_buffer(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
         self.transmit.lend(buffer)
+    }
+
+    /// Returns whether there is a buffer for output already.
+    #[must_use]
+    #[inline]
+    pub fn has_buffer(&self) -> bool {
+        self.transmit.has_buffer()
     }
 
     /// Gives the output buffer away if all of it was written.

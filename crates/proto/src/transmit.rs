@@ -4,7 +4,10 @@ use std::{collections::VecDeque, io::IoSlice, time::Instant};
 
 use bytes::{Buf, Bytes};
 
-use crate::{FrameHeader, frame::MAX_HEADER};
+use crate::{
+    FrameHeader, Opcode,
+    frame::{MAX_CONTROL, MAX_HEADER},
+};
 
 /// Payloads from this size on ride along uncopied.
 pub(crate) const SHARE_FROM: usize = 16 << 10;
@@ -66,6 +69,15 @@ impl Transmit {
         self.buf.extend_from_slice(payload);
     }
 
+    /// Appends an unmasked frame of at most 125 bytes of payload: its header is two bytes.
+    #[inline]
+    pub(crate) fn push_small(&mut self, opcode: Opcode, fin: bool, payload: &[u8]) {
+        debug_assert!(payload.len() <= MAX_CONTROL);
+        self.buf.reserve(2 + payload.len());
+        self.buf.extend_from_slice(&[u8::from(fin) << 7 | opcode.bits(), payload.len() as u8]);
+        self.buf.extend_from_slice(payload);
+    }
+
     /// Appends bytes that are on the wire as they are, sharing them if they are many.
     pub(crate) fn push_bytes(&mut self, bytes: Bytes) {
         if bytes.len() < SHARE_FROM {
@@ -86,6 +98,18 @@ impl Transmit {
         } else {
             Some(buf)
         }
+    }
+
+    /// Returns whether there is a buffer to fill.
+    #[inline]
+    pub(crate) fn has_buffer(&self) -> bool {
+        self.buf.capacity() > 0
+    }
+
+    /// Returns what is to be written if it lies in one piece.
+    #[inline]
+    pub(crate) fn as_slice(&self) -> Option<&[u8]> {
+        if self.shared.is_none() { Some(&self.buf[self.written..]) } else { None }
     }
 
     /// Gives the buffer back if everything in it was written.
@@ -176,7 +200,6 @@ impl Transmit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Opcode;
 
     fn drain(transmit: &mut Transmit, step: usize) -> Vec<u8> {
         let mut out = Vec::new();

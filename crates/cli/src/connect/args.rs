@@ -10,7 +10,7 @@ use everwire::{
 };
 use http::{HeaderName, HeaderValue};
 
-use super::{
+use crate::{
     period::{KeepaliveArg, Period},
     size::Size,
 };

@@ -142,7 +142,7 @@ impl Writer {
             let job = match queue.try_recv() {
                 Ok(job) => job,
                 Err(_) => {
-                    self.check(|out| out.flush());
+                    self.check(Write::flush);
                     let Ok(job) = queue.recv() else { break };
                     job
                 }
@@ -153,14 +153,14 @@ impl Writer {
                     self.room.add_permits(taken as usize);
                 }
                 Job::Notice(line) => {
-                    self.check(|out| out.flush());
+                    self.check(Write::flush);
                     self.notice(line);
                 }
                 Job::Printer(printer) => self.printer = Some(printer),
                 Job::Stop => break,
             }
         }
-        self.check(|out| out.flush());
+        self.check(Write::flush);
         if self.state.is_broken.load(Ordering::Acquire) {
             // What is in the buffer would be written once more when it is dropped.
             std::mem::forget(self.out);

@@ -96,8 +96,8 @@ fn words(code: CloseCode) -> String {
         3000 => "unauthorized: the credentials are missing or have expired",
         3003 => "forbidden: the credentials do not allow this",
         3008 => "timeout: we took too long",
-        1000..=2999 => "reserved for the protocol, with no meaning yet",
-        3000..=3999 => "registered by a library or framework",
+        code if code < 3000 => "reserved for the protocol, with no meaning yet",
+        code if code < 4000 => "registered by a library or framework",
         _ => "private: its meaning is the application's",
     };
     text.to_owned()

@@ -10,8 +10,8 @@ use everwire::{CloseCode, Config};
 
 pub(super) use self::admin::{AdminAddr, AdminArgs};
 use self::{tls::TlsArgs, trust::TrustArgs};
-use super::{
-    listen::ListenAddr,
+use super::listen::ListenAddr;
+use crate::{
     period::{KeepaliveArg, Period},
     size::Size,
 };

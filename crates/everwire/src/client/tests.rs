@@ -634,3 +634,43 @@ async fn the_handshake_error_is_kept_as_a_value() {
     let ConnectError::Handshake(error) = error else { panic!("{error}") };
     assert_eq!(error, ClientHandshakeError::Upgrade { found: "h2c".into() });
 }
+
+#[tokio::test]
+async fn what_came_while_output_was_full_is_handled_when_it_has_gone() {
+    use everwire_proto::{FrameHeader, Opcode};
+    struct Echo;
+    impl Handler for Echo {
+        fn on_message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
+            conn.send(message).unwrap();
+        }
+    }
+    fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        FrameHeader::new(opcode, true, payload.len() as u64).encode(&mut bytes);
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = Config::default();
+    (config.limits.message, config.keepalive) = (16 << 20, None);
+    let client = client(&format!("ws://{}", listener.local_addr().unwrap())).config(config);
+    let connecting = tokio::spawn(async move { client.connect_handler(Echo).await.unwrap() });
+    let mut stream = listener.accept().await.unwrap().0;
+    let head = read_head(&mut stream).await;
+    stream.write_all(&answered(OK, &head)).await.unwrap();
+    let connection = connecting.await.unwrap();
+    // The echo of this fills the socket, for nobody reads it yet.
+    stream.write_all(&frame(Opcode::Binary, &vec![7; 12 << 20])).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stream.write_all(&frame(Opcode::Text, b"late")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut left = (14 + (12 << 20)) + (6 + 4);
+    let read = async {
+        let mut chunk = vec![0; 1 << 20];
+        while left > 0 {
+            left -= stream.read(&mut chunk).await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(3), read).await.expect("the late message is answered");
+    drop(connection);
+}

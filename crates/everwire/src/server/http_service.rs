@@ -3,7 +3,7 @@
 use std::{convert::Infallible, error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
-use everwire_proto::handshake::{HandshakeError, Rejection};
+use everwire_proto::handshake::{HandshakeError, Rejection, is_upgrade};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
@@ -106,13 +106,18 @@ async fn answer(
     if context.is_upgrade(&request) {
         return upgrade(context, request, origin, slot).await;
     }
-    match &context.http {
+    let wants_socket = is_upgrade(&request);
+    let response = match &context.http {
         None if context.route(request.uri().path()).is_some() => {
             full(HandshakeError::NoUpgrade.response())
         }
         Some(HttpService(service)) => service.respond(request).await,
         None => full(Rejection::new(StatusCode::NOT_FOUND).body("not found\n").response()),
+    };
+    if wants_socket && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        context.registry.count_refused(response.status());
     }
+    response
 }
 
 async fn upgrade(

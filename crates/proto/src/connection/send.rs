@@ -214,6 +214,9 @@ impl Connection {
 
     #[inline]
     fn write_data(&mut self, opcode: Opcode, fin: bool, payload: Payload<'_>) {
+        if payload.len() <= MAX_CONTROL && self.random.is_none() && self.observer.is_none() {
+            return self.transmit.push_small(opcode, fin, &payload);
+        }
         let mut header = FrameHeader::new(opcode, fin, payload.len() as u64);
         if self.observer.is_some() {
             self.show(Direction::Sent, &header, &payload);
