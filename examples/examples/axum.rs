@@ -1,8 +1,11 @@
 //! WebSockets in an axum application: an extractor beside the others.
 //!
-//! Run it with `cargo run --example axum [ADDR:PORT]`, then `echo_client`. It needs the feature
-//! `axum` of everwire. The other way round, `Server::http` takes a whole `Router` for ordinary
-//! requests; see `end_from_elsewhere`.
+//! ```text
+//! cargo run -p everwire-examples --example axum [ADDR:PORT]
+//! ```
+//!
+//! Then run `echo_client`. It needs the feature `axum` of everwire. The other way round, `Server::http`
+//! takes a whole `Router` for ordinary requests; see `end_from_elsewhere`.
 
 use std::{error::Error, time::Duration};
 

@@ -1,7 +1,10 @@
 //! An echo server without a runtime: `everwire-proto` on blocking sockets of the standard library.
 //!
-//! This is what the `everwire` crate does for you. Run it with `cargo run --example by_hand
-//! [ADDR:PORT]`, then `echo_client`.
+//! ```text
+//! cargo run -p everwire-examples --example by_hand [ADDR:PORT]
+//! ```
+//!
+//! Then run `echo_client`. This is what the `everwire` crate does for you.
 
 use std::{
     io::{self, ErrorKind, IoSlice, Read, Write},

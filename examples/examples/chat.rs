@@ -1,6 +1,10 @@
 //! A chat: a hub of our own over `Sender`s. It is bounded, and a slow member delays nobody.
 //!
-//! Run it with `cargo run --example chat [ADDR:PORT]`, then run `echo_client` twice.
+//! ```text
+//! cargo run -p everwire-examples --example chat [ADDR:PORT]
+//! ```
+//!
+//! Then run `echo_client` twice.
 
 use std::{
     collections::HashMap,

@@ -1,6 +1,8 @@
 //! Three ways in which a connection ends, and what each end is told.
 //!
-//! Run it with `cargo run --example closing`.
+//! ```text
+//! cargo run -p everwire-examples --example closing
+//! ```
 
 use std::{error::Error, sync::Arc};
 

@@ -1,6 +1,10 @@
 //! A client: each line of stdin is sent as a message, each message that comes is printed.
 //!
-//! Run it with `cargo run --example echo_client URL`. The end of stdin and Ctrl-C close properly.
+//! ```text
+//! cargo run -p everwire-examples --example echo_client URL
+//! ```
+//!
+//! The end of stdin and Ctrl-C close properly.
 
 use std::error::Error;
 

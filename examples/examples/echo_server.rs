@@ -1,7 +1,10 @@
 //! An echo server on the push face. Ctrl-C says goodbye to everybody and waits for their answers.
 //!
-//! Run it with `cargo run --example echo_server [ADDR:PORT]`, then give the address that it prints
-//! to `echo_client`.
+//! ```text
+//! cargo run -p everwire-examples --example echo_server [ADDR:PORT]
+//! ```
+//!
+//! Then give the address that it prints to `echo_client`.
 
 use std::{error::Error, time::Duration};
 

@@ -1,8 +1,12 @@
 //! An ordinary HTTP request ends a connection: by its id, through the server's registry.
 //!
-//! Run it with `cargo run --example end_from_elsewhere [ADDR:PORT]`, connect with `echo_client`,
-//! read the id with `curl http://…/connections` and end it with `curl -X POST
-//! http://…/connections/ID/close`. A server open to others needs a check of who may do that.
+//! ```text
+//! cargo run -p everwire-examples --example end_from_elsewhere [ADDR:PORT]
+//! ```
+//!
+//! Connect with `echo_client`, read the id with `curl http://…/connections` and end it with
+//! `curl -X POST http://…/connections/ID/close`. A server that others can reach needs a check of who may
+//! do that.
 
 use std::{
     error::Error,

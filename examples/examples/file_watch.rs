@@ -1,7 +1,10 @@
 //! The server pushes: everybody who is connected is sent a file, and again whenever it changes.
 //!
-//! Run it with `cargo run --example file_watch FILE [ADDR:PORT]`, then `echo_client`, then change
-//! the file.
+//! ```text
+//! cargo run -p everwire-examples --example file_watch FILE [ADDR:PORT]
+//! ```
+//!
+//! Then run `echo_client`, then change the file.
 
 use std::{error::Error, path::PathBuf, time::Duration};
 

@@ -1,6 +1,8 @@
 //! An echo server on the pull face: a loop over `recv` and `send`.
 //!
-//! Run it with `cargo run --release --example pull_echo [ADDR:PORT]`.
+//! ```text
+//! cargo run -p everwire-examples --example pull_echo [ADDR:PORT]
+//! ```
 
 use everwire::{Server, WebSocket};
 

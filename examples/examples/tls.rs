@@ -1,7 +1,11 @@
 //! TLS with a certificate of our own: a server shows it, a client trusts it and nothing else.
 //!
-//! Run it with `cargo run --example tls`. A real server reads files
-//! (`PemSource::file`), and a real client trusts what the system trusts, which is the default.
+//! ```text
+//! cargo run -p everwire-examples --example tls
+//! ```
+//!
+//! A real server reads files (`PemSource::file`), and a real client trusts what the system trusts,
+//! which is the default.
 
 use std::error::Error;
 
@@ -23,8 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let key = PemSource::text(made.signing_key.serialize_pem());
 
     let tls = ServerTls::load(ServerTlsConfig::new(certificate.clone(), key))?;
-    let server =
-        Server::builder().bind("127.0.0.1:0").tls(tls).pull("/echo", echo).start().await?;
+    let server = Server::builder().bind("127.0.0.1:0").tls(tls).pull("/echo", echo).start().await?;
     let port = server.local_addr().ok_or("it listens on TCP")?.port();
     let url = format!("wss://localhost:{port}/echo");
 

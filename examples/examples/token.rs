@@ -1,7 +1,11 @@
 //! Only who shows a token may connect. The server decides before it answers 101.
 //!
-//! Run it with `cargo run --example token`. A browser cannot set `Authorization`; it offers the
-//! token as a subprotocol `everwire.bearer.<base64url>`, which `bearer_token` reads as well.
+//! ```text
+//! cargo run -p everwire-examples --example token
+//! ```
+//!
+//! A browser cannot set `Authorization`; it offers the token as a subprotocol
+//! `everwire.bearer.<base64url>` beside a real one, and `bearer_token` reads that as well.
 
 use std::error::Error;
 

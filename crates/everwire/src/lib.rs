@@ -1,8 +1,51 @@
 //! WebSocket connections that stay alive, end with one honest explanation, and come back.
 //!
 //! everwire is a server and a client. It owns what everybody otherwise writes by hand: heartbeats,
-//! the detection of a peer that vanished, the closing handshake, limits.
-//! It leaves to others what a message means: there are no rooms or channels in it.
+//! the detection of a peer that vanished, the closing handshake, limits. All of it is on by default.
+//! It leaves to others what a message means: there are no rooms or channels in it. Coming back is
+//! still the caller's: there is no client that reconnects by itself yet.
+//!
+//! | to | begin with |
+//! |---|---|
+//! | serve | [`Server::builder`] with a [`Handler`] (pushed) or a future over a [`WebSocket`] (pulled) |
+//! | connect | [`connect`], or [`Client`] with choices |
+//! | send from elsewhere | [`Sender`], to many [`PreparedMessage`], in pieces [`MessageWriter`] |
+//! | know how it ended | [`Closure`]: exactly one per connection, with its [`Cause`] |
+//! | set limits and deadlines | [`Config`] |
+//! | list and end connections | [`Registry`] |
+//! | live in another HTTP server | [`adapt`], and `axum` with that feature |
+//! | test without a network | [`mod@test`] |
+//!
+//! # Examples
+//! ```
+//! use everwire::{CloseCode, Server, WebSocket};
+//!
+//! async fn echo(mut ws: WebSocket) {
+//!     while let Some(message) = ws.recv().await {
+//!         ws.send(message).await.ok();
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder().bind("127.0.0.1:0").pull("/echo", echo).start().await?;
+//!
+//! let mut ws = everwire::connect(&format!("ws://{}/echo", server.addrs()[0])).await?;
+//! ws.send("hello").await?;
+//! assert_eq!(ws.recv().await.unwrap().as_text(), Some("hello"));
+//! let closure = ws.close(CloseCode::NORMAL_CLOSURE, "bye")?.await;
+//! assert!(closure.is_clean());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//! They only add. `json` and `tls` are on by default.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `json` | `send_json` and `recv_json` |
+//! | `tls` | `wss`, [`tls`]: rustls with ring, and the platform's trust store |
+//! | `axum` | an extractor for axum 0.8 |
 
 pub mod adapt;
 #[cfg(feature = "axum")]

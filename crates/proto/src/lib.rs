@@ -6,7 +6,37 @@
 //! drives it on tokio; the example `by_hand` drives it on `std::net`.
 //!
 //! [`Connection`] is the heart. `handle_*` tells it what happened, plain verbs say what you want,
-//! `poll_*` asks what comes next.
+//! `poll_*` asks what comes next. Two connections, and the wire between them:
+//!
+//! ```
+//! use std::{sync::Arc, time::Instant};
+//! use everwire_proto::{CloseCode, Config, Connection, Event, State};
+//!
+//! # fn main() -> Result<(), everwire_proto::SendError> {
+//! let now = Instant::now(); // Time is an argument; so are the masking keys, which must be unpredictable.
+//! let config = Arc::new(Config::default());
+//! let mut client = Connection::client(config.clone(), now, Box::new(|key: &mut [u8]| key.fill(7)));
+//! let mut server = Connection::server(config, now, 0);
+//!
+//! client.send("hello")?;
+//! client.close(now, CloseCode::NORMAL_CLOSURE, "bye")?;
+//! let mut wire = client.transmit_to_vec(now);
+//! for event in server.handle_input(now, &mut wire) {
+//!     match event {
+//!         Event::Message(message) => assert_eq!(message.as_text(), Some("hello")),
+//!         event => assert_eq!(event, Event::Close),
+//!     }
+//! }
+//! server.transmit_to_vec(now); // The answer to the Close: now the server ends its stream,
+//! assert!(server.wants_shutdown());
+//! assert_eq!(server.state(), State::Draining); // and waits for the end of the client's.
+//! server.handle_eof(now);
+//! assert_eq!(server.closure().unwrap().reason(), "bye");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`handshake`] has what comes before: requests and responses, verified and answered.
 
 mod close_code;
 mod close_frame;
