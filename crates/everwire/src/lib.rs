@@ -1,9 +1,9 @@
-//! WebSocket connections that stay alive, end with one honest explanation, and come back.
+//! WebSocket connections that stay alive and end with one honest explanation.
 //!
 //! everwire is a server and a client. It owns what everybody otherwise writes by hand: heartbeats,
 //! the detection of a peer that vanished, the closing handshake, limits. All of it is on by default.
-//! It leaves to others what a message means: there are no rooms or channels in it. Coming back is
-//! still the caller's: there is no client that reconnects by itself yet.
+//! It leaves to others what a message means: there are no rooms or channels in it. Connecting again
+//! is the caller's as well; there is no client that does so by itself yet.
 //!
 //! | to | begin with |
 //! |---|---|
