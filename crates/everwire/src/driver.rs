@@ -79,8 +79,6 @@ pub(crate) struct Driver<S, A: App> {
     proto: Connection,
     shared: Arc<Shared>,
     app: A,
-    /// Bytes that came behind the head of the opening handshake.
-    early: Vec<u8>,
     /// Armed for `armed`; lazily moved, never by receiving.
     sleep: Option<Pin<Box<Sleep>>>,
     armed: Option<Instant>,
@@ -117,18 +115,20 @@ struct Flags {
 impl<S: Stream, A: App> Driver<S, A> {
     pub(crate) fn new(
         io: S,
-        proto: Connection,
+        mut proto: Connection,
         shared: Arc<Shared>,
         app: A,
         early: Vec<u8>,
         registration: Option<Registration>,
     ) -> Self {
+        if !early.is_empty() {
+            proto.handle_early(clock::now(), &early);
+        }
         Self {
             io: Some(io),
             proto,
             shared,
             app,
-            early,
             sleep: None,
             armed: None,
             registration,
@@ -142,10 +142,6 @@ impl<S: Stream, A: App> Driver<S, A> {
         self.flags.opened = true;
         let (app, mut conn) = self.split(now);
         app.open(&mut conn);
-        if !self.early.is_empty() {
-            let early = std::mem::take(&mut self.early);
-            self.handle_input(now, &mut early[..].into());
-        }
     }
 
     fn split(&mut self, now: Instant) -> (&mut A, Conn<'_>) {

@@ -186,13 +186,13 @@ impl Conn<'_> {
     /// Returns the address that the socket is connected to.
     #[must_use]
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.shared.peers.remote
+        self.shared.peers.remote()
     }
 
     /// Returns the address of the socket on this side.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.shared.peers.local
+        self.shared.peers.local()
     }
 
     /// Returns the address of the client, which a trusted proxy may have told.
@@ -296,6 +296,6 @@ impl<H: Handler> App for HandlerApp<H> {
 impl Shared {
     /// Returns the address of the client behind trusted proxies, or of the socket.
     pub(crate) fn client_ip(&self) -> Option<std::net::IpAddr> {
-        self.peers.client.or_else(|| self.peers.remote.map(|addr| addr.ip()))
+        self.peers.client()
     }
 }

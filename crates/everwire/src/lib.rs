@@ -58,6 +58,7 @@ mod handler;
 mod io;
 mod json;
 mod message_writer;
+mod peers;
 mod pool;
 mod random;
 mod registry;

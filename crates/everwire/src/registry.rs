@@ -47,8 +47,6 @@ struct Shard {
 pub(crate) struct Registration {
     registry: Weak<Inner>,
     id: u64,
-    /// How the connection ended, once it has.
-    ended: Option<(&'static str, Counters)>,
     /// Its place among the connections that a server allows.
     _slot: Option<Slot>,
 }
@@ -59,7 +57,7 @@ impl Registry {
         let id = shared.id.into();
         self.0.shard(id).live.insert(id, shared.clone());
         self.0.count.fetch_add(1, Ordering::Relaxed);
-        Registration { registry: Arc::downgrade(&self.0), id, ended: None, _slot: slot }
+        Registration { registry: Arc::downgrade(&self.0), id, _slot: slot }
     }
 
     /// Returns how many connections are live.
@@ -160,22 +158,24 @@ impl Inner {
 impl Registration {
     /// Takes the connection out of the registry and remembers how it ended.
     pub(crate) fn end(mut self, closure: &Closure) {
-        self.ended = Some((closure.cause.label(), closure.counters));
+        self.take_out(closure.cause.label(), &closure.counters);
+    }
+
+    fn take_out(&mut self, cause: &'static str, counters: &Counters) {
+        let Some(registry) = std::mem::take(&mut self.registry).upgrade() else { return };
+        let mut shard = registry.shard(self.id);
+        shard.live.remove(&self.id);
+        shard.closed.opened += 1;
+        *shard.closed.closed.entry(cause).or_default() += 1;
+        add(&mut shard.closed.counters, counters);
+        drop(shard);
+        registry.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if let Some(registry) = self.registry.upgrade() {
-            let mut shard = registry.shard(self.id);
-            shard.live.remove(&self.id);
-            let (cause, counters) = self.ended.take().unwrap_or(("cancelled", Counters::default()));
-            shard.closed.opened += 1;
-            *shard.closed.closed.entry(cause).or_default() += 1;
-            add(&mut shard.closed.counters, &counters);
-            drop(shard);
-            registry.count.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.take_out(Cause::Cancelled.label(), &Counters::default());
     }
 }
 
@@ -237,7 +237,7 @@ impl ConnectionInfo {
         Self {
             id: shared.id,
             path: shared.path.clone(),
-            remote_addr: shared.peers.remote,
+            remote_addr: shared.peers.remote(),
             client_ip: shared.client_ip(),
             subprotocol: shared.subprotocol.as_deref().map(Into::into),
             since: shared.since,

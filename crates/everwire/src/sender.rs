@@ -197,7 +197,7 @@ impl Sender {
     /// Returns the address that the socket is connected to.
     #[must_use]
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.shared.peers.remote
+        self.shared.peers.remote()
     }
 
     async fn push_when_room(&self, outgoing: Outgoing) -> Result<(), SendError> {

@@ -3,7 +3,6 @@
 use std::{
     collections::VecDeque,
     fmt,
-    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
@@ -12,11 +11,12 @@ use std::{
     time::Instant,
 };
 
-use crate::websocket::Received;
 use everwire_proto::{
     Cause, CloseFrame, Closure, Connection, Counters, Limits, Message, MessageKind,
     PreparedMessage, SendError, State as ProtoState,
 };
+
+use crate::{peers::Peers, websocket::Received};
 
 /// Names a connection for the life of the process. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,21 +48,12 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// Where a connection comes from and goes to. Does not change.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Peers {
-    pub(crate) remote: Option<SocketAddr>,
-    pub(crate) local: Option<SocketAddr>,
-    /// The address of the client behind a trusted proxy, if there is one.
-    pub(crate) client: Option<std::net::IpAddr>,
-}
-
 /// One connection, as everybody but its driver sees it.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) id: ConnectionId,
     pub(crate) path: Arc<str>,
-    pub(crate) peers: Box<Peers>,
+    pub(crate) peers: Peers,
     pub(crate) since: Instant,
     pub(crate) data: http::Extensions,
     pub(crate) subprotocol: Option<Box<str>>,
@@ -92,10 +83,8 @@ pub(crate) struct State {
     pub(crate) receiver_gone: bool,
     /// What handles asked for and the driver has not yet done.
     pub(crate) outbox: VecDeque<Outgoing>,
-    /// Whole messages that wait for the end of one that is being sent in pieces.
-    deferred: VecDeque<Outgoing>,
+    deferred: Option<Box<Deferred>>,
     outbox_bytes: usize,
-    deferred_bytes: usize,
     /// Somebody sends a message in pieces, or is about to.
     stream_open: bool,
     /// The connection is to be cut; nothing else matters.
@@ -108,6 +97,13 @@ pub(crate) struct State {
     pub(crate) answered: u32,
     pub(crate) closure: Option<Arc<Closure>>,
     waiters: Vec<(Until, Waker)>,
+}
+
+/// Whole messages that wait for the end of one that is being sent in pieces.
+#[derive(Debug, Default)]
+struct Deferred {
+    queue: VecDeque<Outgoing>,
+    bytes: usize,
 }
 
 /// What a task waits for. It is woken by nothing else: the driver and the task may be one, and
@@ -197,7 +193,7 @@ impl Shared {
         Arc::new(Self {
             id: ConnectionId::next(),
             path,
-            peers: Box::new(peers),
+            peers,
             since,
             data,
             subprotocol,
@@ -454,9 +450,10 @@ impl Shared {
             state.queue(last);
         }
         state.stream_open = false;
-        let mut deferred = std::mem::take(&mut state.deferred);
-        state.outbox.append(&mut deferred);
-        state.outbox_bytes += std::mem::take(&mut state.deferred_bytes);
+        if let Some(mut deferred) = state.deferred.take() {
+            state.outbox.append(&mut deferred.queue);
+            state.outbox_bytes += deferred.bytes;
+        }
         let driver = self.alert(&state);
         let waiters = state.take_waiters(|until| until == Until::Turn);
         drop(state);
@@ -528,12 +525,13 @@ impl Shared {
 impl State {
     fn queue(&mut self, outgoing: Outgoing) {
         let waits = match &outgoing {
-            Outgoing::Probe(_) => !self.deferred.is_empty(),
+            Outgoing::Probe(_) => self.deferred.is_some(),
             other => self.stream_open && other.is_message(),
         };
         if waits {
-            self.deferred_bytes += outgoing.len();
-            self.deferred.push_back(outgoing);
+            let deferred = self.deferred.get_or_insert_default();
+            deferred.bytes += outgoing.len();
+            deferred.queue.push_back(outgoing);
         } else {
             self.outbox_bytes += outgoing.len();
             self.outbox.push_back(outgoing);
@@ -544,7 +542,7 @@ impl State {
     fn queued(&self, room: Until) -> usize {
         match room {
             Until::PieceRoom => self.outbox_bytes,
-            _ => self.outbox_bytes + self.deferred_bytes,
+            _ => self.outbox_bytes + self.deferred.as_ref().map_or(0, |deferred| deferred.bytes),
         }
     }
 

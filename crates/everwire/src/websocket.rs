@@ -338,7 +338,7 @@ impl Sender {
     /// Returns the address of the socket on this side.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.shared().peers.local
+        self.shared().peers.local()
     }
 
     /// Returns the address of the client, which a trusted proxy may have told.

@@ -24,8 +24,8 @@ pub(crate) struct Heartbeat {
     paused: Option<Instant>,
     /// When the last ping went out while paused.
     paused_ping: Option<Instant>,
-    /// The policy's interval, spread by ±10 % so that pings of many connections never align.
-    interval: Duration,
+    /// Spread of the interval, -128..=127 of 1280: ±10 %.
+    spread: i8,
     /// Number of the last ping that was sent.
     sent: u32,
     /// Number of the last ping that was answered.
@@ -47,13 +47,13 @@ pub(crate) enum Due {
 }
 
 impl Heartbeat {
-    pub(crate) fn new(now: Instant, policy: Option<&Keepalive>, seed: u8) -> Self {
+    pub(crate) fn new(now: Instant, seed: u8) -> Self {
         Self {
             last_received: now,
             asked: None,
             paused: None,
             paused_ping: None,
-            interval: policy.map_or(Duration::ZERO, |policy| spread(policy.interval, seed)),
+            spread: seed as i8,
             sent: 0,
             answered: 0,
             sent_at: None,
@@ -152,11 +152,11 @@ impl Heartbeat {
     #[inline]
     pub(crate) fn poll_timeout(&self, policy: &Keepalive) -> Instant {
         if let Some(paused) = self.paused {
-            return after(self.paused_ping.unwrap_or(paused), self.interval);
+            return after(self.paused_ping.unwrap_or(paused), self.interval(policy));
         }
         match self.asked {
             Some(asked) => after(asked, policy.timeout.max(SHORTEST)),
-            None => after(self.last_received, self.interval),
+            None => after(self.last_received, self.interval(policy)),
         }
     }
 
@@ -175,13 +175,14 @@ impl Heartbeat {
             None => Some(Due::Ping),
         }
     }
-}
 
-/// Moves `interval` by up to 10 % either way; a seed of 0 leaves it as it is.
-fn spread(interval: Duration, seed: u8) -> Duration {
-    let nanos = interval.as_nanos() as i128;
-    let spread = nanos * i128::from(seed as i8) / 1280;
-    Duration::from_nanos(u64::try_from(nanos + spread).unwrap_or(u64::MAX)).max(SHORTEST)
+    /// Returns the policy's interval moved by up to 10 % either way, so that the pings of many
+    /// connections never align; a seed of 0 leaves it as it is.
+    fn interval(&self, policy: &Keepalive) -> Duration {
+        let nanos = policy.interval.as_nanos() as i128;
+        let spread = nanos * i128::from(self.spread) / 1280;
+        Duration::from_nanos(u64::try_from(nanos + spread).unwrap_or(u64::MAX)).max(SHORTEST)
+    }
 }
 
 /// The smoothed round-trip time of RFC 6298 §2.

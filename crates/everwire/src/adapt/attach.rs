@@ -11,8 +11,9 @@ use crate::{
     Handler, Registry, Sender, WebSocket, clock,
     driver::{App, Driver, Stream},
     handler::HandlerApp,
+    peers::Peers,
     random,
-    shared::{Peers, Shared},
+    shared::Shared,
     websocket::PullApp,
 };
 
@@ -94,7 +95,7 @@ impl Attach {
     /// Sets the address that the stream is connected to.
     #[must_use]
     pub fn remote_addr(mut self, addr: SocketAddr) -> Self {
-        self.peers.remote = Some(addr);
+        self.peers = Peers::new(Some(addr), None, None);
         self
     }
 

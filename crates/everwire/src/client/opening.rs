@@ -21,8 +21,9 @@ use super::{Client, ConnectError, Refused, body::Body, redirect};
 use crate::{
     clock,
     dial::{DialStream, Dialer, PhaseTracker, Scheme, Target},
+    peers::Peers,
     random,
-    shared::{Peers, Shared},
+    shared::Shared,
 };
 
 /// Time for the body of a refusal, which is worth less than the refusal.
@@ -144,7 +145,7 @@ impl<'a> Attempt<'a> {
     ) -> Opened {
         let config = self.client.config.clone();
         let (remote, local) = (io.tcp().peer_addr().ok(), io.tcp().local_addr().ok());
-        let peers = Peers { remote, local, client: None };
+        let peers = Peers::new(remote, local, None);
         let mut data = http::Extensions::new();
         data.insert(Answer(response));
         let path = request.uri().path().into();

@@ -20,11 +20,7 @@ use super::{
     Accept, Context, Slot, UpgradeRequest, http_service,
     route::{Opened, Prepared, Route},
 };
-use crate::{
-    io::Io,
-    random,
-    shared::{Peers, Shared},
-};
+use crate::{io::Io, peers::Peers, random, shared::Shared};
 
 /// Time for a client to take a refusal and go.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -229,7 +225,7 @@ fn finish(
     origin: &Origin,
 ) -> Result<Negotiated, Refusal> {
     let client = upgrade.client.filter(|ip| Some(*ip) != origin.remote.map(|addr| addr.ip()));
-    let peers = Peers { remote: origin.remote, local: origin.local, client };
+    let peers = Peers::new(origin.remote, origin.local, client);
     let subprotocol = accept
         .options
         .subprotocol
