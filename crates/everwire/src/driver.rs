@@ -64,6 +64,12 @@ pub(crate) trait App: Send {
         Poll::Ready(Ok(()))
     }
 
+    /// Returns whether what answers messages is called by the driver itself.
+    #[inline]
+    fn is_companion_here(&self) -> bool {
+        true
+    }
+
     /// Is called once, last.
     fn close(&mut self, shared: &Shared, closure: &Closure);
 }
@@ -417,6 +423,12 @@ impl<S: Stream, A: App> Driver<S, A> {
                 self.flags.panicked |= matches!(polled, Poll::Ready(Err(Panicked)));
             }
             self.take_outbox(now);
+            if self.proto.release_end() && !self.app.is_companion_here() {
+                // The tasks that were woken get their turn before the end is looked at.
+                self.write(cx, now);
+                cx.waker().wake_by_ref();
+                break;
+            }
             if self.flags.panicked {
                 // What it had sent before goes first.
                 self.proto.fail(now, Cause::HandlerPanicked);

@@ -463,6 +463,8 @@ impl<F: Future<Output = ()> + Send> App for PullApp<F> {
         };
         state.inbox_bytes += received.cost();
         state.inbox.push_back(received);
+        // What follows may be a Close; this is to be answered first.
+        conn.proto.hold_end();
         self.full = state.inbox_bytes >= INBOX_LIMIT;
         state.inbox_was_full = self.full;
         let elsewhere = match (&state.receiver, &self.own) {
@@ -500,6 +502,10 @@ impl<F: Future<Output = ()> + Send> App for PullApp<F> {
                 Poll::Ready(Err(Panicked))
             }
         }
+    }
+
+    fn is_companion_here(&self) -> bool {
+        self.companion.is_some()
     }
 
     fn close(&mut self, _: &Shared, _: &Closure) {}

@@ -428,3 +428,41 @@ async fn pieces_are_received_as_they_arrive_or_put_together() {
     assert_eq!(soon(ws.recv()).await.unwrap().as_text(), Some("together"));
     assert_eq!(soon(ws.recv()).await.unwrap().as_text(), Some("whole"));
 }
+
+async fn echo(mut ws: WebSocket) {
+    while let Some(message) = ws.recv().await {
+        if ws.send(message).await.is_err() {
+            break;
+        }
+    }
+}
+
+/// Sends messages and their end in one write and returns what comes back.
+async fn answers_to(script: Vec<u8>, here: bool) -> Vec<(u8, Vec<u8>)> {
+    let (near, far) = duplex(4 << 10);
+    let mut peer = Raw(near);
+    peer.write(&script).await;
+    if here {
+        tokio::spawn(Attach::server().serve(far, echo));
+    } else {
+        tokio::spawn(echo(Attach::server().pull(far)));
+    }
+    let mut answers = Vec::new();
+    while let Some(answer) = peer.read().await {
+        answers.push(answer);
+    }
+    answers
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_are_answered_before_the_end_that_came_with_them() {
+    let one_two = [(0x81, b"one".to_vec()), (0x81, b"two".to_vec())];
+    let [messages, clean] = [[text("one"), text("two")].concat(), close(1000)];
+    for end in [clean, frame(0xC1, b"reserved bit"), frame(0x83, b"reserved opcode")] {
+        for here in [true, false] {
+            let answers = answers_to([&messages[..], &end].concat(), here).await;
+            assert_eq!(answers[..2], one_two, "{here}");
+            assert_eq!((answers.len(), answers[2].0), (3, 0x88));
+        }
+    }
+}

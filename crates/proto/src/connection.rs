@@ -103,6 +103,8 @@ pub struct Connection {
     open_message: Option<crate::Opcode>,
     /// Whether the writing side is to be shut down, or has been.
     shutdown: Shutdown,
+    /// Input that ends the connection is to be left lying, and whether some was.
+    hold: Hold,
     /// What is sent now was counted against the limit elsewhere.
     admitting: bool,
     /// The latest ping that could not be answered because the socket is full.
@@ -132,6 +134,15 @@ enum Shutdown {
     No,
     Wanted,
     Done,
+}
+
+/// Whether input that ends the connection is left lying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    No,
+    Asked,
+    /// There was some.
+    Held,
 }
 
 /// Sees every frame, for logs.
@@ -175,6 +186,7 @@ impl Connection {
             takes_simple,
             open_message: None,
             shutdown: Shutdown::No,
+            hold: Hold::No,
             admitting: false,
             unanswered: None,
             inbound: Inbound::default(),
@@ -268,6 +280,24 @@ impl Connection {
     #[inline]
     pub fn has_unread(&self) -> bool {
         self.inbound.has_unlooked()
+    }
+
+    /// Leaves input that ends the connection, a Close or what is illegal, lying until
+    /// [`release_end`](Self::release_end), so that messages before it can be answered first.
+    ///
+    /// For engines whose application takes messages later than they are read.
+    #[inline]
+    pub fn hold_end(&mut self) {
+        if self.hold == Hold::No {
+            self.hold = Hold::Asked;
+        }
+    }
+
+    /// Ends [`hold_end`](Self::hold_end). Returns whether something was left lying: call
+    /// [`handle_input`](Self::handle_input) to go on.
+    #[inline]
+    pub fn release_end(&mut self) -> bool {
+        std::mem::replace(&mut self.hold, Hold::No) == Hold::Held
     }
 
     /// Tells that we stop reading because the application is slow.

@@ -483,3 +483,17 @@ fn a_close_frame_changed_by_hand_stays_legal() {
     server.connection.close_because(server.now, Cause::Kicked, frame);
     assert_eq!(server.sent()[0].payload.len(), 2 + 122);
 }
+
+#[test]
+fn a_close_that_is_held_waits_for_the_messages_before_it() {
+    let mut server = Solo::server();
+    server.connection.hold_end();
+    server.receive([Frame::text("one"), Frame::close(1000, "")]);
+    assert_eq!(server.events(), [Seen::text("one")]);
+    assert_eq!(server.connection.state(), State::Open);
+    server.connection.send("answer").unwrap();
+    assert!(server.connection.release_end());
+    server.receive_bytes(&[]);
+    assert_eq!(server.events().last(), Some(&Seen::Close));
+    assert_eq!(server.sent().len(), 2, "the answer, then Close");
+}

@@ -157,10 +157,14 @@ impl Attach {
         sender
     }
 
-    /// Returns the driver of a connection whose pull face is used by `serve` in the same task.
-    pub(super) fn serve<S, F, Fut>(self, io: S, serve: F) -> impl Future<Output = ()> + Send
+    /// Returns a future that runs the connection and, in the same task, what `serve` makes of its
+    /// pull face; it saves a wake-up for each message. Spawn it.
+    ///
+    /// # Cancel safety
+    /// Dropped, the connection is cut.
+    pub fn serve<S, F, Fut>(self, io: S, serve: F) -> impl Future<Output = ()> + Send
     where
-        S: Stream,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         F: FnOnce(WebSocket) -> Fut + Send,
         Fut: Future<Output = ()> + Send,
     {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Connection, State};
+use super::{Connection, Hold, State};
 use crate::{
     Cause, CloseFrame, Delivery, Direction, Event, FrameHeader, Message, MessageKind, Opcode,
     Payload, Piece,
@@ -90,6 +90,9 @@ impl Connection {
             }
             let step = if self.inbound.partial().is_some_and(|partial| partial.frame.is_some()) {
                 self.continue_frame(source, now)
+            } else if self.hold != Hold::No && self.is_end(source.bytes()) {
+                self.hold = Hold::Held;
+                return None;
             } else {
                 match self.inbound.take_header(source) {
                     Ok(None) => return None,
@@ -103,6 +106,19 @@ impl Connection {
                 Ok(Step::Wait) => return None,
                 Err(cause) => self.fail(now, cause),
             }
+        }
+    }
+
+    /// Returns whether the frame at the start of `input` ends the connection, as far as its header
+    /// tells.
+    fn is_end(&self, input: &[u8]) -> bool {
+        match FrameHeader::parse(input) {
+            Ok(Some((header, _))) => {
+                header.opcode == Opcode::Close
+                    || self.inbound.check(&header, self.role, &self.config.limits).is_err()
+            }
+            Ok(None) => false,
+            Err(_) => true,
         }
     }
 
