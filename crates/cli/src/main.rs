@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// WebSocket connections that stay alive, end with one honest explanation, and come back.
+/// WebSocket connections that stay alive and end with one honest explanation.
 #[derive(Debug, Parser)]
 #[command(name = "everwire", version)]
 struct Cli {

@@ -131,7 +131,14 @@ pub enum Cause {
     RateLimited,
     /// The peer broke RFC 6455.
     Protocol(ProtocolError),
-    /// A message or frame of the peer is over the limit.
+    /// A frame of the peer is over the limit on frames.
+    FrameTooBig {
+        /// The limit in bytes.
+        limit: u64,
+        /// The size that was announced, in bytes.
+        size: u64,
+    },
+    /// A message of the peer is over the limit.
     MessageTooBig {
         /// The limit in bytes.
         limit: u64,
@@ -160,9 +167,9 @@ impl Cause {
     pub fn close_frame(&self) -> Option<CloseFrame> {
         let (code, reason) = match self {
             Self::Protocol(error) => (error.close_code(), error.to_string()),
-            Self::MessageTooBig { .. } | Self::TooManyFragments { .. } => {
-                (CloseCode::MESSAGE_TOO_BIG, self.to_string())
-            }
+            Self::FrameTooBig { .. }
+            | Self::MessageTooBig { .. }
+            | Self::TooManyFragments { .. } => (CloseCode::MESSAGE_TOO_BIG, self.to_string()),
             Self::InvalidUtf8 => (CloseCode::INVALID_FRAME_PAYLOAD_DATA, self.to_string()),
             Self::RateLimited | Self::MessageTimeout { .. } | Self::SlowConsumer => {
                 (CloseCode::POLICY_VIOLATION, self.to_string())
@@ -204,6 +211,7 @@ impl Cause {
             Self::MessageTimeout { .. } => "message_timeout",
             Self::RateLimited => "rate_limited",
             Self::Protocol(_) => "protocol",
+            Self::FrameTooBig { .. } => "frame_too_big",
             Self::MessageTooBig { .. } => "message_too_big",
             Self::TooManyFragments { .. } => "too_many_fragments",
             Self::InvalidUtf8 => "invalid_utf8",
@@ -215,8 +223,8 @@ impl Cause {
 
     /// Returns whether a closing handshake is how this cause ends.
     fn is_handshake(&self) -> bool {
-        use Cause::{Kicked, LocalClosed, MaxAge, PeerClosed, Shutdown, Superseded};
-        matches!(self, PeerClosed | LocalClosed | Kicked | Shutdown | MaxAge | Superseded)
+        use Cause::{Idle, Kicked, LocalClosed, MaxAge, PeerClosed, Shutdown, Superseded};
+        matches!(self, PeerClosed | LocalClosed | Kicked | Shutdown | MaxAge | Superseded | Idle)
     }
 }
 
@@ -267,6 +275,9 @@ impl fmt::Display for Cause {
             }
             Self::RateLimited => f.write_str("too many control frames (control_rate)"),
             Self::Protocol(error) => write!(f, "protocol error: {error}"),
+            Self::FrameTooBig { limit, size } => {
+                write!(f, "frame of {size} bytes exceeds the limit of {limit} (frame)")
+            }
             Self::MessageTooBig { limit, size } => {
                 write!(f, "message of {size} bytes exceeds the limit of {limit} (message)")
             }

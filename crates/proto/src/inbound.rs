@@ -244,7 +244,11 @@ impl Inbound {
             (_, None) => 0,
         };
         if header.payload_len > limits.frame() {
-            return Err(Cause::MessageTooBig { limit: limits.frame(), size: header.payload_len });
+            let (limit, size) = (limits.frame(), header.payload_len);
+            return Err(match limit < limits.message {
+                true => Cause::FrameTooBig { limit, size },
+                false => Cause::MessageTooBig { limit, size },
+            });
         }
         // Both are below 2^63.
         let size = before + header.payload_len;

@@ -54,7 +54,7 @@ fn the_fragments_of_a_message_count_together() {
 fn a_frame_has_its_own_limit() {
     let config = config(|limits| limits.frame = Some(100));
     assert_eq!(receive(&config, &[Frame::binary([0; 100])]).events.len(), 1);
-    let cause = Cause::MessageTooBig { limit: 100, size: 101 };
+    let cause = Cause::FrameTooBig { limit: 100, size: 101 };
     check_refused(&config, &[Frame::binary([0; 101])], cause, 1009);
     let fragments = [Frame::binary([0; 100]).more(), Frame::continuation([0; 100])];
     assert_eq!(receive(&config, &fragments).events.len(), 1);

@@ -175,7 +175,7 @@ impl ServerBuilder {
     ///     let token = request.bearer_token();
     ///     Box::pin(async move {
     ///         match token? {
-    ///             Some(token) if token.as_str() == "open sesame" => Ok(Accept::new()),
+    ///             Some(token) if token.as_str() == "open-sesame" => Ok(Accept::new()),
     ///             Some(_) => Err(Reject::forbidden()),
     ///             None => Err(Reject::unauthorized()),
     ///         }

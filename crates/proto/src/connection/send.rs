@@ -184,8 +184,9 @@ impl Connection {
     /// to previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only the most
     /// recently processed Ping frame."
     pub(super) fn answer_ping(&mut self, payload: &[u8]) {
-        if self.state != State::Open {
-            // RFC 6455 allows Pong after Close only before it was sent; the peer needs none now.
+        // §5.5.2: a Pong is due "unless it already received a Close frame"; having sent one is no
+        // excuse.
+        if !matches!(self.state, State::Open | State::Closing) {
             return;
         }
         if self.has_pong_room() {
@@ -198,7 +199,7 @@ impl Connection {
     /// Answers the latest of the pings that found the socket full.
     pub(super) fn answer_late(&mut self) {
         if let Some(payload) = self.unanswered.take()
-            && self.state == State::Open
+            && matches!(self.state, State::Open | State::Closing)
         {
             self.write_control(Opcode::Pong, &payload);
         }
