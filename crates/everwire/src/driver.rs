@@ -277,7 +277,7 @@ impl<S: Stream, A: App> Driver<S, A> {
         if let Some(buffer) = self.proto.reclaim_buffer() {
             self.buffers().put_write(buffer);
         }
-        let low = self.proto.config().limits.send_queue_low;
+        let low = self.proto.config().limits.send_queue_low();
         if self.flags.output_full && self.proto.transmit_len() <= low {
             self.flags.output_full = false;
         }

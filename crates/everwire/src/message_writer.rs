@@ -1,6 +1,6 @@
 //! A message that is sent in pieces by a task.
 
-use std::{fmt, future::poll_fn};
+use std::fmt;
 
 use everwire_proto::{Cause, MessageKind, Payload, SendError};
 
@@ -56,7 +56,7 @@ impl Sender {
     /// }
     /// ```
     pub async fn stream_message(&self, kind: MessageKind) -> Result<MessageWriter, SendError> {
-        poll_fn(|cx| self.shared().poll_turn(cx)).await?;
+        self.shared().waiting(|cx, place| self.shared().poll_turn(cx, place)).await?;
         Ok(MessageWriter { sender: self.clone(), kind, stage: Stage::Turn, cut: Cut::default() })
     }
 }
@@ -81,7 +81,8 @@ impl MessageWriter {
             MessageKind::Text => self.cut.after(&piece).ok_or(SendError::InvalidUtf8)?,
             MessageKind::Binary => Cut::default(),
         };
-        poll_fn(|cx| self.sender.shared().poll_room(cx, Until::PieceRoom)).await?;
+        let shared = self.sender.shared();
+        shared.waiting(|cx, place| shared.poll_room(cx, Until::PieceRoom, place)).await?;
         self.start()?;
         self.cut = cut;
         self.sender.shared().push_admitted(Outgoing::Piece(piece.into_bytes()))

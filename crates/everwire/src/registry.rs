@@ -163,13 +163,12 @@ impl Registration {
 
     fn take_out(&mut self, cause: &'static str, counters: &Counters) {
         let Some(registry) = std::mem::take(&mut self.registry).upgrade() else { return };
+        registry.count.fetch_sub(1, Ordering::Relaxed);
         let mut shard = registry.shard(self.id);
         shard.live.remove(&self.id);
         shard.closed.opened += 1;
         *shard.closed.closed.entry(cause).or_default() += 1;
         add(&mut shard.closed.counters, counters);
-        drop(shard);
-        registry.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    future::{Future, poll_fn},
+    future::Future,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -13,7 +13,7 @@ use everwire_proto::{Cause, CloseCode, CloseFrame, Closure, Message, PreparedMes
 
 use crate::{
     ConnectionId,
-    shared::{Outgoing, Phase, Shared, Until},
+    shared::{Outgoing, Phase, Place, Shared, Until},
 };
 
 /// Sends on a connection from anywhere. Cheap to clone.
@@ -100,7 +100,7 @@ impl Sender {
     /// # Cancel safety
     /// Nothing is lost.
     pub async fn reserve(&self) -> Result<Permit<'_>, SendError> {
-        poll_fn(|cx| self.shared.poll_room(cx, Until::Room)).await?;
+        self.shared.waiting(|cx, place| self.shared.poll_room(cx, Until::Room, place)).await?;
         Ok(Permit(self))
     }
 
@@ -144,7 +144,7 @@ impl Sender {
         let (number, asked) = tokio::sync::oneshot::channel();
         self.push_when_room(Outgoing::Probe(number)).await?;
         let ping = asked.await.map_err(|_| SendError::Closed)?;
-        poll_fn(|cx| self.shared.poll_answered(cx, ping)).await
+        self.shared.waiting(|cx, place| self.shared.poll_answered(cx, ping, place)).await
     }
 
     /// Starts the closing handshake and returns a future of how it went. Dropping that future
@@ -154,7 +154,7 @@ impl Sender {
     /// [`SendError::ReservedCloseCode`] for a code that must never be sent.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<Closing, SendError> {
         self.shared.close(Cause::LocalClosed, CloseFrame::new(code, reason)?);
-        Ok(Closing(self.shared.clone()))
+        Ok(Closing { shared: self.shared.clone(), place: Place::None })
     }
 
     /// Cuts the connection without a closing handshake.
@@ -173,7 +173,7 @@ impl Sender {
     /// # Cancel safety
     /// Nothing is lost.
     pub async fn closed(&self) -> Arc<Closure> {
-        poll_fn(|cx| self.shared.poll_closed(cx)).await
+        self.shared.waiting(|cx, place| self.shared.poll_closed(cx, place)).await
     }
 
     /// Returns how the connection ended, once it has.
@@ -202,7 +202,7 @@ impl Sender {
 
     async fn push_when_room(&self, outgoing: Outgoing) -> Result<(), SendError> {
         let mut outgoing = Some(outgoing);
-        poll_fn(|cx| self.shared.poll_push(cx, &mut outgoing)).await
+        self.shared.waiting(|cx, place| self.shared.poll_push(cx, &mut outgoing, place)).await
     }
 }
 
@@ -231,12 +231,22 @@ impl Permit<'_> {
 
 /// The closing handshake under way; resolves to how the connection ended.
 #[derive(Debug)]
-pub struct Closing(Arc<Shared>);
+pub struct Closing {
+    shared: Arc<Shared>,
+    place: Place,
+}
 
 impl Future for Closing {
     type Output = Arc<Closure>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Arc<Closure>> {
-        self.0.poll_closed(cx)
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Arc<Closure>> {
+        let Self { shared, place } = &mut *self;
+        shared.poll_closed(cx, place)
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.shared.leave(self.place);
     }
 }

@@ -24,6 +24,9 @@ pub use self::{
 use self::{http_service::HttpService, route::Route, slots::Slots, upgrade::Authorize};
 use crate::{Registry, trust::TrustedProxies};
 
+/// As good as for ever, and not beyond what a clock can show.
+const FOREVER: Duration = Duration::from_secs(30 * 365 * 86_400);
+
 /// Everything that the tasks of a server share.
 pub(crate) struct Context {
     pub(crate) config: Arc<Config>,
@@ -136,7 +139,7 @@ impl Server {
         let frame = CloseFrame::new(notice, "")?;
         self.stop.send_replace(Some(notice));
         let mut drained = Drained::default();
-        let until = tokio::time::Instant::now() + deadline;
+        let until = tokio::time::Instant::now() + deadline.min(FOREVER);
         let mut timed_out = false;
         // An opening handshake that was nearly done may slip in behind the first round.
         while !timed_out {
@@ -148,7 +151,7 @@ impl Server {
                 shared.close(Cause::Shutdown, frame.clone());
             }
             for shared in &connections {
-                let closed = std::future::poll_fn(|cx| shared.poll_closed(cx));
+                let closed = shared.waiting(|cx, place| shared.poll_closed(cx, place));
                 match tokio::time::timeout_at(until, closed).await {
                     Ok(closure) if closure.is_clean() => drained.clean += 1,
                     Ok(_) => drained.cut += 1,

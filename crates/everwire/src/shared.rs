@@ -96,7 +96,9 @@ pub(crate) struct State {
     /// The number of the last ping that was answered.
     pub(crate) answered: u32,
     pub(crate) closure: Option<Arc<Closure>>,
-    waiters: Vec<(Until, Waker)>,
+    waiters: Vec<Waiter>,
+    /// The last key that was given to a waiter.
+    last_key: u32,
 }
 
 /// Whole messages that wait for the end of one that is being sent in pieces.
@@ -121,6 +123,37 @@ pub(crate) enum Until {
     Answer,
     /// The connection has ended.
     Closed,
+}
+
+/// A task that waits.
+#[derive(Debug)]
+struct Waiter {
+    until: Until,
+    /// Names the wait, so that it can be given up; 0 for those known by their task.
+    key: u32,
+    waker: Waker,
+}
+
+/// The place of a wait among the others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// It has none yet.
+    None,
+    Taken(u32),
+    /// Nobody tells when it is given up: one place for a task.
+    ByTask,
+}
+
+/// Leaves its place when it is dropped.
+struct Waiting<'a> {
+    shared: &'a Shared,
+    place: Place,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.shared.leave(self.place);
+    }
 }
 
 /// How far the end of a connection has come.
@@ -197,8 +230,8 @@ impl Shared {
             since,
             data,
             subprotocol,
-            send_limit: limits.send_queue.max(1),
-            send_low: limits.send_queue_low.min(limits.send_queue.saturating_sub(1)),
+            send_limit: limits.send_queue_high(),
+            send_low: limits.send_queue_low(),
             transmit_len: AtomicUsize::new(0),
             last_received: AtomicU64::new(0),
             bytes_received: AtomicU64::new(0),
@@ -361,19 +394,27 @@ impl Shared {
     }
 
     /// Is ready once the connection has ended.
-    pub(crate) fn poll_closed(&self, cx: &Context<'_>) -> Poll<Arc<Closure>> {
+    pub(crate) fn poll_closed(&self, cx: &Context<'_>, place: &mut Place) -> Poll<Arc<Closure>> {
         let mut state = self.lock();
         match &state.closure {
             Some(closure) => Poll::Ready(closure.clone()),
-            None => self.wait(&mut state, Until::Closed, cx),
+            None => self.wait(&mut state, Until::Closed, cx, place),
         }
     }
 
     /// Is ready once there is room for one more message or piece.
-    pub(crate) fn poll_room(&self, cx: &Context<'_>, room: Until) -> Poll<Result<(), SendError>> {
+    pub(crate) fn poll_room(
+        &self,
+        cx: &Context<'_>,
+        room: Until,
+        place: &mut Place,
+    ) -> Poll<Result<(), SendError>> {
         let mut state = self.lock();
+        // Before looking: either the driver's last write is seen here, or it sees that somebody
+        // waits and does not sleep lightly.
+        self.signal.set_waited_for(true);
         match self.check_room(&state, room) {
-            Err(SendError::Full { .. }) => self.wait(&mut state, room, cx),
+            Err(SendError::Full { .. }) => self.wait(&mut state, room, cx, place),
             done => Poll::Ready(done),
         }
     }
@@ -383,6 +424,7 @@ impl Shared {
         &self,
         cx: &Context<'_>,
         outgoing: &mut Option<Outgoing>,
+        place: &mut Place,
     ) -> Poll<Result<(), SendError>> {
         while let Some(message) = outgoing.take() {
             let room = message.room();
@@ -391,7 +433,7 @@ impl Shared {
                 Err((SendError::Full { .. }, message)) => {
                     *outgoing = Some(message);
                     // There may be room by now: then it is tried again.
-                    ready!(self.poll_room(cx, room))?;
+                    ready!(self.poll_room(cx, room, place))?;
                 }
                 Err((error, _)) => return Poll::Ready(Err(error)),
             }
@@ -400,7 +442,12 @@ impl Shared {
     }
 
     /// Is ready once the ping of this number was answered, or the connection has ended.
-    pub(crate) fn poll_answered(&self, cx: &Context<'_>, ping: u32) -> Poll<Result<(), SendError>> {
+    pub(crate) fn poll_answered(
+        &self,
+        cx: &Context<'_>,
+        ping: u32,
+        place: &mut Place,
+    ) -> Poll<Result<(), SendError>> {
         let mut state = self.lock();
         if state.answered.wrapping_sub(ping) as i32 >= 0 {
             return Poll::Ready(Ok(()));
@@ -408,18 +455,22 @@ impl Shared {
         if state.phase == Phase::Closed {
             return Poll::Ready(Err(SendError::Closed));
         }
-        self.wait(&mut state, Until::Answer, cx)
+        self.wait(&mut state, Until::Answer, cx, place)
     }
 
     /// Is ready once nobody else sends a message in pieces; then it is the caller's turn until
     /// [`end_stream`](Self::end_stream).
-    pub(crate) fn poll_turn(&self, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
+    pub(crate) fn poll_turn(
+        &self,
+        cx: &Context<'_>,
+        place: &mut Place,
+    ) -> Poll<Result<(), SendError>> {
         let mut state = self.lock();
         if state.phase != Phase::Open {
             return Poll::Ready(Err(SendError::Closed));
         }
         if state.stream_open {
-            return self.wait(&mut state, Until::Turn, cx);
+            return self.wait(&mut state, Until::Turn, cx, place);
         }
         state.stream_open = true;
         Poll::Ready(Ok(()))
@@ -432,7 +483,9 @@ impl Shared {
         if state.phase != Phase::Open {
             return Err(SendError::Closed);
         }
-        if state.stream_open {
+        // One that is written to its end may still wait to be encoded.
+        let waits = state.outbox.iter().any(|outgoing| matches!(outgoing, Outgoing::Start(_)));
+        if state.stream_open || waits {
             return Err(SendError::MessageOpen);
         }
         state.stream_open = true;
@@ -500,9 +553,32 @@ impl Shared {
     }
 
     /// Leaves the task's waker, to be woken when what it waits for is there.
-    fn wait<T>(&self, state: &mut State, until: Until, cx: &Context<'_>) -> Poll<T> {
+    fn wait<T>(
+        &self,
+        state: &mut State,
+        until: Until,
+        cx: &Context<'_>,
+        place: &mut Place,
+    ) -> Poll<T> {
         self.signal.set_waited_for(true);
-        state.wait(until, cx)
+        state.wait(until, cx, place)
+    }
+
+    /// Waits by one of the `poll_` methods; dropped, it leaves its place.
+    pub(crate) async fn waiting<T>(
+        &self,
+        mut poll: impl FnMut(&Context<'_>, &mut Place) -> Poll<T>,
+    ) -> T {
+        let mut waiting = Waiting { shared: self, place: Place::None };
+        std::future::poll_fn(|cx| poll(cx, &mut waiting.place)).await
+    }
+
+    /// Gives up a place among those that wait.
+    pub(crate) fn leave(&self, place: Place) {
+        if let Place::Taken(key) = place {
+            let left = self.lock().waiters.extract_if(.., |waiter| waiter.key == key).next();
+            drop(left);
+        }
     }
 
     /// Tells every handle how the connection ended.
@@ -547,15 +623,34 @@ impl State {
     }
 
     /// Leaves the task's waker, to be woken when what it waits for is there.
-    fn wait<T>(&mut self, until: Until, cx: &Context<'_>) -> Poll<T> {
-        if !self.waiters.iter().any(|(for_, waker)| *for_ == until && waker.will_wake(cx.waker())) {
-            self.waiters.push((until, cx.waker().clone()));
+    fn wait<T>(&mut self, until: Until, cx: &Context<'_>, place: &mut Place) -> Poll<T> {
+        let waker = cx.waker();
+        let mine = self.waiters.iter_mut().find(|waiter| match place {
+            Place::Taken(key) => waiter.key == *key,
+            Place::ByTask => {
+                waiter.key == 0 && waiter.until == until && waiter.waker.will_wake(waker)
+            }
+            Place::None => false,
+        });
+        if let Some(waiter) = mine {
+            waiter.until = until;
+            waiter.waker.clone_from(waker);
+            return Poll::Pending;
         }
+        let key = if matches!(place, Place::ByTask) {
+            0
+        } else {
+            self.last_key = self.last_key.wrapping_add(1).max(1);
+            *place = Place::Taken(self.last_key);
+            self.last_key
+        };
+        self.waiters.push(Waiter { until, key, waker: waker.clone() });
         Poll::Pending
     }
 
     fn take_waiters(&mut self, is_over: impl Fn(Until) -> bool) -> Vec<Waker> {
-        self.waiters.extract_if(.., |(until, _)| is_over(*until)).map(|(_, waker)| waker).collect()
+        let over = self.waiters.extract_if(.., |waiter| is_over(waiter.until));
+        over.map(|waiter| waiter.waker).collect()
     }
 }
 

@@ -19,7 +19,7 @@ use everwire_proto::{
 use crate::{
     Closing, Conn, Sender,
     driver::{App, Panicked},
-    shared::{Outgoing, Shared, Until, wake},
+    shared::{Outgoing, Place, Shared, Until, wake},
 };
 
 /// Bytes of messages that may wait for `recv` before reading stops; one message may exceed it.
@@ -388,7 +388,7 @@ macro_rules! sink {
             type Error = SendError;
 
             fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-                self.shared().poll_room(cx, Until::Room)
+                self.shared().poll_room(cx, Until::Room, &mut Place::ByTask)
             }
 
             fn start_send(self: Pin<&mut Self>, message: Message<'static>) -> Result<(), SendError> {
@@ -404,7 +404,7 @@ macro_rules! sink {
             /// Does the closing handshake with 1000.
             fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
                 drop(self.close(CloseCode::NORMAL_CLOSURE, "")?);
-                self.shared().poll_closed(cx).map(|_| Ok(()))
+                self.shared().poll_closed(cx, &mut Place::ByTask).map(|_| Ok(()))
             }
         }
     )*};

@@ -17,7 +17,7 @@ use everwire::{
     WebSocket, adapt::Attach, test::Pair,
 };
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 fn puller(capacity: usize) -> (Raw<DuplexStream>, WebSocket) {
     let (near, far) = duplex(capacity);
@@ -465,4 +465,43 @@ async fn messages_are_answered_before_the_end_that_came_with_them() {
             assert_eq!((answers.len(), answers[2].0), (3, 0x88));
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_send_queue_below_the_low_mark_does_not_hang_the_driver() {
+    struct Echo;
+    impl everwire::Handler for Echo {
+        fn on_message(&mut self, conn: &mut everwire::Conn<'_>, message: Message<'_>) {
+            conn.send(message).ok();
+        }
+    }
+    let mut config = Config::default();
+    config.limits.send_queue = 4 << 10; // The low mark stays at its default of 256 KiB.
+    let (near, far) = duplex(2 << 10);
+    let sender = Attach::server().config(config).push(far, Echo);
+    let (_never_read, mut write) = tokio::io::split(near);
+    tokio::spawn(async move {
+        for _ in 0..100 {
+            if write.write_all(&frame(0x82, &[0; 1000])).await.is_err() {
+                break;
+            }
+        }
+    });
+    assert_eq!(soon(sender.closed()).await.cause, Cause::WriteTimeout);
+}
+
+#[tokio::test]
+async fn a_wait_that_is_given_up_leaves_nothing_behind() {
+    let (_peer, ws) = puller(64);
+    let held = Arc::new(());
+    for _ in 0..100 {
+        let (sender, held) = (ws.clone(), held.clone());
+        let task = tokio::spawn(async move {
+            let _held = held;
+            sender.closed().now_or_never();
+        });
+        soon(task).await.unwrap();
+    }
+    assert!(!format!("{ws:?}").is_empty());
+    assert_eq!(Arc::strong_count(&held), 1);
 }

@@ -67,6 +67,20 @@ impl Limits {
     pub fn frame(&self) -> u64 {
         self.frame.unwrap_or(self.message).min(self.message)
     }
+
+    /// Returns the bytes from which on the send queue is full: at least 1.
+    #[must_use]
+    #[inline]
+    pub fn send_queue_high(&self) -> usize {
+        self.send_queue.max(1)
+    }
+
+    /// Returns the bytes down to which a full send queue has to drain: less than what fills it.
+    #[must_use]
+    #[inline]
+    pub fn send_queue_low(&self) -> usize {
+        self.send_queue_low.min(self.send_queue_high() - 1)
+    }
 }
 
 impl Default for Limits {

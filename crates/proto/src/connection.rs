@@ -22,6 +22,7 @@ use crate::{
     inbound::Inbound,
     rate::RateLimiter,
     transmit::{SHARE_FROM, Transmit},
+    utf8::Utf8Validator,
 };
 
 /// Which end of the connection this is. See RFC 6455 §1.2.
@@ -101,6 +102,10 @@ pub struct Connection {
     takes_simple: bool,
     /// Whether a message is being sent in pieces: its next frame is a continuation.
     open_message: Option<crate::Opcode>,
+    /// What has been sent of a text in pieces, as far as it matters.
+    sent_text: Option<Utf8Validator>,
+    /// Bytes of the opening handshake's head that wait; they do not count as sent.
+    head_left: u32,
     /// Whether the writing side is to be shut down, or has been.
     shutdown: Shutdown,
     /// Input that ends the connection is to be left lying, and whether some was.
@@ -185,6 +190,8 @@ impl Connection {
             state: State::Open,
             takes_simple,
             open_message: None,
+            sent_text: None,
+            head_left: 0,
             shutdown: Shutdown::No,
             hold: Hold::No,
             admitting: false,
@@ -364,7 +371,9 @@ impl Connection {
         if n == 0 {
             return;
         }
-        self.counters.bytes_sent = self.counters.bytes_sent.wrapping_add(n as u64);
+        let head = n.min(self.head_left as usize);
+        self.head_left -= head as u32;
+        self.counters.bytes_sent += (n - head) as u64;
         if self.transmit.blocked_since().is_some() {
             self.heartbeat.handle_progress(now);
         }
@@ -391,7 +400,7 @@ impl Connection {
     /// Puts the head that ends the opening handshake in front of the first frame, so that both
     /// leave in one write. It does not count as sent by the connection.
     pub fn transmit_head(&mut self, head: Vec<u8>) {
-        self.counters.bytes_sent = 0u64.wrapping_sub(head.len() as u64);
+        self.head_left = u32::try_from(head.len()).unwrap_or(u32::MAX);
         *self.transmit.buf() = head;
     }
 

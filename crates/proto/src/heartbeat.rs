@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::{Keepalive, deadline::after};
 
+/// What the payload of a numbered ping starts with, so that a user's own ping is not taken for one.
+const NUMBERED: [u8; 4] = [0xE7, b'e', b'w', 0x01];
+
 /// The shortest interval and timeout: nothing is due again at once.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -83,10 +86,13 @@ impl Heartbeat {
     }
 
     /// Numbers the next ping and returns its payload.
-    pub(crate) fn next_ping(&mut self, now: Instant) -> [u8; 4] {
+    pub(crate) fn next_ping(&mut self, now: Instant) -> [u8; 8] {
         self.sent = self.sent.wrapping_add(1);
         self.sent_at = self.paused.is_none().then_some(now);
-        self.sent.to_be_bytes()
+        let mut payload = [0; 8];
+        payload[..4].copy_from_slice(&NUMBERED);
+        payload[4..].copy_from_slice(&self.sent.to_be_bytes());
+        payload
     }
 
     /// Returns the number of the last ping.
@@ -106,7 +112,10 @@ impl Heartbeat {
 
     /// Takes a pong; one that answers a numbered ping answers all earlier ones too (§5.5.3).
     pub(crate) fn handle_pong(&mut self, payload: &[u8], now: Instant) {
-        let Ok(number) = payload.try_into().map(u32::from_be_bytes) else { return };
+        let Some(Ok(number)) = payload.strip_prefix(&NUMBERED).map(TryInto::try_into) else {
+            return;
+        };
+        let number = u32::from_be_bytes(number);
         let (ahead, news) =
             (self.sent.wrapping_sub(number) as i32, number.wrapping_sub(self.answered) as i32);
         if ahead < 0 || news <= 0 {

@@ -331,3 +331,12 @@ fn the_farewell_to_a_dead_peer_waits_1_s_at_most() {
     server.advance_blocked(SECOND);
     assert_eq!(server.closure().duration, 46 * SECOND);
 }
+
+#[test]
+fn the_pong_of_a_users_ping_answers_no_probe() {
+    let mut server = Solo::server();
+    server.connection.ping(&1u32.to_be_bytes()).unwrap();
+    let probe = server.connection.probe(server.now).unwrap();
+    server.receive([Frame::pong(1u32.to_be_bytes())]);
+    assert!(!server.connection.is_answered(probe));
+}

@@ -315,3 +315,27 @@ fn a_message_that_was_started_and_finished_at_once_is_one_frame() {
     let frame = server.sent().remove(0);
     assert_eq!((frame.opcode(), frame.header.fin), (Opcode::Binary, true));
 }
+
+#[test]
+fn a_text_in_pieces_must_be_utf8_across_them() {
+    use everwire_proto::SendError;
+    let mut server = Solo::server();
+    let connection = &mut server.connection;
+    connection.start_message(MessageKind::Text).unwrap();
+    assert_eq!(connection.send_piece(b"\xFF"), Err(SendError::InvalidUtf8));
+    connection.send_piece(b"\xE2\x82").unwrap();
+    assert_eq!(connection.finish_message(b""), Err(SendError::InvalidUtf8));
+    connection.finish_message(b"\xAC").unwrap();
+    let payload: Vec<u8> = server.sent().into_iter().flat_map(|frame| frame.payload).collect();
+    assert_eq!(payload, "€".as_bytes());
+}
+
+#[test]
+fn the_head_of_the_handshake_does_not_count_as_sent() {
+    let mut server = Solo::server();
+    server.connection.transmit_head(b"HTTP/1.1 101".to_vec());
+    assert_eq!(server.connection.counters().bytes_sent, 0);
+    server.connection.send("x").unwrap();
+    server.connection.transmit_to_vec(server.now);
+    assert_eq!(server.connection.counters().bytes_sent, 3);
+}

@@ -138,7 +138,7 @@ fn set_options(stream: &TcpStream, context: &Context) {
     #[cfg(target_os = "linux")]
     if let Some(policy) = &context.config.keepalive {
         let socket = socket2::SockRef::from(stream);
-        socket.set_tcp_user_timeout(Some(policy.interval + policy.timeout)).ok();
+        socket.set_tcp_user_timeout(Some(policy.interval.saturating_add(policy.timeout))).ok();
     }
     #[cfg(not(target_os = "linux"))]
     let _ = context;

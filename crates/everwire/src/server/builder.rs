@@ -350,7 +350,9 @@ fn run_thread(
     std::thread::Builder::new().name(format!("everwire-{index}")).spawn(move || {
         runtime.block_on(async move {
             stopped.wait_for(Option::is_some).await.ok();
-            while !context.registry.is_empty() {
+            // What serves a connection may outlive it, and so may answers to those who were late.
+            let tasks = tokio::runtime::Handle::current();
+            while tasks.metrics().num_alive_tasks() > 0 {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         });

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Connection, Role, State};
 use crate::{
     Direction, FrameHeader, Message, MessageKind, Opcode, Payload, PreparedMessage, SendError,
-    frame::MAX_CONTROL, mask::apply_mask, transmit::SHARE_FROM,
+    frame::MAX_CONTROL, mask::apply_mask, transmit::SHARE_FROM, utf8::Utf8Validator,
 };
 
 /// Pongs are queued one by one while less than this waits to be written.
@@ -54,6 +54,7 @@ impl Connection {
     pub fn start_message(&mut self, kind: MessageKind) -> Result<(), SendError> {
         self.check_send()?;
         self.open_message = Some(kind.into());
+        self.sent_text = (kind == MessageKind::Text).then(Utf8Validator::default);
         Ok(())
     }
 
@@ -62,11 +63,14 @@ impl Connection {
     /// The pieces of a text message must be UTF-8 together; a character may be cut between two.
     ///
     /// # Errors
-    /// [`SendError::Closed`], [`SendError::Full`], [`SendError::NoMessageOpen`].
+    /// [`SendError::Closed`], [`SendError::Full`], [`SendError::NoMessageOpen`];
+    /// [`SendError::InvalidUtf8`] if the text so far is not UTF-8 (§5.6).
     pub fn send_piece<'a>(&mut self, piece: impl Into<Payload<'a>>) -> Result<(), SendError> {
         let opcode = self.check_piece()?;
+        let piece = piece.into();
+        self.sent_text = self.check_text(&piece, false)?;
         self.open_message = Some(Opcode::Continuation);
-        self.write_data(opcode, false, piece.into());
+        self.write_data(opcode, false, piece);
         Ok(())
     }
 
@@ -76,9 +80,12 @@ impl Connection {
     /// As [`send_piece`](Self::send_piece).
     pub fn finish_message<'a>(&mut self, last: impl Into<Payload<'a>>) -> Result<(), SendError> {
         let opcode = self.check_piece()?;
+        let last = last.into();
+        self.check_text(&last, true)?;
         self.open_message = None;
+        self.sent_text = None;
         self.counters.messages_sent += 1;
-        self.write_data(opcode, true, last.into());
+        self.write_data(opcode, true, last);
         Ok(())
     }
 
@@ -134,7 +141,7 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.transmit.len() >= self.config.limits.send_queue
+        self.transmit.len() >= self.config.limits.send_queue_high()
     }
 
     /// Returns whether a message is being sent in pieces.
@@ -156,13 +163,21 @@ impl Connection {
         self.open_message.ok_or(SendError::NoMessageOpen)
     }
 
+    /// Checks the next piece of a text and returns what is known of it then.
+    fn check_text(&self, piece: &[u8], is_last: bool) -> Result<Option<Utf8Validator>, SendError> {
+        let Some(mut text) = self.sent_text else { return Ok(None) };
+        let checked = text.push(piece).and_then(|()| if is_last { text.finish() } else { Ok(()) });
+        checked.map_err(|_| SendError::InvalidUtf8)?;
+        Ok(Some(text))
+    }
+
     #[inline]
     fn check_room(&self) -> Result<(), SendError> {
         // §5.5.1: "The application MUST NOT send any more data frames after sending a Close frame."
         if self.state != State::Open {
             return Err(SendError::Closed);
         }
-        let (queued, limit) = (self.transmit.len(), self.config.limits.send_queue);
+        let (queued, limit) = (self.transmit.len(), self.config.limits.send_queue_high());
         if queued >= limit && !self.admitting {
             return Err(SendError::Full { queued, limit });
         }
