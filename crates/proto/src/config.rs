@@ -45,7 +45,7 @@ pub struct Limits {
     pub message: u64,
     /// Payload bytes of one frame. Default: as many as a message.
     pub frame: Option<u64>,
-    /// Frames of one message. Default: 65,536.
+    /// Frames that may follow the first of a message. Default: 65,536.
     pub fragments: u32,
     /// Time for a message to finish, beside its size at [`message_rate`](Self::message_rate).
     /// Default: 60 s.

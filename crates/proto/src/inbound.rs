@@ -49,7 +49,7 @@ pub(crate) struct PartialMessage {
     announced: u64,
     /// Payload bytes that have arrived.
     arrived: u64,
-    fragments: u32,
+    continuations: u32,
     utf8: Utf8Validator,
     /// The payload so far, unless it is handed out in pieces.
     assembly: Vec<u8>,
@@ -233,7 +233,7 @@ impl Inbound {
                 return Err(Cause::Protocol(ProtocolError::UnexpectedContinuation));
             }
             (Opcode::Continuation, Some(message)) => {
-                if message.fragments >= limits.fragments {
+                if message.continuations >= limits.fragments {
                     return Err(Cause::TooManyFragments { limit: limits.fragments });
                 }
                 message.announced
@@ -290,7 +290,7 @@ impl Inbound {
             Opcode::Continuation => {
                 if let Some(message) = &mut partial.message {
                     message.announced += header.payload_len;
-                    message.fragments += 1;
+                    message.continuations += 1;
                 }
             }
             Opcode::Close | Opcode::Ping | Opcode::Pong => partial.control.clear(),
@@ -482,7 +482,7 @@ impl PartialMessage {
             started: now,
             announced,
             arrived: 0,
-            fragments: 1,
+            continuations: 0,
             utf8: Utf8Validator::default(),
             assembly: Vec::new(),
             clean: 0,

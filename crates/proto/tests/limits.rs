@@ -79,8 +79,8 @@ fn too_many_fragments_are_1009() {
         frames.push(Frame::continuation(""));
         frames
     };
-    assert_eq!(receive(&config, &fragments(3)).events, [Seen::text("a")]);
-    check_refused(&config, &fragments(4), Cause::TooManyFragments { limit: 3 }, 1009);
+    assert_eq!(receive(&config, &fragments(4)).events, [Seen::text("a")]);
+    check_refused(&config, &fragments(5), Cause::TooManyFragments { limit: 3 }, 1009);
 }
 
 #[test]
