@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use everwire::{CloseCode, Listener, Server, ServerBuilder, tls::ServerTls};
 use tracing_subscriber::EnvFilter;
 
@@ -62,6 +62,11 @@ fn start(mut args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
+    // A filter takes any single word for the name of a target and would log nothing.
+    let is_word = filter.chars().all(char::is_alphanumeric);
+    if is_word && filter.parse::<tracing::metadata::LevelFilter>().is_err() {
+        bail!("--log {filter:?}: expected error, warn, info, debug, trace or off, or a filter");
+    }
     let filter = EnvFilter::builder()
         .parse(filter)
         .map_err(|error| anyhow!("--log {filter:?}: {error}; expected a level such as info"))?;

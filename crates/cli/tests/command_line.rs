@@ -53,3 +53,9 @@ fn what_cannot_be_understood_takes_one_line() {
         assert!(stderr.starts_with("everwire: "), "{stderr}");
     }
 }
+
+#[test]
+fn a_misspelt_log_level_is_told() {
+    let [_, stderr] = run(&["serve", "--listen", "127.0.0.1:0", "--log", "inof"], 2);
+    assert!(stderr.contains("inof") && stderr.contains("expected error, warn"), "{stderr}");
+}

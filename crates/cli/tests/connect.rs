@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -310,6 +310,17 @@ fn a_closed_stdout_ends_quietly() {
     assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
     assert_eq!(fixture.closure().code(), CloseCode::NORMAL_CLOSURE);
     drop(stdin);
+}
+
+#[test]
+fn output_that_is_lost_is_a_failure() {
+    let fixture = Fixture::new();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut child = command(&["-n1", &fixture.url("/echo")]).stdout(full).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"x\n").unwrap();
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert!(String::from_utf8(stderr).unwrap().contains("cannot write to stdout"));
 }
 
 #[test]

@@ -26,6 +26,7 @@ line when it is typed.
 
 Exit status:
   0  the connection ended with a closing handshake (with 1000, 1001 or no code, if the server closed)
+  1  stdout could not be written
   2  wrong usage
   3  no connection: the server refused or could not be reached
   4  the connection ended in another way, or before -n messages came

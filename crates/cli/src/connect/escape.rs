@@ -4,13 +4,12 @@ use std::fmt::Write;
 
 /// Escapes what could command a terminal or disguise text on it.
 ///
-/// Newlines and tabs stay. So do letters of every script; what goes is C0, DEL, C1, and the
-/// characters that turn the direction of the text around.
+/// Letters of every script stay; what goes is C0 (a line feed too: it could fake a line of ours),
+/// DEL, C1, and the characters that turn the direction of the text around.
 pub(super) fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '\n' | '\t' => shown.push(c),
             '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
                 shown.extend(c.escape_unicode());
             }
@@ -48,7 +47,7 @@ mod tests {
 
     #[test]
     fn what_commands_a_terminal_is_escaped() {
-        assert_eq!(escape("größer\t\n日本"), "größer\t\n日本");
+        assert_eq!(escape("größer\t\n日本"), "größer\\t\\n日本");
         assert_eq!(escape("\x1b]0;x\x07\r\x7f\0"), "\\u{1b}]0;x\\u{7}\\r\\u{7f}\\0");
         assert_eq!(escape("\u{9b}31m\u{202e}"), "\\u{9b}31m\\u{202e}");
     }

@@ -34,6 +34,8 @@ pub(super) struct Output {
 #[derive(Default)]
 struct State {
     is_broken: AtomicBool,
+    /// It broke by a fault, not because nobody reads it.
+    is_lost: AtomicBool,
     broke: Notify,
 }
 
@@ -112,8 +114,9 @@ impl Output {
         }
     }
 
-    /// Writes what is queued, for as long as `patience` lasts.
-    pub(super) fn finish(self, patience: Option<Duration>) {
+    /// Writes what is queued, for as long as `patience` lasts. Returns whether output was lost by a
+    /// fault.
+    pub(super) fn finish(self, patience: Option<Duration>) -> bool {
         self.jobs.send(Job::Stop).ok();
         match patience {
             None => drop(self.thread.join()),
@@ -124,6 +127,7 @@ impl Output {
                 }
             }
         }
+        self.state.is_lost.load(Ordering::Acquire)
     }
 }
 
@@ -204,6 +208,7 @@ impl Writer {
         if let Err(error) = write(&mut self.out) {
             if error.kind() != io::ErrorKind::BrokenPipe {
                 Output::say(&format!("everwire: cannot write to stdout: {error}"));
+                self.state.is_lost.store(true, Ordering::Release);
             }
             self.state.is_broken.store(true, Ordering::Release);
             self.state.broke.notify_one();

@@ -220,11 +220,14 @@ impl Session {
     fn end(self) -> Verdict {
         let missing = self.args.count.filter(|&count| self.n_received < count);
         let missing = missing.map(|_| self.progress());
-        let verdict = self.verdict.unwrap_or_else(|| match self.receiver.closure() {
+        let mut verdict = self.verdict.unwrap_or_else(|| match self.receiver.closure() {
             Some(closure) => Verdict::closed(&closure, missing),
             None => Verdict::usage("connection ended without a closure"),
         });
-        self.output.finish((verdict.status == 6).then_some(PATIENCE));
+        let is_lost = self.output.finish((verdict.status == 6).then_some(PATIENCE));
+        if is_lost && verdict.status == 0 {
+            verdict.status = 1;
+        }
         verdict
     }
 }

@@ -3,7 +3,10 @@
 use everwire::{ClientObserver, FrameLine, dial::Target};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response,
-    header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, SET_COOKIE},
+    header::{
+        AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_PROTOCOL, SET_COOKIE,
+    },
 };
 
 use super::output::Notices;
@@ -58,10 +61,17 @@ fn shown(name: &HeaderName, value: &HeaderValue) -> String {
             None => "***".to_owned(),
         };
     }
-    if value.is_sensitive() || [COOKIE, SET_COOKIE].contains(name) {
+    if value.is_sensitive() || [COOKIE, SET_COOKIE].contains(name) || sounds_secret(name) {
         return "***".to_owned();
     }
     text.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
+}
+
+/// Returns whether a header of the user's own is likely to carry a secret.
+fn sounds_secret(name: &HeaderName) -> bool {
+    let public = [SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_ACCEPT];
+    let words = ["auth", "token", "secret", "key", "password", "session"];
+    !public.contains(name) && words.iter().any(|word| name.as_str().contains(word))
 }
 
 #[cfg(test)]

@@ -30,7 +30,10 @@ fn answer(page: &Page, request: &Parts) -> Reply {
                 StatusCode::UPGRADE_REQUIRED,
                 "this is a WebSocket endpoint: connect to it with ws:// or wss://\n",
             );
-            with(reply, header::UPGRADE, "websocket")
+            // RFC 9110 §7.8 wants Connection beside Upgrade, RFC 6455 §4.4 the version.
+            let reply = with(reply, header::UPGRADE, "websocket");
+            let reply = with(reply, header::CONNECTION, "Upgrade");
+            with(reply, header::SEC_WEBSOCKET_VERSION, "13")
         }
         _ => text(StatusCode::NOT_FOUND, "not found\n"),
     }
