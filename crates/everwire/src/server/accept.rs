@@ -18,6 +18,9 @@ use crate::io::Io;
 /// How long accepting rests when the process has run out of descriptors.
 const REST: Duration = Duration::from_millis(100);
 
+/// How often it is logged that accepting rests.
+const WARN_EVERY: Duration = Duration::from_secs(5);
+
 /// A listener that belongs to a runtime.
 pub(super) enum Accepting {
     Tcp(TcpListener),
@@ -88,6 +91,7 @@ pub(super) async fn accept_loop(
     listener: Accepting,
     mut stopped: watch::Receiver<Option<CloseCode>>,
 ) {
+    let mut warned = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -98,7 +102,11 @@ pub(super) async fn accept_loop(
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 // Most likely out of descriptors: wait for some to be closed.
-                tracing::warn!(%error, "cannot accept");
+                let now = crate::clock::now();
+                if warned.is_none_or(|warned| now >= warned + WARN_EVERY) {
+                    tracing::warn!(%error, "cannot accept, trying again");
+                    warned = Some(now);
+                }
                 tokio::time::sleep(REST).await;
             }
         }
