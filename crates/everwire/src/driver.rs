@@ -466,7 +466,7 @@ impl<S: Stream, A: App> Driver<S, A> {
     /// Arms the timer for the next deadline. It is moved only to fire earlier.
     #[inline]
     fn arm(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.armed.is_some() && !self.proto.has_close_deadline() {
+        if self.armed.is_some() && !self.proto.has_near_deadline() {
             return false;
         }
         self.arm_for_deadline(cx)

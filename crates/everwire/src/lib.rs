@@ -65,6 +65,7 @@ mod registry;
 mod sender;
 mod server;
 mod shared;
+mod signal;
 pub mod test;
 pub mod tls;
 pub mod trust;

@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker, ready},
     time::Instant,
@@ -16,7 +16,7 @@ use everwire_proto::{
     PreparedMessage, SendError, State as ProtoState,
 };
 
-use crate::{peers::Peers, websocket::Received};
+use crate::{peers::Peers, signal::Signal, websocket::Received};
 
 /// Names a connection for the life of the process. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -651,60 +651,6 @@ impl State {
     fn take_waiters(&mut self, is_over: impl Fn(Until) -> bool) -> Vec<Waker> {
         let over = self.waiters.extract_if(.., |waiter| is_over(waiter.until));
         over.map(|waiter| waiter.waker).collect()
-    }
-}
-
-/// Spares the driver the lock when nothing has happened, and the handles the waking of a driver
-/// that is awake.
-#[derive(Debug, Default)]
-struct Signal(AtomicU8);
-
-impl Signal {
-    /// There is something for the driver to look at.
-    const NEWS: u8 = 1;
-    /// The driver will look for news before it sleeps.
-    const AWAKE: u8 = 2;
-    /// A task waits for something that the driver may bring about.
-    const WAITED_FOR: u8 = 4;
-
-    /// Notes news; returns whether the driver has to be woken.
-    fn alert(&self) -> bool {
-        self.0.fetch_or(Self::NEWS, Ordering::AcqRel) & (Self::NEWS | Self::AWAKE) == 0
-    }
-
-    #[inline]
-    fn wake_up(&self) {
-        self.0.fetch_or(Self::AWAKE, Ordering::AcqRel);
-    }
-
-    /// Returns whether there is news, and takes it as seen.
-    #[inline]
-    fn take_news(&self) -> bool {
-        self.0.load(Ordering::Acquire) & Self::NEWS != 0
-            && self.0.fetch_and(!Self::NEWS, Ordering::AcqRel) & Self::NEWS != 0
-    }
-
-    /// Lets the driver sleep if there is no news and nobody waits.
-    #[inline]
-    fn sleep_lightly(&self) -> bool {
-        self.0.compare_exchange(Self::AWAKE, 0, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    /// Lets the driver sleep if there is no news.
-    fn sleep(&self) -> bool {
-        if self.0.fetch_and(!Self::AWAKE, Ordering::AcqRel) & Self::NEWS == 0 {
-            return true;
-        }
-        self.wake_up();
-        false
-    }
-
-    fn set_waited_for(&self, waited_for: bool) {
-        if waited_for {
-            self.0.fetch_or(Self::WAITED_FOR, Ordering::AcqRel);
-        } else {
-            self.0.fetch_and(!Self::WAITED_FOR, Ordering::AcqRel);
-        }
     }
 }
 

@@ -35,7 +35,7 @@ impl Connection {
     /// that is armed need not be looked at.
     #[must_use]
     #[inline]
-    pub fn has_close_deadline(&self) -> bool {
+    pub fn has_near_deadline(&self) -> bool {
         self.state != State::Open
             || self.inbound.is_partial()
             || self.transmit.blocked_since().is_some()
