@@ -22,13 +22,15 @@ use bytes::BytesMut;
 use everwire_proto::{Cause, Closure, Connection, Event, State};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+#[cfg(target_os = "linux")]
+pub(crate) use self::looped::Accompanied;
 pub(crate) use self::task::Task;
 
 use crate::{
     Conn, clock,
     pool::Buffers,
     registry::Registration,
-    shared::{Outgoing, Shared, Wake},
+    shared::{Outgoing, Shared, Wake, put_outbox},
 };
 
 /// A byte stream that a connection can run on.
@@ -371,13 +373,14 @@ impl<S: Stream, A: App> Driver<S, A> {
         }
     }
 
-    fn apply_all(&mut self, outbox: VecDeque<Outgoing>, now: Instant) {
+    fn apply_all(&mut self, mut outbox: VecDeque<Outgoing>, now: Instant) {
         self.lend_buffer();
         // It was counted against the limit when it was queued.
         self.proto.admit(true);
-        for outgoing in outbox {
+        for outgoing in outbox.drain(..) {
             self.apply(outgoing, now);
         }
+        put_outbox(outbox);
         self.proto.admit(false);
         self.publish();
     }

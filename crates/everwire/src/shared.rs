@@ -1,6 +1,7 @@
 //! What a connection's driver shares with its handles and with the registry.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     fmt,
     sync::{
@@ -70,6 +71,22 @@ pub(crate) struct Shared {
     messages_sent: AtomicU64,
     signal: Signal,
     state: Mutex<State>,
+}
+
+thread_local! {
+    /// Room for what handles ask for, of a connection that sleeps by now.
+    static SPARE_OUTBOX: Cell<VecDeque<Outgoing>> = const { Cell::new(VecDeque::new()) };
+}
+
+/// An outbox that is larger than this is not kept.
+const SPARE_UP_TO: usize = 64;
+
+/// Keeps the room of an outbox that was emptied for the next one of this thread.
+#[inline]
+pub(crate) fn put_outbox(outbox: VecDeque<Outgoing>) {
+    if outbox.capacity() <= SPARE_UP_TO {
+        SPARE_OUTBOX.set(outbox);
+    }
 }
 
 /// What is passed between the driver and the handles. Never locked while user code runs.
@@ -614,6 +631,9 @@ impl State {
             deferred.queue.push_back(outgoing);
         } else {
             self.outbox_bytes += outgoing.len();
+            if self.outbox.capacity() == 0 {
+                self.outbox = SPARE_OUTBOX.take();
+            }
             self.outbox.push_back(outgoing);
         }
     }
