@@ -377,12 +377,13 @@ impl<S: Stream, A: App> Driver<S, A> {
         self.lend_buffer();
         // It was counted against the limit when it was queued.
         self.proto.admit(true);
-        for outgoing in outbox.drain(..) {
+        while let Some(outgoing) = outbox.pop_front() {
             self.apply(outgoing, now);
         }
         put_outbox(outbox);
         self.proto.admit(false);
-        self.publish();
+        // What was queued is encoded now, and counted there.
+        self.shared.publish_transmit_len(self.proto.transmit_len());
     }
 
     fn apply(&mut self, outgoing: Outgoing, now: Instant) {

@@ -276,6 +276,12 @@ impl Shared {
         self.bytes_sent.store(counters.bytes_sent, Ordering::Relaxed);
         self.messages_received.store(counters.messages_received, Ordering::Relaxed);
         self.messages_sent.store(counters.messages_sent, Ordering::Relaxed);
+        self.publish_transmit_len(transmit_len);
+    }
+
+    /// Publishes how many bytes wait to be written.
+    #[inline]
+    pub(crate) fn publish_transmit_len(&self, transmit_len: usize) {
         self.transmit_len.store(transmit_len, Ordering::Relaxed);
     }
 
