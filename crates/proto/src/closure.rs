@@ -10,7 +10,7 @@ use crate::{CloseCode, CloseFrame, ProtocolError};
 pub struct Closure {
     /// Who or what ended the connection.
     pub cause: Cause,
-    /// The Close frame that we sent.
+    /// The Close frame that we sent; absent if it was still waiting to be written at the end.
     pub sent: Option<CloseFrame>,
     /// The Close frame that the peer sent.
     pub received: Option<CloseFrame>,

@@ -442,9 +442,22 @@ impl Connection {
         }
     }
 
-    /// Tells that the socket failed.
+    /// Tells that reading failed, or both directions did: nothing more can come.
+    ///
+    /// For a failure to write, see [`handle_write_error`](Self::handle_write_error).
     pub fn handle_io_error(&mut self, now: Instant, error: &io::Error) {
         self.abort(now, Cause::from(error));
+    }
+
+    /// Tells that writing failed. What the peer sent before may still lie unread, its Close among
+    /// it, so this alone ends nothing.
+    ///
+    /// What waited to be written is dropped, sending is refused as
+    /// [`SendError::Closed`](crate::SendError::Closed), and nothing more is to be written or shut
+    /// down. Go on reading: if a Close of the peer comes, it is the cause; if the stream ends or
+    /// fails without one, or the close deadline passes, this error is.
+    pub fn handle_write_error(&mut self, now: Instant, error: &io::Error) {
+        self.stop_writing(now, Cause::from(error));
     }
 
     /// Tells that the writing side was shut down, as [`wants_shutdown`](Self::wants_shutdown)
@@ -485,7 +498,7 @@ impl Connection {
         let closing = self.closing.as_ref().filter(|_| self.state == State::Closed)?;
         Some(Closure {
             cause: closing.cause.clone(),
-            sent: closing.sent.clone(),
+            sent: closing.sent().cloned(),
             received: closing.received.clone(),
             duration: closing.ended.saturating_duration_since(self.opened),
             counters: closing.counters,

@@ -185,7 +185,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (990u16..5010).prop_map(Op::Close),
         2 => Just(Op::Pause),
         2 => Just(Op::Resume),
-        1 => select(vec![Op::Eof, Op::IoError, Op::Abort, Op::Fail]),
+        1 => select(vec![Op::Eof, Op::IoError, Op::WriteError, Op::Abort, Op::Fail]),
         1 => any::<bool>().prop_map(Op::Buffer),
     ]
 }

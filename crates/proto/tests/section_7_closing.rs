@@ -406,6 +406,7 @@ fn a_reset_on_the_way_out_of_a_clean_closure_changes_nothing() {
 fn a_reset_while_the_peers_close_is_awaited_is_a_reset() {
     let mut server = Solo::server();
     server.connection.close(server.now, CloseCode::NORMAL_CLOSURE, "").unwrap();
+    server.flush();
     server.connection.handle_io_error(server.now, &io::ErrorKind::ConnectionReset.into());
     let closure = server.closure();
     assert_eq!(

@@ -60,6 +60,8 @@ pub enum Op {
     Eof,
     /// The socket fails.
     IoError,
+    /// The socket takes nothing any more.
+    WriteError,
     /// Our side cuts the connection.
     Abort,
     /// Our side fails the connection.
@@ -153,6 +155,12 @@ impl Walker {
             Op::Eof => connection.handle_eof(now),
             Op::IoError => {
                 connection.handle_io_error(now, &io::Error::from(io::ErrorKind::ConnectionReset));
+            }
+            Op::WriteError => {
+                let refused = matches!(connection.state(), State::Open | State::Closing);
+                connection.handle_write_error(now, &io::ErrorKind::BrokenPipe.into());
+                assert_eq!(connection.transmit_len(), 0, "nothing can be written");
+                assert!(!refused || connection.send("x").is_err());
             }
             Op::Abort => connection.abort(now, Cause::Aborted),
             Op::Fail => connection.fail(now, Cause::HandlerPanicked),

@@ -201,7 +201,7 @@ impl Connection {
     pub(super) fn answer_ping(&mut self, payload: &[u8]) {
         // §5.5.2: a Pong is due "unless it already received a Close frame"; having sent one is no
         // excuse.
-        if !matches!(self.state, State::Open | State::Closing) {
+        if !matches!(self.state, State::Open | State::Closing) || self.has_write_error() {
             return;
         }
         if self.has_pong_room() {
