@@ -18,7 +18,7 @@ pub(crate) use self::closing::Closing;
 pub use self::state::{Role, State};
 use crate::{
     Closure, Config, Counters, Delivery, Direction, FrameHeader, FrameLine, Random,
-    frame::MAX_CONTROL, heartbeat::Heartbeat, inbound::Inbound, rate::RateLimiter,
+    frame::MAX_CONTROL, inbound::Inbound, liveness::Liveness, rare::Rare, rate::RateLimiter,
     transmit::Transmit, utf8::Utf8Validator,
 };
 
@@ -62,26 +62,23 @@ pub struct Connection {
     open_message: Option<crate::Opcode>,
     /// What has been sent of a text in pieces, as far as it matters.
     sent_text: Option<Utf8Validator>,
-    /// Bytes of the opening handshake's head that wait; they do not count as sent.
-    head_left: u32,
     /// Whether the writing side is to be shut down, or has been.
     shutdown: Shutdown,
     /// Input that ends the connection is to be left lying, and whether some was.
     hold: Hold,
+    /// Spreads what many connections would otherwise do together.
+    seed: u8,
     /// What is sent now was counted against the limit elsewhere.
     admitting: bool,
-    /// The latest ping that could not be answered because the socket is full.
-    unanswered: Option<Box<[u8]>>,
     inbound: Inbound,
     transmit: Transmit,
-    heartbeat: Heartbeat,
+    liveness: Liveness,
     control_rate: RateLimiter,
     config: Arc<Config>,
     counters: Counters,
     opened: Instant,
-    last_message: Instant,
-    /// How many messages had been sent when `last_message` was last moved by one.
-    noted_sent: u64,
+    /// What only some configurations need.
+    rare: Option<Box<Rare>>,
     /// Everything about the end; absent while open.
     closing: Option<Box<Closing>>,
     /// Masking keys; a client has one.
@@ -149,20 +146,18 @@ impl Connection {
             takes_simple,
             open_message: None,
             sent_text: None,
-            head_left: 0,
             shutdown: Shutdown::No,
             hold: Hold::No,
+            seed,
             admitting: false,
-            unanswered: None,
             inbound: Inbound::default(),
             transmit: Transmit::default(),
-            heartbeat: Heartbeat::new(now, seed),
-            control_rate: RateLimiter::new(config.limits.control_rate, now),
+            liveness: Liveness::new(now, config.keepalive),
+            control_rate: RateLimiter::new(config.limits.control_rate),
+            rare: Rare::new(&config, now, seed),
             config,
             counters: Counters::default(),
             opened: now,
-            last_message: now,
-            noted_sent: 0,
             closing: None,
             random: random.map(Box::new),
             observer: None,
@@ -204,7 +199,7 @@ impl Connection {
             received: closing.received.clone(),
             duration: closing.ended.saturating_duration_since(self.opened),
             counters: closing.counters,
-            rtt: self.heartbeat.rtt(),
+            rtt: self.liveness.rtt(),
         })
     }
 
@@ -219,13 +214,13 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn last_received(&self) -> Instant {
-        self.heartbeat.last_received()
+        self.liveness.last_received()
     }
 
     /// Returns the smoothed round-trip time, once a Ping was answered.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
-        self.heartbeat.rtt()
+        self.liveness.rtt()
     }
 
     fn show(&mut self, direction: Direction, header: &FrameHeader, payload: &[u8]) {

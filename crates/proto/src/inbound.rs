@@ -19,10 +19,7 @@ use crate::{
 /// What has been received but not handed out. An idle connection holds no memory here.
 #[derive(Debug, Default)]
 pub(crate) struct Inbound {
-    /// The start of a header whose rest has not arrived.
-    header: [u8; MAX_HEADER],
-    header_len: u8,
-    /// Everything else that is incomplete; freed when it is complete.
+    /// Everything that is incomplete; freed when it is complete.
     partial: Option<Box<Partial>>,
 }
 
@@ -45,7 +42,7 @@ impl Inbound {
         &mut self,
         source: &mut impl Source<'b>,
     ) -> Result<Option<FrameHeader>, ProtocolError> {
-        if self.header_len == 0
+        if !self.is_mid_header()
             && let Some((header, len)) = FrameHeader::parse(source.bytes())?
         {
             source.skip(len);
@@ -59,21 +56,30 @@ impl Inbound {
         &mut self,
         source: &mut impl Source<'b>,
     ) -> Result<Option<FrameHeader>, ProtocolError> {
-        let had = usize::from(self.header_len);
+        if source.bytes().is_empty() {
+            return Ok(None);
+        }
+        let partial = self.partial.get_or_insert_default();
+        let had = usize::from(partial.header_len);
         let added = source.bytes().len().min(MAX_HEADER - had);
-        self.header[had..had + added].copy_from_slice(&source.bytes()[..added]);
-        match FrameHeader::parse(&self.header[..had + added])? {
+        partial.header[had..had + added].copy_from_slice(&source.bytes()[..added]);
+        match FrameHeader::parse(&partial.header[..had + added])? {
             Some((header, len)) => {
                 source.skip(len - had);
-                self.header_len = 0;
+                partial.header_len = 0;
                 Ok(Some(header))
             }
             None => {
                 source.skip(added);
-                self.header_len = (had + added) as u8;
+                partial.header_len = (had + added) as u8;
                 Ok(None)
             }
         }
+    }
+
+    #[inline]
+    fn is_mid_header(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| partial.header_len > 0)
     }
 
     /// Returns the kind, masking key, header length and payload length of what most input is: a
@@ -89,8 +95,7 @@ impl Inbound {
             _ => return None,
         };
         let len = usize::from(second.wrapping_sub(0x80));
-        let simple =
-            len < 126 && rest.len() >= len && self.header_len == 0 && self.partial.is_none();
+        let simple = len < 126 && rest.len() >= len && self.partial.is_none();
         simple.then_some(SimpleFrame { kind, key: [k0, k1, k2, k3], len })
     }
 
@@ -217,7 +222,9 @@ impl Inbound {
 
     /// Returns whether the input ends inside a frame.
     pub(crate) fn is_mid_frame(&self) -> bool {
-        self.header_len > 0 || self.partial.as_ref().is_some_and(|partial| partial.frame.is_some())
+        self.partial
+            .as_ref()
+            .is_some_and(|partial| partial.header_len > 0 || partial.frame.is_some())
     }
 
     /// Returns by when the message that is arriving must be complete.
@@ -242,7 +249,10 @@ impl Inbound {
     #[inline]
     pub(crate) fn tidy(&mut self) {
         if self.partial.as_ref().is_some_and(|partial| {
-            partial.frame.is_none() && partial.message.is_none() && partial.unread.is_empty()
+            partial.header_len == 0
+                && partial.frame.is_none()
+                && partial.message.is_none()
+                && partial.unread.is_empty()
         }) {
             self.partial = None;
         }

@@ -150,7 +150,7 @@ fn frame() -> impl Strategy<Value = Frame> {
 fn config() -> impl Strategy<Value = Config> {
     let rate = prop_oneof![
         3 => Just(None),
-        1 => Just(Some(ControlRate { per_second: 100, burst: 3 })),
+        1 => Just(Some(ControlRate::new(100, 3))),
     ];
     (any::<bool>(), 0u64..100_000, rate, 1u32..6).prop_map(|(pieces, message, rate, fragments)| {
         let mut config = Config::default();

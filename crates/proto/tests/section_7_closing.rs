@@ -171,7 +171,7 @@ fn after_our_close_only_pings_are_answered() {
     assert_eq!(connection.ping(b""), Err(SendError::Closed));
     assert_eq!(connection.pong(b""), Err(SendError::Closed));
     assert_eq!(connection.start_message(everwire_proto::MessageKind::Text), Err(SendError::Closed));
-    assert_eq!(connection.probe(server.now), Err(SendError::Closed));
+    assert_eq!(connection.ping_numbered(server.now), Err(SendError::Closed));
     server.receive([Frame::ping("q")]);
     let [pong] = &server.sent()[..] else { panic!("one answer") };
     assert_eq!((pong.opcode(), &pong.payload[..]), (Opcode::Pong, &b"q"[..]));

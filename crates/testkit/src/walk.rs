@@ -143,7 +143,7 @@ impl Walker {
             Op::Control(n) => match n % 3 {
                 0 => drop(connection.ping(&vec![b'p'; usize::from(*n)])),
                 1 => drop(connection.pong(&vec![b'p'; usize::from(*n)])),
-                _ => drop(connection.probe(now)),
+                _ => drop(connection.ping_numbered(now)),
             },
             Op::Close(code) => {
                 if let Some(code) = CloseCode::new(*code) {

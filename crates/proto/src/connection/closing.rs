@@ -68,7 +68,7 @@ impl Connection {
             State::Draining => return self.handle_shutdown(now),
             State::Closed => return,
         }
-        self.drop_output();
+        self.transmit.clear();
         if let Some(closing) = &mut self.closing {
             closing.write_error.get_or_insert(cause);
         }
@@ -179,7 +179,7 @@ impl Connection {
         self.state = State::Closed;
         self.takes_simple = false;
         self.inbound.clear();
-        self.drop_output();
+        self.transmit.clear();
         if let Some(closing) = &mut self.closing {
             closing.ended = now;
             closing.counters = self.counters;
@@ -220,7 +220,7 @@ impl Connection {
     fn begin_finishing(&mut self, now: Instant, limit: Duration) {
         self.state = State::Finishing;
         self.takes_simple = false;
-        self.unanswered = None;
+        drop(self.transmit.take_unanswered());
         if let Some(closing) = &mut self.closing {
             closing.deadline = after(now, limit);
         }
@@ -233,18 +233,11 @@ impl Connection {
         let mut payload = Vec::with_capacity(2 + frame.reason.len());
         frame.encode(&mut payload);
         self.write_control(Opcode::Close, &payload);
-        let waiting = self.transmit.len() - self.head_left as usize;
+        let sent_at = self.counters.bytes_sent + self.transmit.frames_len() as u64;
         if let Some(closing) = &mut self.closing {
-            closing.sent_at = self.counters.bytes_sent + waiting as u64;
+            closing.sent_at = sent_at;
             closing.sent = Some(frame);
         }
-    }
-
-    /// Forgets what waits to be written.
-    fn drop_output(&mut self) {
-        self.transmit.clear();
-        self.unanswered = None;
-        self.head_left = 0;
     }
 
     fn close_timeout(&self) -> Duration {

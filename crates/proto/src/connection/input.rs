@@ -16,7 +16,7 @@ impl Connection {
     #[inline]
     pub fn handle_input<'c, 'b>(&'c mut self, now: Instant, input: &'b mut [u8]) -> Events<'c, 'b> {
         if !input.is_empty() {
-            self.heartbeat.handle_received(now);
+            self.liveness.handle_received(now);
             self.counters.bytes_received += input.len() as u64;
         }
         Events { connection: self, input, now }
@@ -37,7 +37,7 @@ impl Connection {
         if buffer.len() < SHARE_FROM || self.inbound.has_unread() {
             return self.handle_input(now, buffer);
         }
-        self.heartbeat.handle_received(now);
+        self.liveness.handle_received(now);
         self.counters.bytes_received += buffer.len() as u64;
         self.inbound.keep_shared(buffer.split());
         Events { connection: self, input: &mut [], now }
@@ -66,7 +66,7 @@ impl Connection {
     /// Takes `n` bytes that were read into the [`frame_buffer`](Self::frame_buffer).
     pub fn handle_frame_buffer(&mut self, now: Instant, n: usize) -> Events<'_, 'static> {
         if n > 0 {
-            self.heartbeat.handle_received(now);
+            self.liveness.handle_received(now);
             self.counters.bytes_received += n as u64;
         }
         Events { connection: self, input: &mut [], now }
@@ -103,21 +103,25 @@ impl Connection {
     /// Meanwhile the peer's deadlines stand still, and we show life by a Ping and an unsolicited
     /// Pong (RFC 6455 §5.5.3) at each keepalive interval.
     pub fn pause(&mut self, now: Instant) {
-        self.heartbeat.pause(now);
+        self.liveness.pause(now);
     }
 
     /// Tells that we read again.
     pub fn resume(&mut self, now: Instant) {
-        if let Some(pause) = self.heartbeat.resume(now) {
-            self.inbound.postpone(pause);
-            self.last_message = (self.last_message + pause).min(now);
+        let Some(pause) = self.liveness.resume(now) else { return };
+        self.inbound.postpone(pause);
+        if let Some(rate) = self.config.limits.control_rate {
+            self.control_rate.grant(rate, pause);
+        }
+        if let Some(rare) = &mut self.rare {
+            rare.postpone(now, pause);
         }
     }
 
     /// Returns whether reading is paused.
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        self.heartbeat.is_paused()
+        self.liveness.is_paused()
     }
 
     /// Tells that the peer ended its stream.

@@ -47,19 +47,17 @@ impl Connection {
         if n == 0 {
             return;
         }
-        let head = n.min(self.head_left as usize);
-        self.head_left -= head as u32;
-        self.counters.bytes_sent += (n - head) as u64;
         if self.transmit.blocked_since().is_some() {
-            self.heartbeat.handle_progress(now);
+            self.liveness.handle_progress(now);
         }
-        if self.noted_sent != self.counters.messages_sent {
-            self.noted_sent = self.counters.messages_sent;
-            self.last_message = now;
+        self.counters.bytes_sent += self.transmit.advance(n) as u64;
+        if let Some(rare) = &mut self.rare {
+            rare.handle_written(now, self.counters.messages_sent);
         }
-        self.transmit.advance(n);
-        if self.unanswered.is_some() && self.has_pong_room() {
-            self.answer_late();
+        if self.has_pong_room()
+            && let Some(ping) = self.transmit.take_unanswered()
+        {
+            self.answer_ping(&ping);
         }
         if self.transmit.is_empty() && self.state == State::Finishing {
             self.finish(now);
@@ -76,8 +74,7 @@ impl Connection {
     /// Puts the head that ends the opening handshake in front of the first frame, so that both
     /// leave in one write. It does not count as sent by the connection.
     pub fn transmit_head(&mut self, head: Vec<u8>) {
-        self.head_left = u32::try_from(head.len()).unwrap_or(u32::MAX);
-        *self.transmit.buf() = head;
+        self.transmit.set_head(head);
     }
 
     /// Lends a buffer for output, so that an idle connection need not own one; returns it if the

@@ -6,13 +6,16 @@ use bytes::{Bytes, BytesMut};
 
 use super::Chunk;
 use crate::{
-    Cause, FrameHeader, Limits, MessageKind, Opcode, Payload, deadline::after, mask::apply_mask,
-    utf8::Utf8Validator,
+    Cause, FrameHeader, Limits, MessageKind, Opcode, Payload, deadline::after, frame::MAX_HEADER,
+    mask::apply_mask, utf8::Utf8Validator,
 };
 
 /// A frame or a message of which a part has arrived.
 #[derive(Debug, Default)]
 pub(crate) struct Partial {
+    /// The start of a header whose rest has not arrived.
+    pub(super) header: [u8; MAX_HEADER],
+    pub(super) header_len: u8,
     /// The frame whose payload is arriving.
     pub(crate) frame: Option<PartialFrame>,
     /// The message whose frames are arriving.
