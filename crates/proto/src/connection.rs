@@ -66,6 +66,8 @@ pub struct Connection {
     shutdown: Shutdown,
     /// Input that ends the connection is to be left lying, and whether some was.
     hold: Hold,
+    /// Whether the stream is that of TLS.
+    is_tls: bool,
     /// Spreads what many connections would otherwise do together.
     seed: u8,
     /// What is sent now was counted against the limit elsewhere.
@@ -148,6 +150,7 @@ impl Connection {
             sent_text: None,
             shutdown: Shutdown::No,
             hold: Hold::No,
+            is_tls: false,
             seed,
             admitting: false,
             inbound: Inbound::default(),
@@ -162,6 +165,12 @@ impl Connection {
             random: random.map(Box::new),
             observer: None,
         }
+    }
+
+    /// Tells that the stream is that of TLS: then, and only then, may an end be called
+    /// [`Cause::Tls`](crate::Cause::Tls).
+    pub fn set_tls(&mut self) {
+        self.is_tls = true;
     }
 
     /// Lets `observer` see every frame from now on.

@@ -381,8 +381,8 @@ fn io_errors_are_causes() {
         (Kind::TimedOut, Cause::PathTimeout),
         (Kind::HostUnreachable, Cause::Unreachable),
         (Kind::NetworkUnreachable, Cause::Unreachable),
-        (Kind::UnexpectedEof, Cause::Tls),
-        (Kind::InvalidData, Cause::Tls),
+        (Kind::UnexpectedEof, Cause::Io(Kind::UnexpectedEof)),
+        (Kind::InvalidData, Cause::Io(Kind::InvalidData)),
         (Kind::OutOfMemory, Cause::Io(Kind::OutOfMemory)),
     ] {
         let mut server = Solo::server();
@@ -390,6 +390,22 @@ fn io_errors_are_causes() {
         server.connection.handle_io_error(server.now, &kind.into());
         assert_eq!(server.closure().cause, expected);
         assert_eq!(server.connection.transmit_len(), 0);
+    }
+}
+
+#[test]
+fn only_a_stream_of_tls_fails_as_tls() {
+    use io::ErrorKind as Kind;
+    for (kind, expected) in [
+        (Kind::UnexpectedEof, Cause::Tls),
+        (Kind::InvalidData, Cause::Tls),
+        (Kind::ConnectionReset, Cause::Reset),
+        (Kind::OutOfMemory, Cause::Io(Kind::OutOfMemory)),
+    ] {
+        let mut server = Solo::server();
+        server.connection.set_tls();
+        server.connection.handle_io_error(server.now, &kind.into());
+        assert_eq!(server.closure().cause, expected);
     }
 }
 

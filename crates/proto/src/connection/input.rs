@@ -146,7 +146,7 @@ impl Connection {
     ///
     /// For a failure to write, see [`handle_write_error`](Self::handle_write_error).
     pub fn handle_io_error(&mut self, now: Instant, error: &io::Error) {
-        self.abort(now, Cause::from(error));
+        self.abort(now, self.cause_of(error));
     }
 
     /// Tells that writing failed. What the peer sent before may still lie unread, its Close among
@@ -157,6 +157,10 @@ impl Connection {
     /// down. Go on reading: if a Close of the peer comes, it is the cause; if the stream ends or
     /// fails without one, or the close deadline passes, this error is.
     pub fn handle_write_error(&mut self, now: Instant, error: &io::Error) {
-        self.stop_writing(now, Cause::from(error));
+        self.stop_writing(now, self.cause_of(error));
+    }
+
+    fn cause_of(&self, error: &io::Error) -> Cause {
+        if self.is_tls { Cause::from_tls(error) } else { Cause::from(error) }
     }
 }
