@@ -199,7 +199,7 @@ impl<S: Stream, A: App> Driver<S, A> {
                 self.flags.paused = false;
                 true
             }
-            State::Closed => false,
+            _ => false, // Closed.
         }
     }
 

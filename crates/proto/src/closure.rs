@@ -309,6 +309,7 @@ impl fmt::Display for Cause {
 
 /// What went through a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counters {
     /// Bytes received after the opening handshake.
     pub bytes_received: u64,

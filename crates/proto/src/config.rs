@@ -120,6 +120,7 @@ impl ControlRate {
 
 /// How a message is handed out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Delivery {
     /// As one [`Event::Message`](crate::Event::Message).
     #[default]

@@ -235,5 +235,6 @@ fn rank(state: State) -> u8 {
         State::Finishing => 2,
         State::Draining => 3,
         State::Closed => 4,
+        state => unreachable!("a state that the testkit does not know: {state:?}"),
     }
 }

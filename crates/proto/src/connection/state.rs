@@ -26,6 +26,7 @@ pub enum Role {
 ///   └────────┘
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum State {
     /// Messages go both ways.
     Open,
