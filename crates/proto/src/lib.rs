@@ -38,6 +38,8 @@
 //!
 //! [`handshake`] has what comes before: requests and responses, verified and answered.
 
+mod advice;
+mod cause;
 mod close_code;
 mod close_frame;
 mod closure;
@@ -58,15 +60,18 @@ mod prepared;
 mod random;
 mod rare;
 mod rate;
+mod retry;
 mod rtt;
 mod text;
 mod transmit;
 mod utf8;
 
 pub use self::{
+    advice::Advice,
+    cause::Cause,
     close_code::CloseCode,
     close_frame::CloseFrame,
-    closure::{Cause, Closure, Counters},
+    closure::{Closure, Counters},
     config::{Config, ControlRate, Delivery, Limits},
     connection::{Connection, Observer, Role, State},
     error::{ProtocolError, SendError},
@@ -79,5 +84,6 @@ pub use self::{
     opcode::Opcode,
     prepared::PreparedMessage,
     random::Random,
+    retry::Retry,
     text::Text,
 };
