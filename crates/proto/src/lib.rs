@@ -50,10 +50,12 @@ mod error;
 mod event;
 mod frame;
 pub mod handshake;
+mod heartbeat;
 mod inbound;
 mod keepalive;
 mod liveness;
 mod mask;
+mod max_age;
 mod message;
 mod opcode;
 mod prepared;
@@ -77,9 +79,11 @@ pub use self::{
     error::{ProtocolError, SendError},
     event::{Event, Events, Piece},
     frame::{Direction, FrameHeader, FrameLine},
+    heartbeat::{Answer, Heartbeat},
     keepalive::Keepalive,
     liveness::{PathFacts, Tolerance},
     mask::apply_mask,
+    max_age::MaxAge,
     message::{Message, MessageKind, Payload},
     opcode::Opcode,
     prepared::PreparedMessage,
