@@ -3,6 +3,7 @@
 mod accept;
 mod builder;
 mod connection;
+mod failure;
 mod http_service;
 mod listener;
 mod route;
@@ -17,11 +18,13 @@ use tokio::sync::{Semaphore, watch};
 pub(crate) use self::slots::Slot;
 pub use self::{
     builder::{ServerBuilder, StartError},
-    http_service::Respond,
+    http_service::{RequestAddrs, Respond},
     listener::{BoundAddr, Listener},
     upgrade::{Accept, Decision, OriginPolicy, Reject, UpgradeRequest},
 };
-use self::{http_service::HttpService, route::Route, slots::Slots, upgrade::Authorize};
+use self::{
+    failure::Warnings, http_service::HttpService, route::Route, slots::Slots, upgrade::Authorize,
+};
 use crate::{Registry, trust::TrustedProxies};
 
 /// As good as for ever, and not beyond what a clock can show.
@@ -42,6 +45,7 @@ pub(crate) struct Context {
     slots: Slots,
     /// How many more may be told that there is no room; who comes beyond that is cut.
     refusals: Arc<Semaphore>,
+    warnings: Warnings,
     stopped: watch::Receiver<Option<CloseCode>>,
     #[cfg(feature = "tls")]
     tls: Option<crate::tls::ServerTls>,

@@ -297,6 +297,7 @@ impl ServerBuilder {
             handshake_timeout: self.handshake_timeout,
             slots: Slots::new(self.max_connections, self.max_per_address),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
+            warnings: Default::default(),
             stopped: stopped.clone(),
             #[cfg(feature = "tls")]
             tls: self.tls,
