@@ -1,10 +1,12 @@
 //! Lines and messages.
 
+use std::io::Write;
+
 use everwire::CloseCode;
 
 use crate::{
     fixture::Fixture,
-    run::{command, run, run_command},
+    run::{command, finish, run, run_command},
 };
 
 #[test]
@@ -69,8 +71,40 @@ fn stdin_that_is_not_utf_8_is_named() {
 #[test]
 fn a_message_over_the_limit_is_refused() {
     let fixture = Fixture::new();
-    let ran = run(&["--max-message", "1KiB", "-n1", &fixture.url("/echo")], &"x".repeat(2000));
+    let ran = run(&["--max-message", "3B", "-n1", &fixture.url("/bytes")], "");
     assert_eq!(ran.status, 4);
     ran.says("--max-message");
     assert_eq!(fixture.closure().code(), CloseCode::MESSAGE_TOO_BIG);
+}
+
+#[test]
+fn a_line_over_the_limit_is_not_sent() {
+    let fixture = Fixture::new();
+    let url = fixture.url("/echo");
+    let args = ["--max-message", "1KiB", &url];
+    let [fits, long] = [1024, 1025].map(|len| "x".repeat(len));
+    run(&args, &format!("{fits}\r\n{fits}")).check(0, &format!("{fits}\n{fits}\n"));
+    assert_eq!(fixture.closure().counters.messages_received, 2);
+    let ran = run(&args, &format!("hi\n{long}\n"));
+    assert_eq!(ran.status, 2);
+    ran.says(
+        "everwire: line 2 of stdin has more than 1024 bytes: raise the limit with --max-message",
+    );
+    assert_eq!(fixture.closure().counters.messages_received, 1);
+    let ran = run_command(command(&[&args[..], &["--bin"]].concat()), long.as_bytes());
+    assert_eq!(ran.status, 2);
+    ran.says("everwire: stdin has more than 1024 bytes: raise");
+}
+
+#[test]
+fn a_line_without_end_does_not_fill_memory() {
+    let fixture = Fixture::new();
+    let mut child = command(&["--max-message", "1MiB", &fixture.url("/echo")]).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let chunk = [b'x'; 1 << 16];
+    let written = (0..1024).take_while(|_| stdin.write_all(&chunk).is_ok()).count();
+    assert!(written < 64, "{written} of 64 KiB were taken");
+    let ran = finish(child);
+    assert_eq!(ran.status, 2);
+    ran.says("line 1 of stdin has more than 1048576 bytes");
 }

@@ -27,11 +27,18 @@ fn wrong_usage_is_told() {
         (&["ws://h/", "--cert", "x.pem"], "--key"),
         (&["ws://h/", "--proxy", "ftp://p"], "ftp"),
         (&["ws://h/", "--keepalive", "often"], "INTERVAL/TIMEOUT"),
+        (&["ws://h/", "--keepalive", "5s"], "INTERVAL/TIMEOUT"),
+        (&["ws://h/", "--close", "1005", ""], "'--close': expected 1000 to 1003, 1007"),
+        (&["ws://h/", "--close", "1006", "x"], "'--close': expected 1000"),
+        (&["ws://h/", "--close", "1015", "x"], "'--close': expected 1000"),
+        (&["ws://h/", "--close", "2999", "x"], "'--close': expected 1000"),
+        (&["ws://h/", "--close", "x", "y"], "'--close': expected 1000"),
         (&[], "URL"),
     ] {
         let ran = run(args, "");
         ran.check(2, "");
         ran.says(says);
+        assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
     }
 }
 
@@ -45,4 +52,9 @@ fn the_environment_sets_flags() {
     let ran = run_command(command, b"");
     ran.check(0, "x-test=env \n");
     ran.says("< HTTP/1.1 101 Switching Protocols");
+    let mut command = self::command(&[&fixture.url("/headers"), "-n1"]);
+    for name in ["HEADER", "PING", "COUNT", "VERBOSE", "CA", "PROXY", "TIMEOUT", "KEEPALIVE"] {
+        command.env(format!("EVERWIRE_{name}"), "");
+    }
+    run_command(command, b"").check(0, "\n");
 }
