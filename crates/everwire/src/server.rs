@@ -13,7 +13,10 @@ mod upgrade;
 use std::{fmt, sync::Arc, time::Duration};
 
 use everwire_proto::{Cause, CloseCode, CloseFrame, Config, SendError, handshake::is_upgrade};
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, watch},
+};
 
 pub(crate) use self::slots::Slot;
 pub use self::{
@@ -98,6 +101,8 @@ pub struct Server {
     addrs: Vec<BoundAddr>,
     /// Dropped to stop accepting; set to refuse everybody, and to tell those who slip in.
     stop: watch::Sender<Option<CloseCode>>,
+    /// What serves connections, one for each thread.
+    runtimes: Vec<Handle>,
 }
 
 impl Server {
@@ -123,6 +128,22 @@ impl Server {
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.context.registry
+    }
+
+    /// Is ready once every thread that serves connections has taken a turn.
+    ///
+    /// It never is while one of them is stuck, such as in a handler that blocks, and not for ever
+    /// if one has died: a sign of life for watchdogs. Threads that are done after
+    /// [`shutdown`](Self::shutdown) are not waited for.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn pulse(&self) {
+        for runtime in &self.runtimes {
+            if runtime.spawn(async {}).await.is_err() && self.context.stopping().is_none() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Stops accepting, sends everybody a Close with this code, waits up to `deadline`, and cuts
