@@ -168,7 +168,7 @@ pub(crate) fn metrics(server: &Server) -> HashMap<String, f64> {
 
 #[test]
 fn metrics_count_live_and_ended_connections() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--max-connections", "50"]);
     for path in ["/nowhere", "/neither"] {
         assert_eq!(WebSocket::open(http::connect(server.public()), path, &[]).err(), Some(404));
     }
@@ -184,6 +184,8 @@ fn metrics_count_live_and_ended_connections() {
     server.connections_until(|list| list[0]["messages_sent"] == 1);
     let metrics = metrics(&server);
     for (name, expected) in [
+        (concat!("build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
+        ("connections_limit", 50.0),
         ("connections_open", 1.0),
         ("connections_opened_total", 3.0),
         ("connections_closed_total{cause=\"peer_closed\"}", 1.0),

@@ -13,39 +13,64 @@ use http::StatusCode;
 use crate::serve::reply::{Reply, body};
 
 /// Answers with the metrics.
-pub(super) fn reply(totals: &Totals) -> Reply {
-    body(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", render(totals))
+pub(super) fn reply(totals: &Totals, max_connections: usize) -> Reply {
+    let text = render(totals, max_connections);
+    body(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
 }
 
-fn render(totals: &Totals) -> String {
+fn render(totals: &Totals, max_connections: usize) -> String {
     let mut text = Text::default();
-    let counters = &totals.counters;
+    let version = env!("CARGO_PKG_VERSION");
+    text.labelled("build_info", "The version that runs.", "gauge", "version", [(&version, &1)]);
+    text.gauge(
+        "connections_limit",
+        "How many connections there may be, opening handshakes and ordinary HTTP included.",
+        max_connections as u64,
+    );
+    connections(&mut text, totals);
+    handshakes(&mut text, totals);
+    traffic(&mut text, totals);
+    text.0
+}
+
+fn connections(text: &mut Text, totals: &Totals) {
     text.gauge("connections_open", "Open connections.", totals.open);
     text.counter("connections_opened_total", "Connections that were opened.", totals.opened);
     text.labelled(
         "connections_closed_total",
         "Connections that have ended, by cause.",
+        "counter",
         "cause",
         &totals.closed,
     );
     text.labelled(
         "close_codes_received_total",
         "Connections that have ended, by the close code of the client; 1006 if it sent no Close.",
+        "counter",
         "code",
         &by_code(&totals.codes),
     );
+}
+
+fn handshakes(text: &mut Text, totals: &Totals) {
     text.labelled(
         "handshakes_refused_total",
         "Opening handshakes that were refused, by HTTP status.",
+        "counter",
         "status",
         &totals.refused,
     );
     text.labelled(
         "handshakes_failed_total",
         "Opening handshakes that ended without an answer, by reason.",
+        "counter",
         "reason",
         &totals.failed,
     );
+}
+
+fn traffic(text: &mut Text, totals: &Totals) {
+    let counters = &totals.counters;
     text.gauge(
         "send_queued_bytes",
         "Bytes that wait to be sent on open connections.",
@@ -69,7 +94,6 @@ fn render(totals: &Totals) -> String {
         "Bytes sent after the opening handshake.",
         counters.bytes_sent,
     );
-    text.0
 }
 
 /// Names the codes. Those that clients may invent are counted together, so that they cannot make
@@ -105,16 +129,17 @@ impl Text {
         let _ = writeln!(self.0, "everwire_{name} {value}");
     }
 
-    /// Writes a counter for each value of a label. The values are words and numbers of our own,
+    /// Writes a value for each value of a label. The values are words and numbers of our own,
     /// which need no escapes.
     fn labelled<'a, L: Display + 'a>(
         &mut self,
         name: &str,
         help: &str,
+        kind: &str,
         label: &str,
         values: impl IntoIterator<Item = (&'a L, &'a u64)>,
     ) {
-        self.head(name, help, "counter");
+        self.head(name, help, kind);
         for (of, value) in values {
             let _ = writeln!(self.0, "everwire_{name}{{{label}=\"{of}\"}} {value}");
         }
@@ -137,7 +162,7 @@ mod tests {
         totals.queued_bytes = 10;
         totals.full_queues = 1;
         totals.counters.bytes_sent = 9;
-        let text = render(&totals);
+        let text = render(&totals, 9);
         for expected in [
             "# HELP everwire_connections_open Open connections.\n# TYPE everwire_connections_open gauge\n\
              everwire_connections_open 2\n",
@@ -149,6 +174,8 @@ mod tests {
             "everwire_close_codes_received_total{code=\"4xxx\"} 5\n",
             "# TYPE everwire_send_queued_bytes gauge\neverwire_send_queued_bytes 10\n",
             "everwire_send_queues_full 1\n",
+            "# TYPE everwire_build_info gauge\neverwire_build_info{version=\"",
+            "everwire_connections_limit 9\n",
             "everwire_bytes_sent_total 9\n",
         ] {
             assert!(text.contains(expected), "{expected:?} in\n{text}");
