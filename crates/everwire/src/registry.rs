@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use everwire_proto::{Cause, CloseCode, CloseFrame, Closure, Counters, SendError};
@@ -138,6 +138,11 @@ impl Registry {
                 let (queued, has_room) = live.send_queue();
                 totals.queued_bytes += queued as u64;
                 totals.full_queues += u64::from(!has_room);
+                if let Some(rtt) = live.rtt() {
+                    totals.rtt_known += 1;
+                    totals.rtt_sum += rtt;
+                    totals.rtt_max = totals.rtt_max.max(rtt);
+                }
             }
         }
         let refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
@@ -229,6 +234,12 @@ pub struct Totals {
     pub queued_bytes: u64,
     /// Live connections whose send queue is full.
     pub full_queues: u64,
+    /// Live connections that have answered a ping, so that their round-trip time is known.
+    pub rtt_known: u64,
+    /// The sum of those round-trip times.
+    pub rtt_sum: Duration,
+    /// The longest of them.
+    pub rtt_max: Duration,
     /// What went through all connections, live and ended.
     pub counters: Counters,
 }
@@ -260,6 +271,8 @@ pub struct ConnectionInfo {
     pub last_received: Instant,
     /// What went through it.
     pub counters: Counters,
+    /// The round-trip time, smoothed as in RFC 6298, up to 16 s; known once a ping was answered.
+    pub rtt: Option<Duration>,
     /// How many bytes wait to be sent.
     pub queued_bytes: usize,
     /// Whether a closing handshake has begun.
@@ -277,6 +290,7 @@ impl ConnectionInfo {
             since: shared.since,
             last_received: shared.last_received(),
             counters: shared.counters(),
+            rtt: shared.rtt(),
             queued_bytes: shared.send_queue().0,
             is_closing: shared.lock().phase != Phase::Open,
         }

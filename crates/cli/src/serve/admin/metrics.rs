@@ -71,6 +71,12 @@ fn handshakes(text: &mut Text, totals: &Totals) {
 
 fn traffic(text: &mut Text, totals: &Totals) {
     let counters = &totals.counters;
+    let known = totals.rtt_known;
+    let mean = totals.rtt_sum.as_secs_f64() / known.max(1) as f64;
+    text.gauge("rtt_connections", "Open connections that have answered a ping.", known);
+    text.gauge("rtt_mean_seconds", "Their round-trip time on average.", mean);
+    let max = totals.rtt_max.as_secs_f64();
+    text.gauge("rtt_max_seconds", "The longest round-trip time of them.", max);
     text.gauge(
         "send_queued_bytes",
         "Bytes that wait to be sent on open connections.",
@@ -119,7 +125,7 @@ impl Text {
         let _ = write!(self.0, "# HELP everwire_{name} {help}\n# TYPE everwire_{name} {kind}\n");
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
         self.head(name, help, "gauge");
         let _ = writeln!(self.0, "everwire_{name} {value}");
     }
@@ -148,6 +154,8 @@ impl Text {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -161,6 +169,9 @@ mod tests {
         totals.codes = [(1000, 1), (3000, 1), (3999, 2), (4001, 5)].into();
         totals.queued_bytes = 10;
         totals.full_queues = 1;
+        totals.rtt_known = 2;
+        totals.rtt_sum = Duration::from_millis(50);
+        totals.rtt_max = Duration::from_millis(40);
         totals.counters.bytes_sent = 9;
         let text = render(&totals, 9);
         for expected in [
@@ -174,6 +185,9 @@ mod tests {
             "everwire_close_codes_received_total{code=\"4xxx\"} 5\n",
             "# TYPE everwire_send_queued_bytes gauge\neverwire_send_queued_bytes 10\n",
             "everwire_send_queues_full 1\n",
+            "everwire_rtt_connections 2\n",
+            "everwire_rtt_mean_seconds 0.025\n",
+            "everwire_rtt_max_seconds 0.04\n",
             "# TYPE everwire_build_info gauge\neverwire_build_info{version=\"",
             "everwire_connections_limit 9\n",
             "everwire_bytes_sent_total 9\n",
