@@ -5,7 +5,7 @@ use std::{error::Error, fmt, str::FromStr, time::Duration};
 use everwire::Keepalive;
 
 /// The policy for those who must know soon.
-const FAST: Keepalive = Keepalive::new(Duration::from_millis(2500), Duration::from_millis(1500));
+const FAST: Keepalive = Keepalive::new(Duration::from_secs(2), Duration::from_secs(2));
 
 /// A duration: `10s`, `500ms`, `2m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
