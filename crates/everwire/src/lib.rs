@@ -91,8 +91,8 @@ pub use self::{
     registry::{ConnectionInfo, Registry, Totals},
     sender::{Closing, Permit, Sender},
     server::{
-        Accept, BoundAddr, Decision, Drained, Listener, OriginPolicy, Reject, Respond, Server,
-        ServerBuilder, StartError, UpgradeRequest,
+        Accept, BoundAddr, Decision, Drained, Listener, OriginPolicy, Reject, RequestAddrs,
+        Respond, Server, ServerBuilder, StartError, UpgradeRequest,
     },
     shared::ConnectionId,
     websocket::{Receiver, WebSocket},
