@@ -11,7 +11,11 @@ mod verdict;
 
 use std::process::ExitCode;
 
-pub(crate) use self::args::Args;
+pub(crate) use self::{
+    args::{Args, Header},
+    escape::escape,
+    verbose::shown,
+};
 use self::{output::Output, session::Session, verdict::Verdict};
 
 /// Runs the client to its end.
