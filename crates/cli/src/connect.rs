@@ -14,6 +14,7 @@ use std::process::ExitCode;
 pub(crate) use self::{
     args::{Args, Header},
     escape::escape,
+    masked::masked,
     verbose::shown,
 };
 use self::{output::Output, session::Session, verdict::Verdict};

@@ -20,7 +20,7 @@ use http::{
 use tokio::time::Instant;
 
 use super::args::Args;
-use crate::connect::{Header, escape};
+use crate::connect::{Header, escape, masked};
 
 /// The longest time that may be asked for.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -115,29 +115,15 @@ impl Setup {
         format!("{scheme}://{}{}", self.target.host_header(), self.shown_path())
     }
 
-    /// Returns path and query, with the values of parameters masked that sound secret.
+    /// Returns path and query without what is secret in them.
     pub(super) fn shown_path(&self) -> String {
-        let path = self.target.path_and_query();
-        let Some((path, query)) = path.split_once('?') else { return escape(path) };
-        let mask = |parameter: &str| match parameter.split_once('=') {
-            Some((name, _)) if sounds_secret(name) => format!("{name}=***"),
-            _ => parameter.to_owned(),
-        };
-        let query: Vec<String> = query.split('&').map(mask).collect();
-        escape(&format!("{path}?{}", query.join("&")))
+        escape(&masked(self.target.path_and_query()))
     }
 }
 
 /// Fills `bytes` unpredictably.
 pub(super) fn random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the system has a source of randomness");
-}
-
-fn sounds_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["auth", "token", "secret", "key", "pass", "session", "sig", "jwt", "ticket"]
-        .iter()
-        .any(|word| name.contains(word))
 }
 
 fn headers(args: &Args, target: &Target) -> HeaderMap {

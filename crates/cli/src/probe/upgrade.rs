@@ -19,7 +19,7 @@ use super::{
     report::millis,
     setup::Setup,
 };
-use crate::connect::{escape, shown};
+use crate::connect::{escape, masked, shown};
 
 /// Time and bytes for the body of a refusal.
 const BODY: (Duration, u64) = (Duration::from_millis(500), 512);
@@ -188,7 +188,7 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &str) -> Fault {
     let advice = match status.as_u16() {
         200..=299 => "this path serves ordinary HTTP: check the path, and that the proxy passes Upgrade and Connection on".into(),
         300..=399 => match header(LOCATION) {
-            Some(location) => format!("it redirects to {location}: probe that"),
+            Some(location) => format!("it redirects to {}: probe that", masked(&location)),
             None => "it redirects to nowhere: check the path".into(),
         },
         401 | 407 => "give it credentials: -H 'Authorization: …'".into(),

@@ -87,6 +87,15 @@ fn pings_of_the_server_and_pongs_unasked_are_no_fault() {
 }
 
 #[test]
+fn a_server_that_falls_silent_is_survived() {
+    // It neither reads nor writes, nor does it end.
+    let url = peers(|_peer| thread::sleep(Duration::from_secs(20)));
+    let json = report(&[&url]).faults(1, &["ping.no_pong", "close.no_answer"]);
+    assert!(json["message"].is_null() && json["close"]["received"].is_null());
+    assert_eq!(json["notes"][0]["check"], "message");
+}
+
+#[test]
 fn a_flood_without_a_pong_ends_at_the_deadline() {
     let url = peers(|mut peer| {
         let mut frame = Vec::new();

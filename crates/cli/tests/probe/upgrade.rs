@@ -52,8 +52,8 @@ fn a_refusal_is_no_connection() {
     check(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 3, "upgrade.refused");
     let ran = run(&[&answer(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nno \x1b[31m\n")]);
     ran.says("came      403 Forbidden: \"no \\u{1b}[31m\"");
-    let ran = run(&[&answer(b"HTTP/1.1 302 Found\r\nLocation: wss://b.test/\r\n\r\n")]);
-    ran.says("it redirects to wss://b.test/: probe that");
+    let ran = run(&[&answer(b"HTTP/1.1 302 Found\r\nLocation: wss://b.test/?token=hush\r\n\r\n")]);
+    ran.says("it redirects to wss://b.test/?token=***: probe that");
     let ran = run(&[&answer(b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\n\r\n")]);
     ran.says("try again later (Retry-After: 7)");
 }
