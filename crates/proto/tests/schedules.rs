@@ -183,6 +183,7 @@ fn walk_for(hours: u32, path: &Path) -> u32 {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods)] // How long it walks is the caller's wish.
 fn for_thousands_of_hours_there_is_no_false_alarm() {
     let hours = std::env::var("EVERWIRE_VIRTUAL_HOURS").ok().and_then(|hours| hours.parse().ok());
     let hours = hours.unwrap_or(40) / 4;
