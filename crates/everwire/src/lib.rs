@@ -61,6 +61,7 @@ mod message_writer;
 mod peers;
 mod pool;
 mod random;
+pub mod reconnect;
 mod registry;
 mod sender;
 mod server;
@@ -83,6 +84,7 @@ pub use self::{
     client::{Client, ClientObserver, ConnectError, CookieJar, CookieStore, Refused, connect},
     handler::{Conn, Handler},
     message_writer::MessageWriter,
+    reconnect::ReconnectingClient,
     registry::{ConnectionInfo, Registry, Totals},
     sender::{Closing, Permit, Sender},
     server::{

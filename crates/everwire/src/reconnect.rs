@@ -1,0 +1,34 @@
+//! A client that connects again: when, where to, and what is told of it.
+//!
+//! ```text
+//!   handles ──orders──► runner ──what happened──► Reconnector ──► phase, next attempt
+//!      ▲                  │                        pure: time and randomness are arguments
+//!      └─messages, states─┘──► Client, WebSocket
+//! ```
+//! [`ReconnectingClient`] is what an application uses; [`Reconnector`] is the policy alone, for who
+//! runs attempts of another kind.
+
+mod attempt_time;
+mod audit;
+mod builder;
+mod client;
+mod link;
+mod policy;
+mod reconnector;
+mod retry;
+mod runner;
+mod state;
+mod verdict;
+mod while_down;
+
+pub use self::{
+    audit::{IllegalState, StateAudit},
+    builder::{AttemptInfo, ReconnectBuilder},
+    client::{Incoming, ReconnectingClient, ReconnectingReceiver, ReconnectingSender, States},
+    policy::ReconnectPolicy,
+    reconnector::{Attempt, Failure, Phase, Reconnector, Wake},
+    retry::Retry,
+    state::{State, Stop},
+    verdict::{AttemptError, BoxError, Ending, Overdue},
+    while_down::{NotSent, Sent, Tally, WhileDown},
+};
