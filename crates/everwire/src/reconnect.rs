@@ -29,6 +29,6 @@ pub use self::{
     reconnector::{Attempt, Failure, Phase, Reconnector, Wake},
     retry::Retry,
     state::{State, Stop},
-    verdict::{AttemptError, BoxError, Ending, Overdue},
+    verdict::{AttemptError, BoxError, Ending, Overdue, retry_after},
     while_down::{NotSent, Sent, Tally, WhileDown},
 };

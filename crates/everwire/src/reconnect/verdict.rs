@@ -131,13 +131,17 @@ fn connect_error(error: &ConnectError) -> Retry {
 fn status(status: StatusCode, after: Option<Duration>) -> Retry {
     match (status.as_u16(), after) {
         (401 | 403, _) => Retry::RefreshTokenOnce,
-        // Everybody may have been told the same time.
-        (408 | 425 | 429 | 500..=599, Some(after)) => {
-            Retry::After { after, spread: (after / 10).max(SPREAD) }
-        }
+        (408 | 425 | 429 | 500..=599, Some(after)) => retry_after(after),
         (408 | 425 | 429 | 500..=599, None) => Retry::Now,
         _ => Retry::Never,
     }
+}
+
+/// Returns the verdict on a refusal with `Retry-After`: everybody may have been told the same time,
+/// so a tenth of it, and at least a second, is their spread. See RFC 9110 §10.2.3.
+#[must_use]
+pub fn retry_after(after: Duration) -> Retry {
+    Retry::After { after, spread: (after / 10).max(SPREAD) }
 }
 
 fn dial_error(error: &DialError) -> Retry {
