@@ -8,6 +8,7 @@
 //! [`ReconnectingClient`] is what an application uses; [`Reconnector`] is the policy alone, for who
 //! runs attempts of another kind.
 
+mod adaptive;
 mod attempt_time;
 mod audit;
 mod builder;
@@ -21,7 +22,10 @@ mod state;
 mod verdict;
 mod while_down;
 
+#[cfg(feature = "json")]
+pub use self::adaptive::JsonFile;
 pub use self::{
+    adaptive::{AdaptiveKeepalive, KeepaliveStore, MemoryStore, PathRecord},
     audit::{IllegalState, StateAudit},
     builder::{AttemptInfo, ReconnectBuilder},
     client::{Incoming, ReconnectingClient, ReconnectingReceiver, ReconnectingSender, States},
