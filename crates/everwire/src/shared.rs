@@ -1,6 +1,7 @@
 //! What a connection's driver shares with its handles and with the registry.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     fmt,
     sync::{
@@ -72,6 +73,22 @@ pub(crate) struct Shared {
     state: Mutex<State>,
 }
 
+thread_local! {
+    /// Room for what handles ask for, of a connection that sleeps by now.
+    static SPARE_OUTBOX: Cell<VecDeque<Outgoing>> = const { Cell::new(VecDeque::new()) };
+}
+
+/// An outbox that is larger than this is not kept.
+const SPARE_UP_TO: usize = 64;
+
+/// Keeps the room of an outbox that was emptied for the next one of this thread.
+#[inline]
+pub(crate) fn put_outbox(outbox: VecDeque<Outgoing>) {
+    if outbox.capacity() <= SPARE_UP_TO {
+        SPARE_OUTBOX.set(outbox);
+    }
+}
+
 /// What is passed between the driver and the handles. Never locked while user code runs.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -89,7 +106,7 @@ pub(crate) struct State {
     stream_open: bool,
     /// The connection is to be cut; nothing else matters.
     aborted: bool,
-    driver: Option<Waker>,
+    driver: Option<Wake>,
     /// The driver stopped reading because the inbox is full.
     pub(crate) inbox_was_full: bool,
     pub(crate) phase: Phase,
@@ -259,16 +276,22 @@ impl Shared {
         self.bytes_sent.store(counters.bytes_sent, Ordering::Relaxed);
         self.messages_received.store(counters.messages_received, Ordering::Relaxed);
         self.messages_sent.store(counters.messages_sent, Ordering::Relaxed);
+        self.publish_transmit_len(transmit_len);
+    }
+
+    /// Publishes how many bytes wait to be written.
+    #[inline]
+    pub(crate) fn publish_transmit_len(&self, transmit_len: usize) {
         self.transmit_len.store(transmit_len, Ordering::Relaxed);
     }
 
     pub(crate) fn counters(&self) -> Counters {
-        Counters {
-            bytes_received: self.bytes_received.load(Ordering::Relaxed),
-            bytes_sent: self.bytes_sent.load(Ordering::Relaxed),
-            messages_received: self.messages_received.load(Ordering::Relaxed),
-            messages_sent: self.messages_sent.load(Ordering::Relaxed),
-        }
+        let mut counters = Counters::default();
+        counters.bytes_received = self.bytes_received.load(Ordering::Relaxed);
+        counters.bytes_sent = self.bytes_sent.load(Ordering::Relaxed);
+        counters.messages_received = self.messages_received.load(Ordering::Relaxed);
+        counters.messages_sent = self.messages_sent.load(Ordering::Relaxed);
+        counters
     }
 
     pub(crate) fn last_received(&self) -> Instant {
@@ -337,7 +360,7 @@ impl Shared {
     }
 
     /// Notes that there is news for the driver, and returns its waker if it sleeps.
-    pub(crate) fn alert(&self, state: &State) -> Option<Waker> {
+    pub(crate) fn alert(&self, state: &State) -> Option<Wake> {
         if self.signal.alert() { state.driver.clone() } else { None }
     }
 
@@ -520,12 +543,17 @@ impl Shared {
         self.signal.sleep_lightly()
     }
 
-    /// Leaves the driver's waker and returns those whose wait is over; `None` if there is more to
-    /// do first.
-    pub(crate) fn sleep(&self, cx: &Context<'_>, proto: &Connection) -> Option<Vec<Waker>> {
+    /// Leaves what wakes the driver.
+    pub(crate) fn set_driver(&self, driver: Wake) {
+        self.lock().driver = Some(driver);
+    }
+
+    /// Leaves what wakes the driver, if that is new, and returns those whose wait is over; `None` if
+    /// there is more to do first.
+    pub(crate) fn sleep(&self, driver: Option<Wake>, proto: &Connection) -> Option<Vec<Waker>> {
         let mut state = self.lock();
-        if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            state.driver = Some(cx.waker().clone());
+        if driver.is_some() {
+            state.driver = driver;
         }
         if !self.signal.sleep() && proto.state() != ProtoState::Closed {
             return None;
@@ -593,8 +621,7 @@ impl Shared {
         let waiters = state.take_waiters(|_| true);
         drop(state);
         drop((outbox, deferred, driver));
-        wake(receiver);
-        waiters.into_iter().for_each(Waker::wake);
+        receiver.into_iter().chain(waiters).for_each(Waker::wake);
     }
 }
 
@@ -610,6 +637,9 @@ impl State {
             deferred.queue.push_back(outgoing);
         } else {
             self.outbox_bytes += outgoing.len();
+            if self.outbox.capacity() == 0 {
+                self.outbox = SPARE_OUTBOX.take();
+            }
             self.outbox.push_back(outgoing);
         }
     }
@@ -654,9 +684,29 @@ impl State {
     }
 }
 
+/// What gives a driver its next turn.
+#[derive(Clone, Debug)]
+pub(crate) enum Wake {
+    /// It has a task of its own.
+    Task(Waker),
+    /// It is one of many in an event loop, under this key.
+    #[cfg(target_os = "linux")]
+    Loop(Arc<crate::event_loop::Remote>, u32),
+}
+
+impl Wake {
+    pub(crate) fn wake(self) {
+        match self {
+            Self::Task(waker) => waker.wake(),
+            #[cfg(target_os = "linux")]
+            Self::Loop(remote, key) => remote.wake(key),
+        }
+    }
+}
+
 #[inline]
-pub(crate) fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
+pub(crate) fn wake(driver: Option<Wake>) {
+    if let Some(driver) = driver {
+        driver.wake();
     }
 }

@@ -19,15 +19,26 @@ const COMPACT_FROM: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub(crate) struct Transmit {
     buf: Vec<u8>,
+    /// Everything that only some output needs; freed when it was written.
+    rest: Option<Box<Rest>>,
+}
+
+/// What there is to know beside the bytes in the buffer, for output that was not written at once
+/// or does not lie in one piece.
+#[derive(Debug, Default)]
+struct Rest {
     /// How much of `buf` has been written.
     written: usize,
-    /// Payloads that go out between the bytes of `buf`; boxed because most connections have none.
-    #[allow(clippy::box_collection)] // 8 bytes instead of 32 in every idle connection.
-    shared: Option<Box<VecDeque<Shared>>>,
+    /// Payloads that go out between the bytes of `buf`.
+    shared: VecDeque<Shared>,
     /// Bytes in `shared`.
     shared_len: usize,
     /// Since when the socket has taken nothing, while it is full.
     blocked_since: Option<Instant>,
+    /// Bytes of the opening handshake's head that wait.
+    head: usize,
+    /// The latest ping that could not be answered because too much waits.
+    unanswered: Option<Box<[u8]>>,
 }
 
 /// A payload that goes out when `buf` has been written up to `at`.
@@ -41,7 +52,15 @@ impl Transmit {
     /// Returns how many bytes wait.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.buf.len() - self.written + self.shared_len
+        match &self.rest {
+            None => self.buf.len(),
+            Some(rest) => self.buf.len() - rest.written + rest.shared_len,
+        }
+    }
+
+    /// Returns how many of them are frames.
+    pub(crate) fn frames_len(&self) -> usize {
+        self.len() - self.rest.as_ref().map_or(0, |rest| rest.head)
     }
 
     #[inline]
@@ -52,7 +71,23 @@ impl Transmit {
     /// Returns since when the socket has taken nothing.
     #[inline]
     pub(crate) fn blocked_since(&self) -> Option<Instant> {
-        self.blocked_since
+        self.rest.as_ref().and_then(|rest| rest.blocked_since)
+    }
+
+    /// Puts the head that ends the opening handshake in front of everything.
+    pub(crate) fn set_head(&mut self, head: Vec<u8>) {
+        self.rest.get_or_insert_default().head = head.len();
+        self.buf = head;
+    }
+
+    /// Keeps the payload of a ping to be answered later; it replaces the one before.
+    pub(crate) fn set_unanswered(&mut self, ping: &[u8]) {
+        self.rest.get_or_insert_default().unanswered = Some(ping.into());
+    }
+
+    /// Takes the payload of the ping that is to be answered.
+    pub(crate) fn take_unanswered(&mut self) -> Option<Box<[u8]>> {
+        self.rest.as_mut()?.unanswered.take()
     }
 
     /// Returns the buffer that frames are appended to.
@@ -83,9 +118,9 @@ impl Transmit {
         if bytes.len() < SHARE_FROM {
             self.buf.extend_from_slice(&bytes);
         } else {
-            self.shared_len += bytes.len();
-            let at = self.buf.len();
-            self.shared.get_or_insert_default().push_back(Shared { at, bytes });
+            let rest = self.rest.get_or_insert_default();
+            rest.shared_len += bytes.len();
+            rest.shared.push_back(Shared { at: self.buf.len(), bytes });
         }
     }
 
@@ -109,15 +144,18 @@ impl Transmit {
     /// Returns what is to be written if it lies in one piece.
     #[inline]
     pub(crate) fn as_slice(&self) -> Option<&[u8]> {
-        if self.shared.is_none() { Some(&self.buf[self.written..]) } else { None }
+        match &self.rest {
+            None => Some(&self.buf),
+            Some(rest) if rest.shared.is_empty() => Some(&self.buf[rest.written..]),
+            Some(_) => None,
+        }
     }
 
     /// Gives the buffer back if everything in it was written.
     #[inline]
     pub(crate) fn reclaim(&mut self) -> Option<Vec<u8>> {
         if self.is_empty() && self.buf.capacity() > 0 {
-            self.shared = None;
-            self.written = 0;
+            self.rest = None;
             self.buf.clear();
             Some(std::mem::take(&mut self.buf))
         } else {
@@ -129,14 +167,18 @@ impl Transmit {
     #[inline]
     pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut n = 0;
-        let mut from = self.written;
         let mut push = |bytes: &'a [u8]| {
             if !bytes.is_empty() && n < slices.len() {
                 slices[n] = IoSlice::new(bytes);
                 n += 1;
             }
         };
-        for shared in self.shared.iter().flat_map(|queue| queue.iter()) {
+        let Some(rest) = &self.rest else {
+            push(&self.buf);
+            return n;
+        };
+        let mut from = rest.written;
+        for shared in &rest.shared {
             push(&self.buf[from..shared.at]);
             push(&shared.bytes);
             from = shared.at;
@@ -145,55 +187,62 @@ impl Transmit {
         n
     }
 
-    /// Notes that the socket took `n` bytes.
+    /// Notes that the socket took `n` bytes, and returns how many of them were frames.
     #[inline]
-    pub(crate) fn advance(&mut self, mut n: usize) {
-        self.blocked_since = None;
-        if let Some(queue) = &mut self.shared {
-            while let Some(front) = queue.front_mut() {
-                let inline = n.min(front.at - self.written);
-                self.written += inline;
-                n -= inline;
-                let taken = n.min(front.bytes.len());
-                front.bytes.advance(taken);
-                self.shared_len -= taken;
-                n -= taken;
-                if !front.bytes.is_empty() || self.written < front.at {
-                    self.compact();
-                    return;
-                }
-                queue.pop_front();
-            }
-            self.shared = None;
-        }
-        self.written += n;
-        if self.written == self.buf.len() {
+    pub(crate) fn advance(&mut self, n: usize) -> usize {
+        if self.rest.is_none() && n == self.buf.len() {
             self.buf.clear();
-            self.written = 0;
-        } else {
-            self.compact();
+            return n;
         }
+        self.advance_rest(n)
     }
 
-    /// Cuts off what was written, once it is more than what waits.
-    fn compact(&mut self) {
-        if self.written >= COMPACT_FROM && self.written > self.buf.len() / 2 {
-            self.buf.drain(..self.written);
-            for shared in self.shared.iter_mut().flat_map(|queue| queue.iter_mut()) {
-                shared.at -= self.written;
-            }
-            self.written = 0;
+    fn advance_rest(&mut self, n: usize) -> usize {
+        let rest = self.rest.get_or_insert_default();
+        rest.blocked_since = None;
+        let head = n.min(rest.head);
+        rest.head -= head;
+        rest.advance(n);
+        if rest.written == self.buf.len() && rest.shared.is_empty() {
+            self.buf.clear();
+            rest.written = 0;
+            self.rest.take_if(|rest| rest.unanswered.is_none());
+        } else if rest.written >= COMPACT_FROM && rest.written > self.buf.len() / 2 {
+            // Cut off what was written, once it is more than what waits.
+            self.buf.drain(..rest.written);
+            rest.shared.iter_mut().for_each(|shared| shared.at -= rest.written);
+            rest.written = 0;
         }
+        n - head
     }
 
     /// Notes that the socket is full.
     pub(crate) fn block(&mut self, now: Instant) {
-        self.blocked_since.get_or_insert(now);
+        self.rest.get_or_insert_default().blocked_since.get_or_insert(now);
     }
 
     /// Drops everything that waits.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+impl Rest {
+    fn advance(&mut self, mut n: usize) {
+        while let Some(front) = self.shared.front_mut() {
+            let inline = n.min(front.at - self.written);
+            self.written += inline;
+            n -= inline;
+            let taken = n.min(front.bytes.len());
+            front.bytes.advance(taken);
+            self.shared_len -= taken;
+            n -= taken;
+            if !front.bytes.is_empty() || self.written < front.at {
+                return;
+            }
+            self.shared.pop_front();
+        }
+        self.written += n;
     }
 }
 

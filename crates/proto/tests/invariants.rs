@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, io, time::Duration};
 
 use everwire_proto::{
-    Cause, Config, ControlRate, Delivery, FrameHeader, Keepalive, MessageKind, PreparedMessage,
-    Role,
+    Answer, Cause, Config, ControlRate, Delivery, FrameHeader, Heartbeat, Keepalive, MaxAge,
+    MessageKind, PreparedMessage, Role,
 };
 use everwire_testkit::{Frame, Op, Seen, Solo, check_splits, check_splits_with, walk};
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -150,7 +150,7 @@ fn frame() -> impl Strategy<Value = Frame> {
 fn config() -> impl Strategy<Value = Config> {
     let rate = prop_oneof![
         3 => Just(None),
-        1 => Just(Some(ControlRate { per_second: 100, burst: 3 })),
+        1 => Just(Some(ControlRate::new(100, 3))),
     ];
     (any::<bool>(), 0u64..100_000, rate, 1u32..6).prop_map(|(pieces, message, rate, fragments)| {
         let mut config = Config::default();
@@ -182,10 +182,12 @@ fn op() -> impl Strategy<Value = Op> {
         2 => any::<u16>().prop_map(Op::SendPrepared),
         3 => any::<u8>().prop_map(Op::Stream),
         2 => any::<u8>().prop_map(Op::Control),
+        1 => (0u64..3, 0u32..4).prop_map(|(unacked, again)| Op::Path(unacked, again)),
+        1 => (0u8..30).prop_map(Op::SetKeepalive),
         1 => (990u16..5010).prop_map(Op::Close),
         2 => Just(Op::Pause),
         2 => Just(Op::Resume),
-        1 => select(vec![Op::Eof, Op::IoError, Op::Abort, Op::Fail]),
+        1 => select(vec![Op::Eof, Op::IoError, Op::WriteError, Op::Abort, Op::Fail]),
         1 => any::<bool>().prop_map(Op::Buffer),
     ]
 }
@@ -194,10 +196,17 @@ fn walk_config() -> impl Strategy<Value = Config> {
     let seconds = |most: u64| (1..most).prop_map(Duration::from_secs);
     let keepalive = proptest::option::of((seconds(30), seconds(30)));
     let idle = proptest::option::of(seconds(90));
-    (config(), keepalive, idle, seconds(60), 0usize..200_000).prop_map(
-        |(mut config, keepalive, idle, write, queue)| {
+    let rare = (any::<bool>(), proptest::option::of(seconds(300)), any::<bool>());
+    (config(), keepalive, idle, seconds(60), 0usize..200_000, rare).prop_map(
+        |(mut config, keepalive, idle, write, queue, (fast, age, beats))| {
             config.keepalive =
                 keepalive.map(|(interval, timeout)| Keepalive::new(interval, timeout));
+            if fast {
+                config.keepalive = Some(Keepalive::fast());
+            }
+            config.max_age = age.map(MaxAge::new);
+            let beat = || Heartbeat::new("beat", write, write / 2, Answer::Any);
+            config.heartbeat = beats.then(beat);
             config.idle_timeout = idle;
             config.write_timeout = write;
             config.limits.send_queue = queue;

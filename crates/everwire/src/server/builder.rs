@@ -21,7 +21,7 @@ use super::{
     slots::Slots,
     upgrade::{Authorize, Decision},
 };
-use crate::{Handler, Registry, WebSocket, trust::TrustedProxies};
+use crate::{Handler, Registry, WebSocket, event_loop::EventLoops, trust::TrustedProxies};
 
 /// How many clients are told at the same time that there is no room.
 const REFUSALS: usize = 256;
@@ -330,8 +330,10 @@ fn spawn_loops(
     listeners: Vec<Listener>,
     stopped: &watch::Receiver<Option<CloseCode>>,
 ) -> io::Result<()> {
+    let loops = EventLoops::start();
     for listener in listeners {
-        tokio::spawn(accept_loop(context.clone(), listener.try_into()?, stopped.clone()));
+        let listener = listener.try_into()?;
+        tokio::spawn(accept_loop(context.clone(), loops.clone(), listener, stopped.clone()));
     }
     Ok(())
 }

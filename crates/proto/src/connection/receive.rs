@@ -48,8 +48,9 @@ impl Connection {
             self.fail(now, Cause::InvalidUtf8);
             return None;
         }
-        self.count_received(now);
-        Some(Event::Message(Message::from_validated(frame.kind, Payload::Borrowed(payload))))
+        let message = Message::from_validated(frame.kind, Payload::Borrowed(payload));
+        self.count_received(now, Some(&message));
+        Some(Event::Message(message))
     }
 
     /// Appends `input` to what was kept, and takes the next event from there.
@@ -133,7 +134,8 @@ impl Connection {
         // A Close is the last frame, so it is never one too many.
         if header.opcode.is_control()
             && header.opcode != Opcode::Close
-            && !self.control_rate.take(self.config.limits.control_rate, now)
+            && let Some(rate) = self.config.limits.control_rate
+            && !self.control_rate.take(rate, self.opened, now)
         {
             return Err(Cause::RateLimited);
         }
@@ -173,8 +175,9 @@ impl Connection {
         if self.observer.is_some() {
             self.show(Direction::Received, &header, chunk.bytes());
         }
-        self.count_received(now);
-        Ok(Step::Event(Event::Message(Message::from_validated(kind, chunk.into_payload()))))
+        let message = Message::from_validated(kind, chunk.into_payload());
+        self.count_received(now, Some(&message));
+        Ok(Step::Event(Event::Message(message)))
     }
 
     /// Takes more of a frame whose payload did not arrive whole, or that is a fragment.
@@ -222,9 +225,9 @@ impl Connection {
             return Ok(Step::Next);
         };
         let Some(message) = partial.finish_frame()? else { return Ok(Step::Next) };
-        self.count_received(now);
-        let kind = message.kind;
-        Ok(Step::Event(Event::Message(Message::from_validated(kind, message.into_payload()))))
+        let message = Message::from_validated(message.kind, message.into_payload());
+        self.count_received(now, Some(&message));
+        Ok(Step::Event(Event::Message(message)))
     }
 
     fn hand_out_piece<'b>(
@@ -247,15 +250,17 @@ impl Connection {
             message.piece_given = true;
         }
         if last {
-            self.count_received(now);
+            self.count_received(now, None);
         }
         Ok(Step::Event(Event::Piece(Piece { kind, first, last, payload: chunk.into_payload() })))
     }
 
     #[inline]
-    fn count_received(&mut self, now: Instant) {
+    fn count_received(&mut self, now: Instant, message: Option<&Message<'_>>) {
         self.counters.messages_received += 1;
-        self.last_message = now;
+        if let Some(rare) = &mut self.rare {
+            rare.handle_message(now, message);
+        }
     }
 
     fn handle_control<'b>(
@@ -273,7 +278,7 @@ impl Connection {
                 Event::Ping(payload)
             }
             Opcode::Pong => {
-                self.heartbeat.handle_pong(&payload, now);
+                self.liveness.handle_pong(&payload, now);
                 Event::Pong(payload)
             }
             _ => {
