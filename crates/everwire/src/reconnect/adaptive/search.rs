@@ -110,7 +110,7 @@ impl Search {
         if self.rechecks {
             self.record.refused = None; // It was another path then, or a bad day.
         }
-        let most = self.record.refused.unwrap_or(self.longest);
+        let most = self.record.refused.map_or(self.longest, |refused| refused.min(self.longest));
         let survived = self.survived.unwrap_or(silence).min(most);
         // Connections move their intervals by up to a tenth: what this one tried may be proven.
         let is_proven = survived <= self.record.tolerated && trial > self.shortest;
