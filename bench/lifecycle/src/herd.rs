@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use everwire::Advice;
 use everwire::reconnect::{Failure, ReconnectPolicy, Reconnector, Retry};
 
 /// What clients are told, and when.
@@ -19,7 +20,7 @@ pub struct Scenario {
     pub n_clients: u32,
     /// Admissions a second.
     pub rate: u32,
-    /// What the Close says, if the server could still send one.
+    /// The advice in the Close, if the server could still send one.
     pub notice: Option<Advice>,
     /// Whether a refusal carries a `Retry-After` that follows from the number of those refused.
     pub retry_after: bool,
@@ -29,13 +30,6 @@ pub struct Scenario {
     pub first_spread: Option<Duration>,
     /// Whether the bounds hold for it.
     pub is_bound: bool,
-}
-
-/// `retry=after;spread=spread`.
-#[derive(Clone, Copy)]
-pub struct Advice {
-    pub after: Duration,
-    pub spread: Duration,
 }
 
 /// What a run came to.
@@ -54,7 +48,7 @@ impl Scenario {
     pub fn all(n_clients: u32, rate: u32) -> [Self; 6] {
         let ideal = Duration::from_secs_f64(f64::from(n_clients) / f64::from(rate));
         let spread = ideal.mul_f64(1.1);
-        let at_once = Advice { after: Duration::ZERO, spread };
+        let advice = |secs| Advice::new(Duration::from_secs(secs), spread);
         let base = |name| Self {
             name,
             n_clients,
@@ -66,9 +60,9 @@ impl Scenario {
             is_bound: false,
         };
         [
-            Self { notice: Some(at_once), is_bound: true, ..base("restart, told to spread") },
+            Self { notice: Some(advice(0)), is_bound: true, ..base("restart, told to spread") },
             Self {
-                notice: Some(Advice { after: Duration::from_secs(3), spread }),
+                notice: Some(advice(3)),
                 down: Duration::from_secs(3),
                 is_bound: true,
                 ..base("restart of 3 s, told to spread after it")

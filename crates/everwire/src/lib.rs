@@ -78,9 +78,9 @@ pub mod trust;
 mod websocket;
 
 pub use everwire_proto::{
-    Cause, CloseCode, CloseFrame, Closure, Config, ControlRate, Counters, Delivery, Direction,
-    FrameHeader, FrameLine, Keepalive, Limits, Message, MessageKind, Opcode, Payload, Piece,
-    PreparedMessage, ProtocolError, SendError, Text,
+    Advice, Cause, CloseCode, CloseFrame, Closure, Config, ControlRate, Counters, Delivery,
+    Direction, FrameHeader, FrameLine, Keepalive, Limits, Message, MessageKind, Opcode, Payload,
+    Piece, PreparedMessage, ProtocolError, Retry, SendError, Text, Tolerance,
 };
 
 #[cfg(feature = "json")]

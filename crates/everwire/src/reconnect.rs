@@ -9,6 +9,7 @@
 //! runs attempts of another kind.
 
 mod adaptive;
+mod adjust;
 mod attempt_time;
 mod audit;
 mod builder;
@@ -16,7 +17,6 @@ mod client;
 mod link;
 mod policy;
 mod reconnector;
-mod retry;
 mod runner;
 mod state;
 mod verdict;
@@ -24,6 +24,8 @@ mod while_down;
 
 #[cfg(feature = "json")]
 pub use self::adaptive::JsonFile;
+pub use everwire_proto::Retry;
+
 pub use self::{
     adaptive::{AdaptiveKeepalive, KeepaliveStore, MemoryStore, PathRecord},
     audit::{IllegalState, StateAudit},
@@ -31,7 +33,6 @@ pub use self::{
     client::{Incoming, ReconnectingClient, ReconnectingReceiver, ReconnectingSender, States},
     policy::ReconnectPolicy,
     reconnector::{Attempt, Failure, Phase, Reconnector, Wake},
-    retry::Retry,
     state::{State, Stop},
     verdict::{AttemptError, BoxError, Ending, Overdue, retry_after},
     while_down::{NotSent, Sent, Tally, WhileDown},

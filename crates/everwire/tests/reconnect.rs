@@ -360,7 +360,7 @@ async fn a_client_comes_back_when_its_server_does() {
         }
         soon(async {
             while client.state().generation() == Some(round) {
-                settle().await
+                settle().await;
             }
         })
         .await;
@@ -573,7 +573,7 @@ async fn wake_tries_at_once() {
     let client = builder(&url).policy(policy).start();
     soon(async {
         while !matches!(client.state(), State::Connecting { attempt: 2, .. }) {
-            settle().await
+            settle().await;
         }
     })
     .await;

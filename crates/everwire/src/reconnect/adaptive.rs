@@ -4,13 +4,17 @@
 mod json_file;
 mod search;
 mod store;
+mod tuner;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use everwire_proto::Keepalive;
+
 #[cfg(feature = "json")]
 pub use self::json_file::JsonFile;
-pub(super) use self::search::Search;
+use self::search::Search;
 pub use self::store::{KeepaliveStore, MemoryStore, PathRecord};
+pub(super) use self::tuner::Tuner;
 
 /// Keepalive with the longest interval that the path tolerates, found by trying: for devices whose
 /// battery pays for every ping.
@@ -37,11 +41,11 @@ pub use self::store::{KeepaliveStore, MemoryStore, PathRecord};
 /// ```
 #[derive(Clone)]
 pub struct AdaptiveKeepalive {
-    pub(super) store: Arc<dyn KeepaliveStore>,
-    pub(super) network: Option<Arc<dyn Fn() -> String + Send + Sync>>,
-    pub(super) shortest: Duration,
-    pub(super) longest: Duration,
-    pub(super) timeout: Duration,
+    store: Arc<dyn KeepaliveStore>,
+    network: Option<Arc<dyn Fn() -> String + Send + Sync>>,
+    shortest: Duration,
+    longest: Duration,
+    timeout: Duration,
 }
 
 impl AdaptiveKeepalive {
@@ -79,6 +83,11 @@ impl AdaptiveKeepalive {
     pub fn shortest(mut self, shortest: Duration) -> Self {
         self.shortest = shortest;
         self
+    }
+
+    /// Returns what a connection begins with, before the path is known.
+    pub(super) fn first(&self) -> Keepalive {
+        Keepalive::new(self.shortest, self.timeout).learning()
     }
 
     /// Sets the time the peer has after a Ping to show any life. Default: 20 s.

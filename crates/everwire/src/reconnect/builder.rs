@@ -12,8 +12,8 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 use super::{
-    BoxError, Ending, Overdue, ReconnectPolicy, ReconnectingClient, Retry, State, WhileDown,
-    link::Link, runner::Runner,
+    AdaptiveKeepalive, BoxError, Ending, Overdue, ReconnectPolicy, ReconnectingClient, Retry,
+    State, WhileDown, link::Link, runner::Runner,
 };
 use crate::{Client, WebSocket};
 
@@ -22,6 +22,7 @@ type Provider<T> = Arc<dyn Fn(AttemptInfo) -> Boxed<T> + Send + Sync>;
 pub(super) type Headers = Provider<HeaderMap>;
 /// In a mutex so that it may be shared, though nobody shares it.
 pub(super) type OnState = Mutex<Box<dyn FnMut(&State) + Send>>;
+type Decide = Arc<dyn Fn(&Ending) -> Retry + Send + Sync>;
 type Hook = Arc<dyn Fn(WebSocket, u64) -> Boxed<WebSocket> + Send + Sync>;
 
 /// What providers are told of the attempt that they are asked for.
@@ -42,12 +43,13 @@ pub struct ReconnectBuilder {
     pub(super) client: Client,
     pub(super) policy: ReconnectPolicy,
     pub(super) while_down: WhileDown,
+    pub(super) adaptive: Option<AdaptiveKeepalive>,
     pub(super) url: Option<Provider<String>>,
     pub(super) headers: Vec<Headers>,
     pub(super) provider_timeout: Duration,
     pub(super) on_connect: Option<Hook>,
     pub(super) on_connect_timeout: Duration,
-    pub(super) retry: Option<Arc<dyn Fn(&Ending) -> Retry + Send + Sync>>,
+    pub(super) retry: Option<Decide>,
     pub(super) on_state: Option<OnState>,
 }
 
@@ -57,6 +59,7 @@ impl ReconnectBuilder {
             client,
             policy: ReconnectPolicy::default(),
             while_down: WhileDown::default(),
+            adaptive: None,
             url: None,
             headers: Vec::new(),
             provider_timeout: Duration::from_secs(10),
@@ -77,6 +80,13 @@ impl ReconnectBuilder {
     /// refused.
     pub fn while_down(mut self, while_down: WhileDown) -> Self {
         self.while_down = while_down;
+        self
+    }
+
+    /// Finds the longest keepalive interval that the path tolerates, instead of keeping to the
+    /// client's.
+    pub fn adaptive_keepalive(mut self, keepalive: AdaptiveKeepalive) -> Self {
+        self.adaptive = Some(keepalive);
         self
     }
 

@@ -4,14 +4,14 @@ use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use everwire_proto::{CloseCode, Message};
 use tokio::sync::{Notify, watch};
 
 use super::{NotSent, Sent, State, Stop, Tally, WhileDown, while_down::Queue};
-use crate::{Receiver, Sender};
+use crate::{Receiver, Sender, clock};
 
 /// Bytes of messages that ended connections may leave unread, the one being read not counted.
 const UNREAD_LIMIT: usize = 1 << 20;
@@ -40,6 +40,8 @@ struct Inner {
     stopped: bool,
     orders: Orders,
     tally: Tally,
+    /// When a connection last took a message.
+    last_handed: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -128,7 +130,14 @@ impl Link {
 
     /// Notes that a connection took a message.
     pub(super) fn handed(&self) {
-        self.lock().tally.handed += 1;
+        let mut inner = self.lock();
+        inner.tally.handed += 1;
+        inner.last_handed = Some(clock::now());
+    }
+
+    /// Returns when a connection last took a message.
+    pub(super) fn last_handed(&self) -> Option<Instant> {
+        self.lock().last_handed
     }
 
     /// Notes that a connection takes no more messages.
@@ -213,6 +222,7 @@ impl Link {
         let mut inner = self.lock();
         inner.queue.pop();
         inner.tally.handed += 1;
+        inner.last_handed = Some(clock::now());
     }
 
     /// Ends it: nothing is sent any more, and `recv` ends behind what was received.

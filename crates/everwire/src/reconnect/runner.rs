@@ -1,14 +1,13 @@
 //! The task of a reconnecting client: it does what the state machine says.
 
 use std::{
-    future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{Arc, PoisonError},
     time::Duration,
 };
 
-use everwire_proto::{Cause, Closure};
+use everwire_proto::Closure;
 use futures_util::future::{Either, select, try_join_all};
 use http::HeaderMap;
 use tokio::time::sleep_until;
@@ -16,6 +15,8 @@ use tokio::time::sleep_until;
 use super::{
     AttemptError, AttemptInfo, Ending, Phase, ReconnectBuilder, Reconnector, Retry, State, Stop,
     Wake,
+    adaptive::Tuner,
+    adjust,
     builder::{Headers, OnState, guarded},
     link::{Link, Pause, Up},
     reconnector::Attempt,
@@ -25,15 +26,15 @@ use crate::{Sender, WebSocket, clock, dial::Target, random};
 /// The longest that is waited for a connection to prove stable, whatever its keepalive.
 const STABLE_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long an open connection has to answer after `wake`.
-const PROBE_TIME: Duration = Duration::from_secs(5);
-
 /// Runs the attempts, the connections and the orders of one client.
 pub(super) struct Runner {
     link: Arc<Link>,
     machine: Reconnector,
     setup: Arc<Setup>,
     on_state: Option<OnState>,
+    tuner: Option<Tuner>,
+    /// Attempts that failed, and changes of the network, since the last connection ended.
+    n_failed: u32,
     /// How it ended last, for providers.
     last: Option<Ending>,
     /// Why it stops.
@@ -50,16 +51,24 @@ type Setup = ReconnectBuilder;
 impl Runner {
     pub(super) fn new(mut setup: ReconnectBuilder, link: Arc<Link>) -> Self {
         let mut policy = setup.policy.clone();
+        if let Some(adaptive) = &setup.adaptive {
+            let mut config = setup.client.connection_config().clone();
+            config.keepalive = Some(adaptive.first());
+            setup.client = setup.client.config(config);
+        }
         let interval = setup.client.connection_config().keepalive.map(|it| it.interval);
         let twice = interval.unwrap_or_default().saturating_mul(2).min(STABLE_LIMIT);
         policy.stable_after = policy.stable_after.max(twice);
         policy.attempt_max = policy.attempt_max.min(setup.client.attempt_limit());
         let on_state = setup.on_state.take();
+        let tuner = setup.adaptive.take().map(Tuner::new);
         Self {
             link,
             machine: Reconnector::new(policy, clock::now(), random::fill),
             setup: Arc::new(setup),
             on_state,
+            tuner,
+            n_failed: 0,
             last: None,
             stop: None,
             told: None,
@@ -79,7 +88,9 @@ impl Runner {
             let link = self.link.clone();
             match self.machine.poll_timeout() {
                 _ if self.machine.phase() == Phase::Stopped => break,
-                Some(at) => drop(select(pin!(sleep_until(at.into())), pin!(link.news())).await),
+                Some(at) => {
+                    select(pin!(sleep_until(at.into())), pin!(link.news())).await;
+                }
                 None => link.news().await,
             }
             self.obey();
@@ -115,11 +126,12 @@ impl Runner {
             }
         };
         match result {
-            Ok((ws, took)) => {
-                let generation = self.machine.handle_opened(clock::now(), took);
-                self.serve(ws, generation).await;
+            Ok(opened) => {
+                let generation = self.machine.handle_opened(clock::now(), opened.took);
+                self.serve(opened, generation).await;
             }
             Err(error) => {
+                self.n_failed += 1;
                 tracing::debug!(attempt = attempt.number, %error, "attempt to connect failed");
                 self.ended(Ending::Failed(Arc::new(error)));
             }
@@ -127,24 +139,23 @@ impl Runner {
     }
 
     /// Runs an open connection to its end.
-    async fn serve(&mut self, ws: WebSocket, generation: u64) {
-        let (sender, receiver) = ws.split();
+    async fn serve(&mut self, opened: Opened, generation: u64) {
+        let (sender, receiver) = opened.ws.split();
         let (link, up) = (self.link.clone(), Up { generation, sender: sender.clone() });
         link.receive_from(generation, sender.clone(), receiver);
         let mut flushing = link.flush(&up).is_some();
         self.tell();
         self.log_drops();
         let mut flush = pin!(flush(&link, &up));
-        let mut probe = None;
+        let at_once = std::mem::take(&mut self.n_failed) == 0;
+        let mut tuner = self.tuner.take();
+        let mut tuning = Box::pin(tune(&mut tuner, &opened.host, &sender, at_once));
         let closure = loop {
             tokio::select! {
                 closure = sender.closed() => break closure,
                 () = &mut flush, if flushing => flushing = false,
-                Some(()) = poll_probe(&mut probe) => probe = None,
+                () = &mut tuning => {}
                 () = link.news() => match self.obey_open(&sender).await {
-                    Obeyed::Probe => {
-                        probe.get_or_insert_with(|| Box::pin(check_path(sender.clone())));
-                    }
                     Obeyed::Closed(closure) => {
                         self.stop = Some(Stop::Closed(Some(closure)));
                         return self.machine.stop();
@@ -154,6 +165,15 @@ impl Runner {
                 },
             }
         };
+        drop(tuning);
+        if let Some(tuner) = &mut tuner {
+            let last_received = sender.shared().last_received();
+            tuner.close(
+                &closure,
+                link.last_handed().map_or(last_received, |it| it.max(last_received)),
+            );
+        }
+        self.tuner = tuner;
         link.down(generation);
         tracing::debug!(generation, %closure, "connection ended");
         self.ended(Ending::Closed(closure));
@@ -192,7 +212,10 @@ impl Runner {
         }
         match orders.pause {
             Some(Pause::Pause) => self.machine.pause(),
-            Some(Pause::Wake) => drop(self.machine.wake(clock::now())),
+            Some(Pause::Wake) => {
+                self.n_failed += 1;
+                self.machine.wake(clock::now());
+            }
             None => {}
         }
     }
@@ -211,10 +234,13 @@ impl Runner {
         }
         match orders.pause {
             Some(Pause::Pause) => self.machine.pause(),
-            Some(Pause::Wake) if self.machine.wake(clock::now()) == Wake::Probe => {
-                return Obeyed::Probe;
+            Some(Pause::Wake) => {
+                self.n_failed += 1; // The network may be another one.
+                if self.machine.wake(clock::now()) == Wake::Probe {
+                    adjust::probe(sender);
+                }
             }
-            _ => {}
+            None => {}
         }
         Obeyed::Nothing
     }
@@ -258,17 +284,25 @@ impl Runner {
 
 enum Obeyed {
     Nothing,
-    Probe,
     Closed(Arc<Closure>),
 }
 
-/// Asks the providers, connects, and runs the hook. Returns also how long connecting took.
+/// A connection that is ready.
+struct Opened {
+    ws: WebSocket,
+    /// Where to.
+    host: String,
+    /// How long connecting took.
+    took: Duration,
+}
+
+/// Asks the providers, connects, and runs the hook.
 async fn open(
     setup: Arc<Setup>,
     info: AttemptInfo,
     timeout: Duration,
     generation: u64,
-) -> Result<(WebSocket, Duration), AttemptError> {
+) -> Result<Opened, AttemptError> {
     let (target, headers) = tokio::join!(target(&setup, &info), headers(&setup, &info));
     let mut client = setup.client.clone().connect_timeout(timeout).replace_headers(headers?);
     if let Some(target) = target? {
@@ -277,9 +311,10 @@ async fn open(
     let begun = clock::now();
     let ws = client.connect().await.map_err(AttemptError::Connect)?;
     let took = clock::now().saturating_duration_since(begun);
-    let Some(hook) = &setup.on_connect else { return Ok((ws, took)) };
+    let host = client.target().host().to_owned();
+    let Some(hook) = &setup.on_connect else { return Ok(Opened { ws, host, took }) };
     let ready = guarded(setup.on_connect_timeout, || hook(ws, generation)).await;
-    Ok((ready.map_err(AttemptError::Hook)?, took))
+    Ok(Opened { ws: ready.map_err(AttemptError::Hook)?, host, took })
 }
 
 async fn target(setup: &Setup, info: &AttemptInfo) -> Result<Option<Target>, AttemptError> {
@@ -311,24 +346,13 @@ async fn flush(link: &Link, up: &Up) {
     }
 }
 
-/// Cuts a connection that does not answer.
-async fn check_path(sender: Sender) {
-    let answer = tokio::time::timeout(PROBE_TIME, sender.flush_and_ping()).await;
-    if answer.is_err() {
-        let silent_for = clock::now().saturating_duration_since(sender.shared().last_received());
-        sender.shared().abort(Cause::KeepaliveTimeout { silent_for });
+/// Tunes the keepalive of a connection; never ends, as the connection does first.
+async fn tune(tuner: &mut Option<Tuner>, host: &str, sender: &Sender, at_once: bool) {
+    if let Some(tuner) = tuner {
+        tuner.open(host, sender, at_once).await;
+        tuner.run(sender).await;
     }
-}
-
-/// Polls a probe that may not be there; `None` then.
-async fn poll_probe<F: Future<Output = ()> + Unpin>(probe: &mut Option<F>) -> Option<()> {
-    match probe {
-        Some(probe) => {
-            probe.await;
-            Some(())
-        }
-        None => None,
-    }
+    std::future::pending::<()>().await;
 }
 
 /// Tells the handles that it is over, also when the runtime goes down.

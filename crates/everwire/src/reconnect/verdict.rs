@@ -5,7 +5,7 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 use everwire_proto::{CloseCode, Closure};
 use http::StatusCode;
 
-use super::{Failure, Retry, retry::ClosureExt};
+use super::{Failure, Retry};
 use crate::{
     ConnectError,
     dial::{DialError, ProxyError},
@@ -54,7 +54,7 @@ impl Ending {
     ///
     /// | ending | verdict |
     /// |---|---|
-    /// | a closure | `Closure::retry` |
+    /// | a closure | [`Closure::retry`] |
     /// | a provider or a hook that failed | retry |
     /// | the caller's URL, headers, TLS or proxy settings | never |
     /// | no address, no answer, a timeout, a broken connection | retry |

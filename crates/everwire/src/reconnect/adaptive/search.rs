@@ -44,6 +44,8 @@ pub(crate) struct Search {
     survived: Option<Duration>,
     n_survived: u32,
     n_failed: u32,
+    /// How often in a row what was proven failed.
+    n_contradicted: u32,
 }
 
 impl Search {
@@ -70,6 +72,7 @@ impl Search {
             survived: None,
             n_survived: 0,
             n_failed: 0,
+            n_contradicted: 0,
         };
         let is_old = |at: SystemTime| now.duration_since(at).is_ok_and(|age| age >= RECHECK);
         match record.settled {
@@ -95,10 +98,8 @@ impl Search {
     /// Takes a silence after which the peer still answered. Returns whether anything changed.
     pub(crate) fn handle_survived(&mut self, silence: Duration, now: SystemTime) -> bool {
         self.record.used = Some(now);
-        let Some(trial) = self.trial else {
-            self.n_failed = 0;
-            return false;
-        };
+        self.n_contradicted = 0;
+        let Some(trial) = self.trial else { return false };
         if silence < trial.mul_f64(0.85) {
             return false;
         }
@@ -116,9 +117,9 @@ impl Search {
         let is_proven = survived <= self.record.tolerated && trial > self.shortest;
         self.record.tolerated = self.record.tolerated.max(survived);
         if is_proven {
-            self.settle(now)
+            self.settle(now);
         } else {
-            self.advance(now)
+            self.advance(now);
         }
         true
     }
@@ -126,10 +127,12 @@ impl Search {
     /// Takes a silence that the path did not tolerate: the peer was gone after it, and there again
     /// for a new connection at once. Returns whether anything changed.
     pub(crate) fn handle_failed(&mut self, silence: Duration, now: SystemTime) -> bool {
-        let Some(trial) = self.trial else { return self.fail_settled(now) };
-        // Nothing shorter is to be had, or it was proven: something else went wrong.
-        if trial <= self.shortest || silence <= self.record.tolerated.mul_f64(0.9) {
-            return false;
+        let Some(trial) = self.trial else { return self.fail_proven(now) };
+        if silence <= self.record.tolerated.mul_f64(0.9) {
+            return self.fail_proven(now);
+        }
+        if trial <= self.shortest {
+            return false; // Nothing shorter is to be had: something else went wrong.
         }
         self.n_failed += 1;
         if self.rechecks {
@@ -143,24 +146,24 @@ impl Search {
         let is_known = self.record.refused.is_some_and(|it| it <= refused);
         self.record.refused = Some(self.record.refused.map_or(refused, |it| it.min(refused)));
         if is_known {
-            self.settle(now)
+            self.settle(now);
         } else {
-            self.advance(now)
+            self.advance(now);
         }
         true
     }
 
-    /// A settled interval that fails twice in a row was found on another path.
-    fn fail_settled(&mut self, now: SystemTime) -> bool {
+    /// What was proven and fails twice in a row was proven on another path.
+    fn fail_proven(&mut self, now: SystemTime) -> bool {
         if self.interval() <= self.shortest {
             return false;
         }
-        self.n_failed += 1;
-        if self.n_failed < FAILURES {
+        self.n_contradicted += 1;
+        if self.n_contradicted < FAILURES {
             return false;
         }
-        self.record = PathRecord { used: Some(now), ..PathRecord::default() };
-        self.record.tolerated = self.shortest;
+        let tolerated = self.shortest;
+        self.record = PathRecord { tolerated, used: Some(now), ..PathRecord::default() };
         self.trial_of(self.shortest);
         true
     }
@@ -185,12 +188,13 @@ impl Search {
         self.trial = Some(silence);
         self.rechecks = false;
         (self.survived, self.n_survived, self.n_failed) = (None, 0, 0);
+        self.n_contradicted = 0;
     }
 
     fn settle(&mut self, now: SystemTime) {
         self.record.settled = Some(now);
         self.record.used = Some(now);
-        (self.trial, self.rechecks, self.n_failed) = (None, false, 0);
+        (self.trial, self.rechecks, self.n_contradicted) = (None, false, 0);
     }
 }
 

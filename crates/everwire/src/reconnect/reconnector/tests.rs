@@ -347,7 +347,7 @@ fn wake_does_not_override_what_the_server_asked_for() {
 #[test]
 fn wake_tries_at_once_but_not_twice_in_a_second() {
     let (mut machine, mut now) = start();
-    (0..8).for_each(|_| drop(fail(&mut machine, &mut now, Failure::new(Retry::Now))));
+    (0..8).for_each(|_| _ = fail(&mut machine, &mut now, Failure::new(Retry::Now)));
     machine.wake(now);
     assert!(machine.poll_timeout().unwrap() <= now + secs(1));
     fail(&mut machine, &mut now, Failure::new(Retry::Now));

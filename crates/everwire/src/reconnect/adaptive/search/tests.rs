@@ -126,7 +126,6 @@ fn shorter_silences_prove_nothing() {
     let interval = search.interval();
     for _ in 0..10 {
         assert!(!search.handle_survived(secs(25), now));
-        assert!(!search.handle_failed(secs(20), now));
     }
     assert_eq!(search.interval(), interval);
 }
@@ -165,6 +164,21 @@ fn a_settled_interval_that_fails_twice_in_a_row_is_searched_anew() {
     assert_eq!(search.interval(), SHORTEST);
     let found = path.settle(&mut search);
     assert!(found < secs(60), "{found:?}");
+}
+
+#[test]
+fn what_was_proven_and_fails_twice_in_a_row_is_searched_anew() {
+    let mut path = Path::new(secs(300));
+    let mut search = search(None, path.now);
+    while search.record().tolerated < secs(100) {
+        path.ping(&mut search);
+    }
+    // The first silence of a connection is shorter than the interval.
+    assert!(!search.handle_failed(secs(60), path.now));
+    search.handle_survived(secs(60), path.now);
+    assert!(!search.handle_failed(secs(60), path.now));
+    assert!(search.handle_failed(secs(60), path.now));
+    assert_eq!(search.interval(), SHORTEST);
 }
 
 #[test]
