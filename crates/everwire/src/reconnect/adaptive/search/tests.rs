@@ -41,7 +41,7 @@ impl Path {
         let spread = self.spreads[self.n_lost as usize % self.spreads.len()];
         let silence = search.interval().mul_f64(spread);
         assert!((SHORTEST..=LONGEST).contains(&search.interval()), "{:?}", search.interval());
-        let unlucky = self.bad_luck.is_some_and(|one_in| self.n_pings % one_in == 0);
+        let unlucky = self.bad_luck.is_some_and(|one_in| self.n_pings.is_multiple_of(one_in));
         self.now += silence.min(self.forgets_after);
         if silence < self.forgets_after && !unlucky {
             search.handle_survived(silence, self.now);
