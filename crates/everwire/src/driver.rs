@@ -27,7 +27,7 @@ pub(crate) use self::looped::Accompanied;
 pub(crate) use self::task::Task;
 
 use crate::{
-    Conn, clock,
+    Conn, clock, path,
     pool::Buffers,
     registry::Registration,
     shared::{Outgoing, Shared, Wake, put_outbox},
@@ -148,6 +148,7 @@ impl<S: Stream, A: App> Driver<S, A> {
         }
         if due {
             self.lend_buffer();
+            self.look_at_path(now);
             self.proto.handle_timeout(now);
         }
         self.flags.worked = self.run(cx, now);
@@ -173,6 +174,14 @@ impl<S: Stream, A: App> Driver<S, A> {
             return None;
         }
         self.proto.poll_timeout()
+    }
+
+    fn look_at_path(&mut self, now: Instant) {
+        if self.proto.wants_path(now)
+            && let Some(facts) = self.io.as_ref().and_then(|io| path::facts(io))
+        {
+            self.proto.handle_path(now, facts);
+        }
     }
 
     fn open(&mut self, now: Instant) {
@@ -302,7 +311,9 @@ impl<S: Stream, A: App> Driver<S, A> {
         let has_work =
             self.proto.transmit_len() > 0 || self.flags.unflushed || self.proto.wants_shutdown();
         if has_work && let Poll::Ready(Err(error)) = self.poll_write(cx, now) {
-            self.proto.handle_io_error(now, &error);
+            // What the peer sent before it went may say why.
+            self.flags.unflushed = false;
+            self.proto.handle_write_error(now, &error);
         }
         // Even if nothing was written: what was read may have had no answer.
         if let Some(buffer) = self.proto.reclaim_buffer() {

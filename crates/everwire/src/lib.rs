@@ -63,6 +63,7 @@ mod handler;
 mod io;
 mod json;
 mod message_writer;
+mod path;
 mod peers;
 mod pool;
 mod random;
@@ -93,8 +94,8 @@ pub use self::{
     registry::{ConnectionInfo, Registry, Totals},
     sender::{Closing, Permit, Sender},
     server::{
-        Accept, BoundAddr, Decision, Drained, Listener, OriginPolicy, Reject, Respond, Server,
-        ServerBuilder, StartError, UpgradeRequest,
+        Accept, BoundAddr, Decision, Drained, Listener, OriginPolicy, Reject, RequestAddrs,
+        Respond, Server, ServerBuilder, StartError, UpgradeRequest,
     },
     shared::ConnectionId,
     websocket::{Receiver, WebSocket},

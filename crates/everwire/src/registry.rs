@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use everwire_proto::{Cause, CloseCode, CloseFrame, Closure, Counters, SendError};
@@ -33,6 +33,8 @@ struct Inner {
     count: AtomicUsize,
     /// Opening handshakes that were refused, by status.
     refused: Mutex<BTreeMap<u16, u64>>,
+    /// Opening handshakes that ended without an answer, by reason.
+    failed: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// A part of the connections. What is live and what has ended change under one lock, so that
@@ -128,10 +130,27 @@ impl Registry {
                 *totals.closed.entry(cause).or_default() += n;
             }
             add(&mut totals.counters, &shard.closed.counters);
-            shard.live.values().for_each(|live| add(&mut totals.counters, &live.counters()));
+            for (code, n) in &shard.closed.codes {
+                *totals.codes.entry(*code).or_default() += n;
+            }
+            for live in shard.live.values() {
+                add(&mut totals.counters, &live.counters());
+                let (queued, has_room) = live.send_queue();
+                totals.queued_bytes += queued as u64;
+                totals.full_queues += u64::from(!has_room);
+                if let Some(rtt) = live.rtt() {
+                    totals.rtt_known += 1;
+                    totals.rtt_sum += rtt;
+                    totals.rtt_max = totals.rtt_max.max(rtt);
+                }
+            }
         }
         let refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
         totals.refused.clone_from(&refused);
+        drop(refused);
+        let failed = self.0.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.failed.clone_from(&failed);
+        drop(failed);
         totals
     }
 
@@ -139,6 +158,12 @@ impl Registry {
     pub(crate) fn count_refused(&self, status: StatusCode) {
         let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
         *refused.entry(status.as_u16()).or_default() += 1;
+    }
+
+    /// Counts an opening handshake that ended without an answer.
+    pub(crate) fn count_failed(&self, reason: &'static str) {
+        let mut failed = self.0.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        *failed.entry(reason).or_default() += 1;
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Shared>> {
@@ -158,23 +183,25 @@ impl Inner {
 impl Registration {
     /// Takes the connection out of the registry and remembers how it ended.
     pub(crate) fn end(mut self, closure: &Closure) {
-        self.take_out(closure.cause.label(), &closure.counters);
+        self.take_out(closure.cause.label(), closure.code(), &closure.counters);
     }
 
-    fn take_out(&mut self, cause: &'static str, counters: &Counters) {
+    fn take_out(&mut self, cause: &'static str, code: CloseCode, counters: &Counters) {
         let Some(registry) = std::mem::take(&mut self.registry).upgrade() else { return };
         registry.count.fetch_sub(1, Ordering::Relaxed);
         let mut shard = registry.shard(self.id);
         shard.live.remove(&self.id);
         shard.closed.opened += 1;
         *shard.closed.closed.entry(cause).or_default() += 1;
+        *shard.closed.codes.entry(code.into()).or_default() += 1;
         add(&mut shard.closed.counters, counters);
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.take_out(Cause::Cancelled.label(), &Counters::default());
+        let code = CloseCode::ABNORMAL_CLOSURE;
+        self.take_out(Cause::Cancelled.label(), code, &Counters::default());
     }
 }
 
@@ -194,8 +221,25 @@ pub struct Totals {
     pub open: u64,
     /// Connections that have ended, by [`Cause::label`].
     pub closed: BTreeMap<&'static str, u64>,
+    /// Connections that have ended, by the code that the peer sent ([`Closure::code`]: 1005 if its
+    /// Close had none, 1006 if no Close came).
+    pub codes: BTreeMap<u16, u64>,
     /// Opening handshakes that were refused, by HTTP status.
     pub refused: BTreeMap<u16, u64>,
+    /// Opening handshakes that ended without an answer, by reason: `proxy_header` (a trusted proxy
+    /// sent no PROXY protocol header, or a bad one), `tls`, `timeout`, `eof` (the client went before
+    /// its request was complete) and `io`.
+    pub failed: BTreeMap<&'static str, u64>,
+    /// Bytes that wait to be sent on live connections.
+    pub queued_bytes: u64,
+    /// Live connections whose send queue is full.
+    pub full_queues: u64,
+    /// Live connections that have answered a ping, so that their round-trip time is known.
+    pub rtt_known: u64,
+    /// The sum of those round-trip times.
+    pub rtt_sum: Duration,
+    /// The longest of them.
+    pub rtt_max: Duration,
     /// What went through all connections, live and ended.
     pub counters: Counters,
 }
@@ -227,6 +271,10 @@ pub struct ConnectionInfo {
     pub last_received: Instant,
     /// What went through it.
     pub counters: Counters,
+    /// The round-trip time, smoothed as in RFC 6298, up to 16 s; known once a ping was answered.
+    pub rtt: Option<Duration>,
+    /// How many bytes wait to be sent.
+    pub queued_bytes: usize,
     /// Whether a closing handshake has begun.
     pub is_closing: bool,
 }
@@ -242,6 +290,8 @@ impl ConnectionInfo {
             since: shared.since,
             last_received: shared.last_received(),
             counters: shared.counters(),
+            rtt: shared.rtt(),
+            queued_bytes: shared.send_queue().0,
             is_closing: shared.lock().phase != Phase::Open,
         }
     }

@@ -3,6 +3,7 @@
 mod accept;
 mod builder;
 mod connection;
+mod failure;
 mod http_service;
 mod listener;
 mod route;
@@ -12,16 +13,21 @@ mod upgrade;
 use std::{fmt, sync::Arc, time::Duration};
 
 use everwire_proto::{Cause, CloseCode, CloseFrame, Config, SendError, handshake::is_upgrade};
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, watch},
+};
 
 pub(crate) use self::slots::Slot;
 pub use self::{
     builder::{ServerBuilder, StartError},
-    http_service::Respond,
+    http_service::{RequestAddrs, Respond},
     listener::{BoundAddr, Listener},
     upgrade::{Accept, Decision, OriginPolicy, Reject, UpgradeRequest},
 };
-use self::{http_service::HttpService, route::Route, slots::Slots, upgrade::Authorize};
+use self::{
+    failure::Warnings, http_service::HttpService, route::Route, slots::Slots, upgrade::Authorize,
+};
 use crate::{Registry, trust::TrustedProxies};
 
 /// As good as for ever, and not beyond what a clock can show.
@@ -42,6 +48,7 @@ pub(crate) struct Context {
     slots: Slots,
     /// How many more may be told that there is no room; who comes beyond that is cut.
     refusals: Arc<Semaphore>,
+    warnings: Warnings,
     stopped: watch::Receiver<Option<CloseCode>>,
     #[cfg(feature = "tls")]
     tls: Option<crate::tls::ServerTls>,
@@ -94,6 +101,8 @@ pub struct Server {
     addrs: Vec<BoundAddr>,
     /// Dropped to stop accepting; set to refuse everybody, and to tell those who slip in.
     stop: watch::Sender<Option<CloseCode>>,
+    /// What serves connections, one for each thread.
+    runtimes: Vec<Handle>,
 }
 
 impl Server {
@@ -115,10 +124,33 @@ impl Server {
         self.addrs.iter().find_map(BoundAddr::tcp)
     }
 
+    /// Returns how many connections there may be, those that are not yet open and those of ordinary
+    /// HTTP included.
+    #[must_use]
+    pub fn max_connections(&self) -> usize {
+        self.context.slots.limit()
+    }
+
     /// Returns the registry of live connections.
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.context.registry
+    }
+
+    /// Is ready once every thread that serves connections has taken a turn.
+    ///
+    /// It never is while one of them is stuck, such as in a handler that blocks, and not for ever
+    /// if one has died: a sign of life for watchdogs. Threads that are done after
+    /// [`shutdown`](Self::shutdown) are not waited for.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn pulse(&self) {
+        for runtime in &self.runtimes {
+            if runtime.spawn(async {}).await.is_err() && self.context.stopping().is_none() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Stops accepting, sends everybody a Close with this code, waits up to `deadline`, and cuts

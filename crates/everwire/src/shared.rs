@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use everwire_proto::{
@@ -112,6 +112,9 @@ pub(crate) struct State {
     pub(crate) phase: Phase,
     /// The number of the last ping that was answered.
     pub(crate) answered: u32,
+    /// The round-trip time in microseconds as of that ping, 0 before the first. Three bytes, up to
+    /// 16 s, take the room that is left.
+    rtt_micros: [u8; 3],
     pub(crate) closure: Option<Arc<Closure>>,
     waiters: Vec<Waiter>,
     /// The last key that was given to a waiter.
@@ -308,7 +311,20 @@ impl Shared {
     }
 
     pub(crate) fn last_received(&self) -> Instant {
-        self.since + std::time::Duration::from_millis(self.last_received.load(Ordering::Relaxed))
+        self.since + Duration::from_millis(self.last_received.load(Ordering::Relaxed))
+    }
+
+    /// Returns how many bytes wait to be sent, and whether there is room for more.
+    pub(crate) fn send_queue(&self) -> (usize, bool) {
+        let queued = self.lock().queued(Until::Room) + self.transmit_len.load(Ordering::Relaxed);
+        (queued, queued < self.send_limit)
+    }
+
+    /// Returns the round-trip time, once a ping was answered.
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        let [high, mid, low] = self.lock().rtt_micros;
+        let micros = u32::from_be_bytes([0, high, mid, low]);
+        (micros > 0).then(|| Duration::from_micros(micros.into()))
     }
 
     /// Queues what a handle asked for and wakes the driver.
@@ -575,7 +591,12 @@ impl Shared {
             state.phase = Phase::Closing;
         }
         let answered = state.answered != proto.answered();
-        state.answered = proto.answered();
+        if answered {
+            state.answered = proto.answered();
+            let rtt = proto.rtt().unwrap_or_default().as_micros();
+            let [_, micros @ ..] = (rtt.clamp(1, 0xff_ffff) as u32).to_be_bytes();
+            state.rtt_micros = micros;
+        }
         if state.waiters.is_empty() {
             return Some(Vec::new());
         }

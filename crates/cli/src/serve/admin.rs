@@ -4,9 +4,12 @@ mod connections;
 mod guard;
 mod metrics;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
-use everwire::{Registry, Server, StartError};
+use everwire::{Registry, RequestAddrs, Server, StartError};
 use http::{Method, StatusCode, header, request::Parts};
 
 use self::guard::Guard;
@@ -37,7 +40,7 @@ pub(super) async fn start(
 ) -> Result<Server, StartError> {
     let guard = Guard::new(addr.ip(), args.admin_host.clone(), args.admin_token.clone());
     let registry = server.registry().clone();
-    let admin = Arc::new(Admin { guard, registry });
+    let admin = Arc::new(Admin { guard, registry, max_connections: server.max_connections() });
     let service = Answer(move |request: &Parts| admin.answer(request));
     Server::builder().bind(addr.to_string()).http(service).start().await
 }
@@ -47,6 +50,7 @@ pub(super) async fn start(
 struct Admin {
     guard: Guard,
     registry: Registry,
+    max_connections: usize,
 }
 
 impl Admin {
@@ -56,7 +60,7 @@ impl Admin {
             // It tells nothing, and whoever watches the process may not know its names and secrets.
             return text(StatusCode::OK, "ok");
         }
-        if let Err(refusal) = self.guard.check(request) {
+        if let Err(refusal) = self.guard.check(request, local_ip(request)) {
             let reply = text(refusal.status(), format!("{refusal}\n"));
             return match refusal.status() {
                 StatusCode::UNAUTHORIZED => with(reply, header::WWW_AUTHENTICATE, "Bearer"),
@@ -74,12 +78,18 @@ impl Admin {
                 method_not_allowed("GET, HEAD")
             }
             [""] => text(StatusCode::OK, INDEX),
-            ["metrics"] => metrics::reply(&self.registry.totals()),
+            ["metrics"] => metrics::reply(&self.registry.totals(), self.max_connections),
             ["connections"] => connections::list(&self.registry),
             ["connections", id] => connections::get(&self.registry, id),
             _ => text(StatusCode::NOT_FOUND, "not found\n"),
         }
     }
+}
+
+/// Returns the address that a request was sent to.
+fn local_ip(request: &Parts) -> Option<IpAddr> {
+    let addrs = request.extensions.get::<RequestAddrs>()?;
+    addrs.local.map(|local| local.ip())
 }
 
 #[cfg(test)]
@@ -89,7 +99,7 @@ mod tests {
     #[track_caller]
     fn check(method: Method, path: &str, expected: StatusCode) {
         let guard = Guard::new([127, 0, 0, 1].into(), Vec::new(), None);
-        let admin = Admin { guard, registry: Registry::default() };
+        let admin = Admin { guard, registry: Registry::default(), max_connections: 9 };
         let request = http::Request::builder()
             .method(method)
             .uri(path)

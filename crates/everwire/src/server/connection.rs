@@ -17,10 +17,14 @@ use tokio::{
 };
 
 use super::{
-    Accept, Context, Slot, UpgradeRequest, http_service,
+    Accept, Context, Slot, UpgradeRequest,
+    failure::Failure,
+    http_service,
     route::{Opened, Prepared, Route},
 };
-use crate::{event_loop::EventLoops, io::Io, peers::Peers, random, shared::Shared};
+use crate::{
+    event_loop::EventLoops, io::Io, peers::Peers, random, shared::Shared, trust::parse_proxy_header,
+};
 
 /// Time for a client to take a refusal and go.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -74,14 +78,8 @@ pub(super) async fn serve(context: Arc<Context>, io: Io, incoming: Incoming) {
     let Incoming { remote, local, seat } = incoming;
     let first = match timeout(context.handshake_timeout, open(&context, io, remote, local)).await {
         Ok(Ok(first)) => first,
-        Ok(Err(error)) => {
-            tracing::debug!(?remote, %error, "opening handshake failed");
-            return;
-        }
-        Err(_) => {
-            tracing::debug!(?remote, "opening handshake took too long");
-            return;
-        }
+        Ok(Err(failure)) => return context.failed(remote, &failure),
+        Err(_) => return context.failed(remote, &Failure::Timeout),
     };
     match first {
         First::Upgrade(negotiated, io, early) => {
@@ -121,12 +119,11 @@ async fn open(
     mut io: Io,
     remote: Option<SocketAddr>,
     local: Option<SocketAddr>,
-) -> io::Result<First> {
+) -> Result<First, Failure> {
     let mut origin = Origin { remote, local, is_tls: false };
     if context.expects_proxy_header
         && let Some(peer) = remote
-        && let Some(header) =
-            context.trusted.read_proxy_header(peer, &mut io).await.map_err(io::Error::other)?
+        && let Some(header) = context.trusted.read_proxy_header(peer, &mut io).await?
         && let Some(addrs) = header.addrs
     {
         origin.remote = Some(addrs.src);
@@ -136,7 +133,7 @@ async fn open(
     if let Some(tls) = &context.tls
         && matches!(io, Io::Tcp(_))
     {
-        io = Io::Tls(Box::new(tls.accept(io).await.map_err(io::Error::other)?));
+        io = Io::Tls(Box::new(tls.accept(io).await?));
         origin.is_tls = true;
     }
     let mut bytes = Vec::with_capacity(1024);
@@ -154,11 +151,14 @@ async fn open(
             Ok(Some(_)) => return Ok(First::Http(io, bytes, origin)),
             Ok(None) => {}
             Err(error) => {
+                if context.expects_proxy_header && parse_proxy_header(&bytes).is_ok() {
+                    context.warn_of_untrusted_proxy(remote);
+                }
                 return Ok(First::Refused(io, HandshakeError::from(error).response()));
             }
         }
         if io.read_buf(&mut bytes).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Err(Failure::Eof);
         }
     }
 }
@@ -273,6 +273,10 @@ impl Negotiated {
         let Seat { slot, loops } = seat;
         let now = crate::clock::now();
         let mut proto = Connection::server(self.config.clone(), now, random::byte());
+        #[cfg(feature = "tls")]
+        if matches!(io, Io::Tls(_)) {
+            proto.set_tls();
+        }
         proto.transmit_head(head);
         let limits = &self.config.limits;
         let shared = Shared::new(self.path, self.peers, self.subprotocol, self.data, limits);
