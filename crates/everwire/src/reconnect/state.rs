@@ -1,6 +1,6 @@
 //! What a reconnecting client is doing, as others see it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use everwire_proto::Closure;
 
@@ -89,6 +89,17 @@ impl From<Ending> for Stop {
         match ending {
             Ending::Closed(closure) => Self::Ended(closure),
             Ending::Failed(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl Error for Stop {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        // The message repeats the inner error, so the chain goes on below it.
+        match self {
+            Self::Closed(Some(closure)) | Self::Ended(closure) => closure.source(),
+            Self::Failed(error) => error.source(),
+            Self::Closed(None) | Self::Dropped => None,
         }
     }
 }
