@@ -1,0 +1,46 @@
+//! What becomes of connections when servers and paths fail; each measurement is a subcommand.
+
+mod herd;
+
+use anyhow::{Context, Result, bail};
+use pico_args::Arguments;
+
+const USAGE: &str = "\
+usage: lifecycle COMMAND
+
+  herd [--clients N] [--rate N] [--seed N]
+        simulates clients that lost one server together: N clients (default 50000), a server that
+        admits N a second (default 1000), random numbers from N (default 1). Fails if those that
+        were given advice are not back in time, or come too many at once.
+";
+
+fn main() -> Result<()> {
+    let mut args = Arguments::from_env();
+    let command = args.subcommand()?;
+    match command.as_deref() {
+        Some("herd") => herd(args),
+        _ => {
+            print!("{USAGE}");
+            Ok(())
+        }
+    }
+}
+
+fn herd(mut args: Arguments) -> Result<()> {
+    let n_clients = args.opt_value_from_str("--clients")?.unwrap_or(50_000);
+    let rate = args.opt_value_from_str("--rate")?.unwrap_or(1_000);
+    let seed = args.opt_value_from_str("--seed")?.unwrap_or(1);
+    let rest = args.finish();
+    if !rest.is_empty() {
+        bail!("unknown arguments: {rest:?}");
+    }
+    let rows = herd::Scenario::all(n_clients, rate).map(|scenario| {
+        let outcome = scenario.run(seed);
+        (scenario, outcome)
+    });
+    print!("{}", herd::table(&rows));
+    for (scenario, outcome) in &rows {
+        scenario.check(outcome).with_context(|| format!("in the row \"{}\"", scenario.name))?;
+    }
+    Ok(())
+}
