@@ -18,6 +18,9 @@ pub struct Closure {
     pub duration: Duration,
     /// What went through it.
     pub counters: Counters,
+    /// Messages of ours that were queued and not handed to the system whole. What was handed to it
+    /// may still not have arrived.
+    pub unsent: u64,
     /// The last smoothed round-trip time.
     pub rtt: Option<Duration>,
 }
@@ -222,7 +225,7 @@ impl Cause {
     }
 
     /// Returns whether a closing handshake is how this cause ends.
-    fn is_handshake(&self) -> bool {
+    pub(crate) fn is_handshake(&self) -> bool {
         use Cause::{Idle, Kicked, LocalClosed, MaxAge, PeerClosed, Shutdown, Superseded};
         matches!(self, PeerClosed | LocalClosed | Kicked | Shutdown | MaxAge | Superseded | Idle)
     }

@@ -22,6 +22,8 @@ pub(crate) struct Closing {
     pub(crate) ended: Instant,
     /// What had gone through at the end.
     pub(crate) counters: Counters,
+    /// How many messages had not been written whole at the end.
+    pub(crate) unsent: u64,
 }
 
 impl Connection {
@@ -53,6 +55,7 @@ impl Connection {
             eof: false,
             ended: now,
             counters: self.counters,
+            unsent: 0,
         }));
     }
 
@@ -148,7 +151,8 @@ impl Connection {
         if now < closing.deadline {
             return;
         }
-        if self.state == State::Closing {
+        // What was not to end by a handshake anyway keeps its name.
+        if self.state == State::Closing && closing.cause.is_handshake() {
             closing.cause = Cause::CloseTimeout;
         }
         self.set_closed(now);
@@ -158,11 +162,13 @@ impl Connection {
         self.state = State::Closed;
         self.takes_simple = false;
         self.inbound.clear();
+        let unsent = self.transmit.unsent() + u64::from(self.open_message.is_some());
         self.transmit.clear();
         self.unanswered = None;
         if let Some(closing) = &mut self.closing {
             closing.ended = now;
             closing.counters = self.counters;
+            closing.unsent = unsent;
         }
     }
 
@@ -179,6 +185,7 @@ impl Connection {
                     eof: false,
                     ended: now,
                     counters: self.counters,
+                    unsent: 0,
                 }));
             }
         }
