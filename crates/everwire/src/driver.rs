@@ -47,6 +47,11 @@ pub(crate) trait App: Send {
     /// Is called for each event.
     fn event(&mut self, conn: &mut Conn<'_>, event: Event<'_>);
 
+    /// Is called once if the server shuts down.
+    fn drain(&mut self, conn: &mut Conn<'_>) {
+        let _ = conn;
+    }
+
     /// Returns whether more events are welcome.
     #[inline]
     fn is_ready(&mut self, shared: &Shared) -> bool {
@@ -116,6 +121,8 @@ struct Flags {
     polls: u8,
     /// The last answered ping that the handles know of.
     answered: u32,
+    /// Messages that came too late to be sent.
+    unsent: u32,
 }
 
 impl<S: Stream, A: App> Driver<S, A> {
@@ -355,7 +362,8 @@ impl<S: Stream, A: App> Driver<S, A> {
 
     fn apply(&mut self, outgoing: Outgoing, now: Instant) {
         // Room and order were seen to when it was queued; only an end may have come in between.
-        let _ = match outgoing {
+        let begins_message = outgoing.begins_message();
+        let done = match outgoing {
             Outgoing::Message(message) => self.proto.send(message),
             Outgoing::Prepared(message) => self.proto.send_prepared(&message),
             Outgoing::Start(kind) => self.proto.start_message(kind),
@@ -367,6 +375,14 @@ impl<S: Stream, A: App> Driver<S, A> {
             }),
             Outgoing::Resume => {
                 self.flags.paused = false;
+                Ok(())
+            }
+            Outgoing::Drain => {
+                // What it sends counts like anything that a handler sends.
+                self.proto.admit(false);
+                let (app, mut conn) = self.split(now);
+                app.drain(&mut conn);
+                self.proto.admit(true);
                 Ok(())
             }
             // A panic drops handles; that is not why the connection ends.
@@ -384,6 +400,7 @@ impl<S: Stream, A: App> Driver<S, A> {
                 Ok(())
             }
         };
+        self.flags.unsent += u32::from(begins_message && done.is_err());
     }
 
     #[inline]
@@ -502,7 +519,7 @@ impl<S: Stream, A: App> Driver<S, A> {
 
     /// Lets go of the socket and reports the closure.
     fn finish(&mut self) {
-        let Some(closure) = self.proto.closure().map(Arc::new) else { return };
+        let Some(closure) = self.closure() else { return };
         self.publish();
         tracing::info!(id = %self.shared.id, path = %self.shared.path, %closure, "connection closed");
         self.io = None;
@@ -512,6 +529,13 @@ impl<S: Stream, A: App> Driver<S, A> {
 }
 
 impl<S, A: App> Driver<S, A> {
+    /// Returns how the connection ended, with what nobody will send any more.
+    fn closure(&self) -> Option<Arc<Closure>> {
+        let mut closure = self.proto.closure()?;
+        closure.unsent += u64::from(self.flags.unsent) + self.shared.seal();
+        Some(Arc::new(closure))
+    }
+
     /// Tells everybody how the connection ended.
     fn report(&mut self, closure: Arc<Closure>) {
         self.app.close(&self.shared, &closure);
@@ -586,8 +610,8 @@ impl<S, A: App> Drop for Driver<S, A> {
             return;
         }
         self.proto.abort(clock::now(), Cause::Cancelled);
-        if let Some(closure) = self.proto.closure() {
-            self.report(Arc::new(closure));
+        if let Some(closure) = self.closure() {
+            self.report(closure);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use everwire_proto::CloseCode;
+use everwire_proto::CloseFrame;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     Context, Listener,
-    connection::{Incoming, refuse, serve},
+    connection::{Incoming, refuse, serve, turn_away},
     listener::Kind,
 };
 use crate::io::Io;
@@ -89,7 +89,8 @@ fn accept_now(listener: &Kind) -> io::Result<Io> {
 pub(super) async fn accept_loop(
     context: Arc<Context>,
     listener: Accepting,
-    mut stopped: watch::Receiver<Option<CloseCode>>,
+    mut stopped: watch::Receiver<Option<CloseFrame>>,
+    busy: watch::Receiver<()>,
 ) {
     let mut warned = None;
     loop {
@@ -98,7 +99,7 @@ pub(super) async fn accept_loop(
             _ = stopped.wait_for(Option::is_some) => break,
         };
         match accepted {
-            Ok((io, remote)) => start(&context, io, remote),
+            Ok((io, remote)) => start(&context, io, remote, &busy),
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 // Most likely out of descriptors: wait for some to be closed.
@@ -113,12 +114,18 @@ pub(super) async fn accept_loop(
     }
     // Who waits to be accepted would else be reset; they are told when to come back instead.
     let Ok(listener) = listener.into_std() else { return };
-    while let Ok(io) = accept_now(&listener) {
-        tokio::spawn(refuse(context.clone(), io, "shutting down\n"));
+    loop {
+        match accept_now(&listener) {
+            Ok(io) => {
+                tokio::spawn(turn_away(context.clone(), io, busy.clone()));
+            }
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(_) => break,
+        }
     }
 }
 
-fn start(context: &Arc<Context>, io: Io, remote: Option<SocketAddr>) {
+fn start(context: &Arc<Context>, io: Io, remote: Option<SocketAddr>, busy: &watch::Receiver<()>) {
     if let Io::Tcp(stream) = &io {
         set_options(stream, context);
     }
@@ -130,11 +137,11 @@ fn start(context: &Arc<Context>, io: Io, remote: Option<SocketAddr>) {
     let address = remote.map(|addr| addr.ip()).filter(|ip| !context.trusted.contains(*ip));
     match context.slots.take(address) {
         Some(slot) => {
-            let incoming = Incoming { remote, local, slot };
+            let incoming = Incoming { remote, local, slot, busy: busy.clone() };
             tokio::spawn(serve(context.clone(), io, incoming));
         }
         None => {
-            tokio::spawn(refuse(context.clone(), io, "too many connections\n"));
+            tokio::spawn(refuse(context.clone(), io));
         }
     }
 }

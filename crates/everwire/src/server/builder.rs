@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use everwire_proto::{CloseCode, Config};
+use everwire_proto::{CloseFrame, Config};
 use tokio::sync::{Semaphore, watch};
 
 use super::{
@@ -284,6 +284,7 @@ impl ServerBuilder {
         let addrs = per_thread[0].iter().filter_map(|listener| listener.local_addr().ok());
         let addrs = addrs.collect();
         let (stop, stopped) = watch::channel(None);
+        let (busy, is_busy) = watch::channel(());
         let context = Arc::new(Context {
             config: Arc::new(self.config),
             registry: Registry::default(),
@@ -305,13 +306,13 @@ impl ServerBuilder {
             let context = context.clone();
             let stopped = stopped.clone();
             match threads {
-                Some(_) => run_thread(i, context, listeners, stopped)
+                Some(_) => run_thread(i, context, listeners, stopped, &is_busy)
                     .map_err(|source| StartError { what: "start a thread".into(), source })?,
-                None => spawn_loops(&context, listeners, &stopped)
+                None => spawn_loops(&context, listeners, &stopped, &is_busy)
                     .map_err(|source| StartError { what: "accept".into(), source })?,
             }
         }
-        Ok(Server { context, addrs, stop })
+        Ok(Server { context, addrs, stop, busy })
     }
 }
 
@@ -328,10 +329,12 @@ fn bind(addr: &str, threads: usize) -> io::Result<Vec<Listener>> {
 fn spawn_loops(
     context: &Arc<Context>,
     listeners: Vec<Listener>,
-    stopped: &watch::Receiver<Option<CloseCode>>,
+    stopped: &watch::Receiver<Option<CloseFrame>>,
+    busy: &watch::Receiver<()>,
 ) -> io::Result<()> {
     for listener in listeners {
-        tokio::spawn(accept_loop(context.clone(), listener.try_into()?, stopped.clone()));
+        let (context, listener) = (context.clone(), listener.try_into()?);
+        tokio::spawn(accept_loop(context, listener, stopped.clone(), busy.clone()));
     }
     Ok(())
 }
@@ -341,11 +344,12 @@ fn run_thread(
     index: usize,
     context: Arc<Context>,
     listeners: Vec<Listener>,
-    mut stopped: watch::Receiver<Option<CloseCode>>,
+    mut stopped: watch::Receiver<Option<CloseFrame>>,
+    busy: &watch::Receiver<()>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let entered = runtime.enter();
-    spawn_loops(&context, listeners, &stopped)?;
+    spawn_loops(&context, listeners, &stopped, busy)?;
     drop(entered);
     std::thread::Builder::new().name(format!("everwire-{index}")).spawn(move || {
         runtime.block_on(async move {

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use everwire_proto::{
-    Cause, CloseFrame, Config, Connection,
+    Cause, Config, Connection,
     handshake::{
         AcceptOptions, HandshakeError, HeadLimits, HeadReader, Rejection, ServerHandshake,
         encode_response, encode_response_head, is_same_origin,
@@ -13,7 +13,8 @@ use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::timeout,
+    sync::watch,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -30,6 +31,8 @@ pub(super) struct Incoming {
     pub(super) remote: Option<SocketAddr>,
     pub(super) local: Option<SocketAddr>,
     pub(super) slot: Slot,
+    /// Held until it is known what becomes of it, and while HTTP is answered.
+    pub(super) busy: watch::Receiver<()>,
 }
 
 /// Where a client is, as far as is known.
@@ -65,8 +68,9 @@ enum First {
 /// Serves one accepted socket. The opening handshake's state is gone before the connection's own
 /// task begins.
 pub(super) async fn serve(context: Arc<Context>, io: Io, incoming: Incoming) {
-    let Incoming { remote, local, slot } = incoming;
-    let first = match timeout(context.handshake_timeout, open(&context, io, remote, local)).await {
+    let Incoming { remote, local, slot, busy: _busy } = incoming;
+    let opening = until_stopped(&context, open(&context, io, remote, local));
+    let first = match timeout(context.handshake_timeout, opening).await {
         Ok(Ok(first)) => first,
         Ok(Err(error)) => {
             tracing::debug!(?remote, %error, "opening handshake failed");
@@ -91,8 +95,42 @@ pub(super) async fn serve(context: Arc<Context>, io: Io, incoming: Incoming) {
     }
 }
 
+/// Gives up soon once the server shuts down: whoever has not asked by then gets no more time.
+async fn until_stopped(
+    context: &Context,
+    opening: impl Future<Output = io::Result<First>>,
+) -> io::Result<First> {
+    let mut stopped = context.stopped.clone();
+    let grace = async {
+        if stopped.wait_for(Option::is_some).await.is_ok() {
+            sleep(GOODBYE).await;
+        } else {
+            // The server was dropped; what it accepted lives on.
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        opened = opening => opened,
+        () = grace => Err(io::Error::other("the server shuts down")),
+    }
+}
+
+/// Tells a client that the server shuts down, by TLS if that is what it speaks.
+pub(super) async fn turn_away(context: Arc<Context>, io: Io, _busy: watch::Receiver<()>) {
+    context.registry.count_refused(StatusCode::SERVICE_UNAVAILABLE);
+    #[cfg(feature = "tls")]
+    let io = match &context.tls {
+        Some(tls) if matches!(io, Io::Tcp(_)) => match timeout(GOODBYE, tls.accept(io)).await {
+            Ok(Ok(tls)) => Io::Tls(Box::new(tls)),
+            _ => return,
+        },
+        _ => io,
+    };
+    say_goodbye(io, &unavailable("shutting down\n")).await;
+}
+
 /// Tells a client that there is no room.
-pub(super) async fn refuse(context: Arc<Context>, io: Io, why: &str) {
+pub(super) async fn refuse(context: Arc<Context>, io: Io) {
     context.registry.count_refused(StatusCode::SERVICE_UNAVAILABLE);
     #[cfg(feature = "tls")]
     if context.tls.is_some() {
@@ -100,7 +138,7 @@ pub(super) async fn refuse(context: Arc<Context>, io: Io, why: &str) {
     }
     let Ok(_permit) = context.refusals.clone().try_acquire_owned() else { return };
     drop(context);
-    say_goodbye(io, &unavailable(why)).await;
+    say_goodbye(io, &unavailable("too many connections\n")).await;
 }
 
 fn unavailable(why: &str) -> Response<String> {
@@ -271,9 +309,7 @@ impl Negotiated {
         let shared = Shared::new(self.path, self.peers, self.subprotocol, self.data, limits);
         let registration = context.registry.insert(&shared, slot);
         let request = self.request;
-        if let Some(notice) = context.stopping()
-            && let Ok(frame) = CloseFrame::new(notice, "")
-        {
+        if let Some(frame) = context.stopping() {
             shared.close(Cause::Shutdown, frame);
         }
         self.prepared.spawn(Opened { io, proto, shared, early, registration, request });

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use everwire::{Closure, Conn, Handler, Message};
+use everwire::{Closure, Conn, Handler, Message, Server, ServerBuilder};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
@@ -129,6 +129,28 @@ pub async fn connect(addr: SocketAddr, path: &str) -> Raw<TcpStream> {
     let response = read_head(&mut io).await;
     assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
     Raw(io)
+}
+
+/// Starts a server on a free port.
+pub async fn start(builder: ServerBuilder) -> (Server, SocketAddr) {
+    let server = builder.bind("127.0.0.1:0").start().await.unwrap();
+    let addr = server.local_addr().unwrap();
+    (server, addr)
+}
+
+/// A server that echoes on `/echo`.
+pub fn echo() -> ServerBuilder {
+    Server::builder().push("/echo", |_| Echo)
+}
+
+/// Waits until a server has this many connections.
+pub async fn until_len(server: &Server, len: usize) {
+    soon(async {
+        while server.registry().len() != len {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 /// Sends bytes to a server and returns everything it answers, to the end.
