@@ -3,6 +3,7 @@
 mod args;
 mod escape;
 mod input;
+mod masked;
 mod output;
 mod session;
 mod verbose;

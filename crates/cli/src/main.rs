@@ -8,9 +8,12 @@ mod serve;
 mod size;
 mod usage;
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{
+    Arg, Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand,
+    builder::Resettable,
+};
 
 /// WebSocket connections that stay alive and end with one honest explanation.
 #[derive(Debug, Parser)]
@@ -33,7 +36,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return usage::explain(&error),
     };
@@ -43,6 +46,22 @@ fn main() -> ExitCode {
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     }
+}
+
+/// Reads the command line and the environment.
+fn parse() -> Result<Cli, clap::Error> {
+    let mut command = Cli::command().mut_subcommands(without_empty_variables);
+    let matches = command.try_get_matches_from_mut(env::args_os())?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// Lets empty variables count as unset, as files of settings and containers mean them.
+fn without_empty_variables(command: ClapCommand) -> ClapCommand {
+    let is_empty = |arg: &Arg| {
+        let value = arg.get_env().and_then(env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    command.mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg })
 }
 
 #[cfg(test)]

@@ -4,6 +4,9 @@ use std::{error::Error, fmt, str::FromStr, time::Duration};
 
 use everwire::Keepalive;
 
+/// The policy for those who must know soon.
+const FAST: Keepalive = Keepalive::new(Duration::from_millis(2500), Duration::from_millis(1500));
+
 /// A duration: `10s`, `500ms`, `2m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Period(pub(crate) Duration);
@@ -28,7 +31,7 @@ impl fmt::Display for PeriodError {
 
 impl Error for PeriodError {}
 
-/// A keepalive policy, or none: `25s/20s`, `25s`, `off`.
+/// A keepalive policy, or none: `25s/20s`, `fast`, `standard`, `off`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct KeepaliveArg(pub(crate) Option<Keepalive>);
 
@@ -36,18 +39,18 @@ impl FromStr for KeepaliveArg {
     type Err = KeepaliveError;
 
     fn from_str(text: &str) -> Result<Self, KeepaliveError> {
-        if text == "off" {
-            return Ok(Self(None));
+        match text {
+            "off" => return Ok(Self(None)),
+            "standard" => return Ok(Self(Some(Keepalive::default()))),
+            "fast" => return Ok(Self(Some(FAST))),
+            _ => {}
         }
         let period = |text: &str| match text.parse() {
             Ok(Period(period)) if period > Duration::ZERO => Ok(period),
             _ => Err(KeepaliveError),
         };
-        let (interval, timeout) = match text.split_once('/') {
-            Some((interval, timeout)) => (period(interval)?, period(timeout)?),
-            None => (period(text)?, Keepalive::default().timeout),
-        };
-        Ok(Self(Some(Keepalive::new(interval, timeout))))
+        let (interval, timeout) = text.split_once('/').ok_or(KeepaliveError)?;
+        Ok(Self(Some(Keepalive::new(period(interval)?, period(timeout)?))))
     }
 }
 
@@ -57,7 +60,7 @@ pub(crate) struct KeepaliveError;
 
 impl fmt::Display for KeepaliveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("expected INTERVAL/TIMEOUT such as 25s/20s, or off")
+        f.write_str("expected INTERVAL/TIMEOUT such as 25s/20s, fast, standard or off")
     }
 }
 
@@ -77,13 +80,22 @@ mod tests {
     }
 
     #[test]
+    fn fast_notices_a_dead_peer_within_five_seconds() {
+        let KeepaliveArg(Some(fast)) = "fast".parse().unwrap() else { panic!("fast is off") };
+        // The interval is spread by a tenth, and both deadlines are rounded up to 250 ms.
+        let latest = fast.interval.mul_f64(1.1) + fast.timeout + Duration::from_millis(500);
+        assert!(latest <= Duration::from_secs(5), "{latest:?}");
+    }
+
+    #[test]
     fn a_keepalive_is_an_interval_and_a_timeout_or_off() {
         let [two, one] = [2, 1].map(Duration::from_secs);
         assert_eq!("off".parse(), Ok(KeepaliveArg(None)));
         assert_eq!("2s/1s".parse(), Ok(KeepaliveArg(Some(Keepalive::new(two, one)))));
-        let only_interval = Keepalive::new(two, Keepalive::default().timeout);
-        assert_eq!("2s".parse(), Ok(KeepaliveArg(Some(only_interval))));
-        for text in ["", "on", "2s/", "/1s", "0s/1s", "2/1"] {
+        assert_eq!("standard".parse(), Ok(KeepaliveArg(Some(Keepalive::default()))));
+        for text in
+            ["", "on", "2s", "5s", "2s/", "/1s", "0s/1s", "1s/0s", "2/1", "2s/1s/1s", "Fast"]
+        {
             assert_eq!(text.parse::<KeepaliveArg>(), Err(KeepaliveError), "{text:?}");
         }
     }

@@ -7,6 +7,7 @@ mod chat;
 mod descriptors;
 mod echo;
 mod listen;
+mod notify;
 mod origin;
 mod page;
 mod reply;
@@ -31,6 +32,7 @@ use self::{
     chat::Chat,
     echo::Echo,
     listen::ListenAddr,
+    notify::Notify,
     signals::{Signal, Signals},
 };
 
@@ -91,17 +93,34 @@ async fn serve(args: &Args, inherited: Vec<Listener>) -> anyhow::Result<ExitCode
     };
     let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
     announce::started(&server, admin.as_ref(), scheme);
+    let notify = Notify::from_env();
+    notify.ready(&server);
     if let Some(tls) = tls.clone() {
         tokio::spawn(async move { tls.watch(TLS_WATCH).await });
     }
-    let signal = wait_for_end(&mut signals, tls.as_ref()).await;
+    tokio::select! {
+        code = run_to_end(args, &server, tls.as_ref(), &mut signals, &notify) => code,
+        never = notify.keep_watch(&server) => match never {},
+    }
+}
+
+/// Serves until a signal comes, and shuts down.
+async fn run_to_end(
+    args: &Args,
+    server: &Server,
+    tls: Option<&ServerTls>,
+    signals: &mut Signals,
+    notify: &Notify,
+) -> anyhow::Result<ExitCode> {
+    let signal = wait_for_end(signals, tls, notify).await;
     args.listen.iter().for_each(ListenAddr::clean_up);
+    notify.stopping(server, args.shutdown.drain_deadline.0);
     let notice = match signal {
         Signal::Terminate => args.shutdown.notice,
         Signal::Interrupt | Signal::HangUp => CloseCode::GOING_AWAY,
     };
     let drained = tokio::select! {
-        drained = server.shutdown(notice, args.shutdown.drain_timeout.0) => drained?,
+        drained = server.shutdown(args.shutdown.drain(notice)) => drained?,
         again = signals.next_end() => return Ok(again.exit_code()),
     };
     announce::drained(drained);
@@ -109,18 +128,26 @@ async fn serve(args: &Args, inherited: Vec<Listener>) -> anyhow::Result<ExitCode
 }
 
 /// Waits for a signal that ends the server.
-async fn wait_for_end(signals: &mut Signals, tls: Option<&ServerTls>) -> Signal {
+async fn wait_for_end(signals: &mut Signals, tls: Option<&ServerTls>, notify: &Notify) -> Signal {
     // A server that was started from a terminal goes with it.
     let is_interactive = io::stdin().is_terminal();
     loop {
         match (signals.next().await, tls) {
-            (Signal::HangUp, Some(tls)) => match tls.reload() {
-                Ok(()) => say("certificates reloaded"),
-                Err(error) => {
-                    tracing::error!(%error, "certificates not reloaded, the old ones stay in use");
+            (Signal::HangUp, Some(tls)) => {
+                notify.reloading();
+                match tls.reload() {
+                    Ok(()) => say("certificates reloaded"),
+                    Err(error) => tracing::error!(
+                        %error,
+                        "certificates not reloaded, the old ones stay in use"
+                    ),
                 }
-            },
-            (Signal::HangUp, None) if !is_interactive => {}
+                notify.reloaded();
+            }
+            (Signal::HangUp, None) if !is_interactive => {
+                notify.reloading();
+                notify.reloaded();
+            }
             (signal, _) => return signal,
         }
     }

@@ -86,8 +86,8 @@ pub use self::{
     registry::{ConnectionInfo, Ended, Registry, Totals, Watched, Watcher},
     sender::{Because, Closing, Permit, Sender},
     server::{
-        Accept, BoundAddr, Decision, Drain, Drained, Listener, OriginPolicy, Reject, Respond,
-        Server, ServerBuilder, StartError, UpgradeRequest,
+        Accept, BoundAddr, Decision, Drain, Drained, Listener, OriginPolicy, Reject, RequestAddrs,
+        Respond, Server, ServerBuilder, StartError, UpgradeRequest,
     },
     shared::ConnectionId,
     websocket::{Receiver, WebSocket},

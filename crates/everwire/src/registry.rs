@@ -61,6 +61,8 @@ pub(crate) struct Inner {
     refused: Mutex<BTreeMap<u16, u64>>,
     watchers: Watchers,
     empty: Empty,
+    /// Opening handshakes that ended without an answer, by reason.
+    failed: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// A part of the connections. What is live and what has ended change under one lock, so that
@@ -190,10 +192,19 @@ impl Registry {
             totals.add_closed(&shard.closed);
             totals.opened += shard.live.len() as u64;
             totals.open += shard.live.len() as u64;
-            shard.live.values().for_each(|live| add(&mut totals.counters, &live.counters()));
+            for live in shard.live.values() {
+                add(&mut totals.counters, &live.counters());
+                let (queued, has_room) = live.send_queue();
+                totals.queued_bytes += queued as u64;
+                totals.full_queues += u64::from(!has_room);
+            }
         }
         let refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
         totals.refused.clone_from(&refused);
+        drop(refused);
+        let failed = self.0.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.failed.clone_from(&failed);
+        drop(failed);
         totals
     }
 
@@ -208,6 +219,12 @@ impl Registry {
     pub(crate) fn count_refused(&self, status: StatusCode) {
         let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
         *refused.entry(status.as_u16()).or_default() += 1;
+    }
+
+    /// Counts an opening handshake that ended without an answer.
+    pub(crate) fn count_failed(&self, reason: &'static str) {
+        let mut failed = self.0.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        *failed.entry(reason).or_default() += 1;
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Shared>> {
@@ -243,6 +260,8 @@ impl Registration {
         shard.closed.opened += 1;
         let cause = closure.map_or(Cause::Cancelled.label(), |closure| closure.cause.label());
         *shard.closed.closed.entry(cause).or_default() += 1;
+        let code = closure.map_or(CloseCode::ABNORMAL_CLOSURE, |closure| closure.code());
+        *shard.closed.codes.entry(code.into()).or_default() += 1;
         shard.closed.clean += u64::from(closure.is_some_and(|closure| closure.is_clean()));
         shard.closed.unsent += closure.map_or(0, |closure| closure.unsent);
         let counters = closure.map_or_else(Counters::default, |closure| closure.counters);

@@ -4,6 +4,7 @@ mod accept;
 mod builder;
 mod connection;
 mod drain;
+mod failure;
 mod http_service;
 mod listener;
 mod route;
@@ -13,17 +14,22 @@ mod upgrade;
 use std::{fmt, sync::Arc, time::Duration};
 
 use everwire_proto::{CloseFrame, Config, handshake::is_upgrade};
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, watch},
+};
 
 pub(crate) use self::slots::Slot;
 pub use self::{
     builder::{ServerBuilder, StartError},
     drain::{Drain, Drained},
-    http_service::Respond,
+    http_service::{RequestAddrs, Respond},
     listener::{BoundAddr, Listener},
     upgrade::{Accept, Decision, OriginPolicy, Reject, UpgradeRequest},
 };
-use self::{http_service::HttpService, route::Route, slots::Slots, upgrade::Authorize};
+use self::{
+    failure::Warnings, http_service::HttpService, route::Route, slots::Slots, upgrade::Authorize,
+};
 use crate::{Registry, trust::TrustedProxies};
 
 /// Everything that the tasks of a server share.
@@ -41,6 +47,7 @@ pub(crate) struct Context {
     slots: Slots,
     /// How many more may be told that there is no room; who comes beyond that is cut.
     refusals: Arc<Semaphore>,
+    warnings: Warnings,
     stopped: watch::Receiver<Option<CloseFrame>>,
     #[cfg(feature = "tls")]
     tls: Option<crate::tls::ServerTls>,
@@ -95,6 +102,8 @@ pub struct Server {
     stop: watch::Sender<Option<CloseFrame>>,
     /// Closed when nobody accepts, answers a request or turns somebody away any more.
     busy: watch::Sender<()>,
+    /// What serves connections, one for each thread.
+    runtimes: Vec<Handle>,
 }
 
 impl Server {
@@ -120,6 +129,22 @@ impl Server {
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.context.registry
+    }
+
+    /// Is ready once every thread that serves connections has taken a turn.
+    ///
+    /// It never is while one of them is stuck, such as in a handler that blocks, and not for ever
+    /// if one has died: a sign of life for watchdogs. Threads that are done after
+    /// [`shutdown`](Self::shutdown) are not waited for.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn pulse(&self) {
+        for runtime in &self.runtimes {
+            if runtime.spawn(async {}).await.is_err() && self.context.stopping().is_none() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 }
 

@@ -288,6 +288,12 @@ impl Shared {
         self.since + std::time::Duration::from_millis(self.last_received.load(Ordering::Relaxed))
     }
 
+    /// Returns how many bytes wait to be sent, and whether there is room for more.
+    pub(crate) fn send_queue(&self) -> (usize, bool) {
+        let queued = self.lock().queued(Until::Room) + self.transmit_len.load(Ordering::Relaxed);
+        (queued, queued < self.send_limit)
+    }
+
     /// Queues what a handle asked for and wakes the driver.
     ///
     /// # Errors

@@ -262,6 +262,16 @@ async fn the_application_says_why_it_closes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slow_consumer_that_goes_without_an_answer_is_called_one() {
+    let (mut peer, ws) = attach(&Registry::default());
+    let code = CloseCode::POLICY_VIOLATION;
+    let closing = ws.close_because(Because::SlowConsumer, code, "").unwrap();
+    assert_eq!(peer.read_close().await.0, 1008);
+    drop(peer);
+    assert_eq!(soon(closing).await.cause, Cause::SlowConsumer);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_consumer_that_never_answers_is_called_one() {
     let (_peer, ws) = attach(&Registry::default());
     ws.send(vec![0; 10_000]).await.unwrap();

@@ -89,7 +89,7 @@ async fn a_client_that_reads_late_gets_the_last_byte() {
 
 #[tokio::test]
 async fn plain_http_and_a_stalled_tls_handshake_end_at_the_deadline() {
-    let (_server, addr, tls) = start().await;
+    let (server, addr, tls) = start().await;
     let mut plain = TcpStream::connect(addr).await.unwrap();
     plain.write_all(head("/echo", "").as_bytes()).await.unwrap();
     let mut stalled = TcpStream::connect(addr).await.unwrap();
@@ -102,4 +102,12 @@ async fn plain_http_and_a_stalled_tls_handshake_end_at_the_deadline() {
         let _ = soon(io.read_to_end(&mut rest)).await;
         assert!(!rest.starts_with(b"HTTP/1.1 101"));
     }
+    drop(TcpStream::connect(addr).await.unwrap());
+    let expected = [("eof", 1), ("timeout", 1), ("tls", 1)].into();
+    soon(async {
+        while server.registry().totals().failed != expected {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }

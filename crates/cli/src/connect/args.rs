@@ -140,16 +140,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", env = "EVERWIRE_TIMEOUT")]
     timeout: Option<Period>,
 
-    /// When to ask a silent server for life, and how long to wait for it.
+    /// After how much silence the server is pinged and how long it then has to show life; fast
+    /// notices a dead server within 5s, standard is 25s/20s.
     #[arg(
         long,
-        value_name = "INTERVAL/TIMEOUT|off",
+        value_name = "INTERVAL/TIMEOUT|fast|standard|off",
         env = "EVERWIRE_KEEPALIVE",
         default_value = "25s/20s"
     )]
     keepalive: KeepaliveArg,
 
-    /// The largest message that is accepted.
+    /// The largest message that is accepted or sent.
     #[arg(long, value_name = "SIZE", env = "EVERWIRE_MAX_MESSAGE", default_value = "16MiB")]
     max_message: Size,
 }
@@ -216,10 +217,18 @@ impl Args {
         let [code, reason] = self.close.as_slice() else {
             return CloseFrame::new(CloseCode::NORMAL_CLOSURE, "").map_err(|e| e.to_string());
         };
-        let code = code.parse().ok().and_then(CloseCode::new).ok_or_else(|| {
-            format!("invalid value '{code}' for '--close': expected a code from 1000 to 4999")
+        let sendable = code.parse().ok().and_then(CloseCode::new).filter(|c| c.is_sendable());
+        let code = sendable.ok_or_else(|| {
+            format!(
+                "invalid value '{code}' for '--close': expected 1000 to 1003, 1007 to 1014, or 3000 \
+                 to 4999; no other code can be sent"
+            )
         })?;
         CloseFrame::new(code, reason).map_err(|error| format!("invalid '--close': {error}"))
+    }
+
+    pub(super) fn max_message(&self) -> u64 {
+        self.max_message.0
     }
 
     pub(super) fn timeout(&self) -> Option<Duration> {

@@ -14,9 +14,6 @@ use tokio::sync::mpsc;
 
 use super::output::Output;
 
-/// The longest line, or with `--bin` the longest input, that is taken.
-const MAX_INPUT: u64 = 1 << 30;
-
 /// Something that came from stdin.
 pub(super) enum Input {
     Message(Message<'static>),
@@ -26,16 +23,16 @@ pub(super) enum Input {
     Error(String),
 }
 
-/// Starts to read stdin. The channel ends with it.
-pub(super) fn start(bin: bool, output: &Output) -> mpsc::Receiver<Input> {
+/// Starts to read stdin. The channel ends with it. A message has at most `limit` bytes.
+pub(super) fn start(bin: bool, limit: u64, output: &Output) -> mpsc::Receiver<Input> {
     let (sender, receiver) = mpsc::channel(16);
     if io::stdin().is_terminal()
         && let Ok(editor) = LineEditor::new(output)
     {
-        std::thread::spawn(move || editor.run(bin, &sender));
+        std::thread::spawn(move || editor.run(bin, limit, &sender));
     } else {
         std::thread::spawn(move || {
-            if let Err(error) = read_stdin(bin, &sender) {
+            if let Err(error) = read_stdin(bin, limit, &sender) {
                 sender.blocking_send(Input::Error(error)).ok();
             }
         });
@@ -44,13 +41,16 @@ pub(super) fn start(bin: bool, output: &Output) -> mpsc::Receiver<Input> {
 }
 
 /// Reads what is piped in.
-fn read_stdin(bin: bool, sender: &mpsc::Sender<Input>) -> Result<(), String> {
+fn read_stdin(bin: bool, limit: u64, sender: &mpsc::Sender<Input>) -> Result<(), String> {
     let mut stdin = io::stdin().lock();
     let failed = |error: io::Error| format!("cannot read stdin: {error}");
     if bin && !io::stdin().is_terminal() {
         let mut bytes = Vec::new();
-        let n = stdin.by_ref().take(MAX_INPUT + 1).read_to_end(&mut bytes).map_err(failed)?;
-        check_len(n)?;
+        let mut bounded = stdin.by_ref().take(limit.saturating_add(1));
+        let n = bounded.read_to_end(&mut bytes).map_err(failed)?;
+        if n as u64 > limit {
+            return Err(too_long("stdin", limit));
+        }
         // No input is no message, and not an empty one.
         if n > 0 {
             sender.blocking_send(Input::Message(Message::binary(bytes))).ok();
@@ -59,14 +59,16 @@ fn read_stdin(bin: bool, sender: &mpsc::Sender<Input>) -> Result<(), String> {
     }
     for number in 1_u64.. {
         let mut line = Vec::new();
-        let mut bounded = stdin.by_ref().take(MAX_INPUT + 1);
-        let n = bounded.read_until(b'\n', &mut line).map_err(failed)?;
-        if n == 0 {
+        // What ends the line does not count.
+        let mut bounded = stdin.by_ref().take(limit.saturating_add(2));
+        if bounded.read_until(b'\n', &mut line).map_err(failed)? == 0 {
             break;
         }
-        check_len(n)?;
         if line.pop_if(|byte| *byte == b'\n').is_some() {
             line.pop_if(|byte| *byte == b'\r');
+        }
+        if line.len() as u64 > limit {
+            return Err(too_long(&format!("line {number} of stdin"), limit));
         }
         let message = if bin {
             Message::binary(line)
@@ -82,11 +84,8 @@ fn read_stdin(bin: bool, sender: &mpsc::Sender<Input>) -> Result<(), String> {
     Ok(())
 }
 
-fn check_len(n: usize) -> Result<(), String> {
-    if n as u64 > MAX_INPUT {
-        return Err(format!("stdin has more than {MAX_INPUT} bytes in one message"));
-    }
-    Ok(())
+fn too_long(what: &str, limit: u64) -> String {
+    format!("{what} has more than {limit} bytes: raise the limit with --max-message")
 }
 
 /// The prompt, with history.
@@ -116,9 +115,10 @@ impl LineEditor {
         Ok(Self { editor, history })
     }
 
-    fn run(mut self, bin: bool, sender: &mpsc::Sender<Input>) {
+    fn run(mut self, bin: bool, limit: u64, sender: &mpsc::Sender<Input>) {
         loop {
             let input = match self.editor.readline("> ") {
+                Ok(line) if line.len() as u64 > limit => Input::Error(too_long("the line", limit)),
                 Ok(line) => {
                     self.save();
                     Input::Message(if bin {

@@ -75,7 +75,7 @@ impl Session {
     }
 
     fn new(args: Args, close: CloseFrame, output: Output, ws: WebSocket) -> Self {
-        let input = Some(input::start(args.bin, &output));
+        let input = Some(input::start(args.bin, args.max_message(), &output));
         let subprotocol = ws.subprotocol().map(str::to_owned);
         let (sender, receiver) = ws.split();
         if io::IsTerminal::is_terminal(&io::stdin()) {
@@ -83,6 +83,9 @@ impl Session {
                 subprotocol.map(|name| format!(", subprotocol {name}")).unwrap_or_default();
             let say = format!("connected{subprotocol} (ctrl-d closes)");
             output.notices().say(say);
+        }
+        if args.verbose {
+            output.notices().say("= open");
         }
         if let Some(interval) = args.ping {
             tokio::spawn(ping(sender.clone(), interval.0, output.notices()));

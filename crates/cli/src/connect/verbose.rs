@@ -4,12 +4,15 @@ use everwire::{ClientObserver, FrameLine, dial::Target};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response,
     header::{
-        AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-        SEC_WEBSOCKET_PROTOCOL, SET_COOKIE,
+        AUTHORIZATION, CONTENT_LOCATION, COOKIE, LOCATION, PROXY_AUTHORIZATION, REFERER,
+        SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SET_COOKIE,
     },
 };
 
-use super::output::Notices;
+use super::{
+    masked::{masked, sounds_secret},
+    output::Notices,
+};
 
 /// What a subprotocol that carries a token begins with.
 const BEARER_PREFIX: &str = "everwire.bearer.";
@@ -20,8 +23,9 @@ pub(super) struct Verbose(pub(super) Notices);
 impl ClientObserver for Verbose {
     fn request(&self, target: &Target, request: &Request<()>) {
         let (scheme, host) = (target.scheme().as_str(), target.host_and_port());
-        self.0.say(format!("= connected to {scheme}://{host}"));
-        self.0.say(format!("> {} {} HTTP/1.1", request.method(), target.path_and_query()));
+        self.0.say(format!("= opening handshake with {scheme}://{host}"));
+        let path = masked(target.path_and_query());
+        self.0.say(format!("> {} {path} HTTP/1.1", request.method()));
         self.headers('>', request.headers());
     }
 
@@ -61,17 +65,14 @@ fn shown(name: &HeaderName, value: &HeaderValue) -> String {
             None => "***".to_owned(),
         };
     }
-    if value.is_sensitive() || [COOKIE, SET_COOKIE].contains(name) || sounds_secret(name) {
+    let public = [SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_ACCEPT];
+    let is_secret = [COOKIE, SET_COOKIE].contains(name) || sounds_secret(name.as_str());
+    if value.is_sensitive() || is_secret && !public.contains(name) {
         return "***".to_owned();
     }
+    let is_url = [LOCATION, CONTENT_LOCATION, REFERER].contains(name);
+    let text = if is_url { masked(&text).into() } else { text };
     text.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
-}
-
-/// Returns whether a header of the user's own is likely to carry a secret.
-fn sounds_secret(name: &HeaderName) -> bool {
-    let public = [SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_ACCEPT];
-    let words = ["auth", "token", "secret", "key", "password", "session"];
-    !public.contains(name) && words.iter().any(|word| name.as_str().contains(word))
 }
 
 #[cfg(test)]
@@ -93,6 +94,9 @@ mod tests {
         check("set-cookie", "a=b", "***");
         check("sec-websocket-protocol", "a, everwire.bearer.x,b", "a, everwire.bearer.***, b");
         check("x-quoted", "\"it's\"", "\"it's\"");
+        check("x-api-key", "secret", "***");
+        check("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ==");
+        check("location", "wss://u:p@h/?token=x&y=z", "wss://***@h/?token=***&y=z");
         check("x-other", "plain \u{202e}", "plain \\u{202e}");
     }
 }

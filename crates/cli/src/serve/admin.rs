@@ -4,9 +4,12 @@ mod connections;
 mod guard;
 mod metrics;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
-use everwire::{Registry, Server, StartError};
+use everwire::{Registry, RequestAddrs, Server, StartError};
 use http::{Method, StatusCode, header, request::Parts};
 
 use self::guard::Guard;
@@ -56,7 +59,7 @@ impl Admin {
             // It tells nothing, and whoever watches the process may not know its names and secrets.
             return text(StatusCode::OK, "ok");
         }
-        if let Err(refusal) = self.guard.check(request) {
+        if let Err(refusal) = self.guard.check(request, local_ip(request)) {
             let reply = text(refusal.status(), format!("{refusal}\n"));
             return match refusal.status() {
                 StatusCode::UNAUTHORIZED => with(reply, header::WWW_AUTHENTICATE, "Bearer"),
@@ -80,6 +83,12 @@ impl Admin {
             _ => text(StatusCode::NOT_FOUND, "not found\n"),
         }
     }
+}
+
+/// Returns the address that a request was sent to.
+fn local_ip(request: &Parts) -> Option<IpAddr> {
+    let addrs = request.extensions.get::<RequestAddrs>()?;
+    addrs.local.map(|local| local.ip())
 }
 
 #[cfg(test)]

@@ -28,7 +28,8 @@ fn answer(page: &Page, request: &Parts) -> Reply {
         "/echo" | "/chat" => {
             let reply = text(
                 StatusCode::UPGRADE_REQUIRED,
-                "this is a WebSocket endpoint: connect to it with ws:// or wss://\n",
+                "this is a WebSocket endpoint: connect to it with ws:// or wss:// (a proxy on the \
+                 way must pass the Upgrade header on)\n",
             );
             // RFC 9110 §7.8 wants Connection beside Upgrade, RFC 6455 §4.4 the version.
             let reply = with(reply, header::UPGRADE, "websocket");

@@ -1,10 +1,13 @@
 //! The admin API.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    net::{SocketAddr, UdpSocket},
+};
 
 use crate::{
     http,
-    process::Server,
+    process::{Server, command},
     websocket::{TEXT, WebSocket},
 };
 
@@ -30,6 +33,7 @@ fn a_connection_is_listed_while_it_is_open() {
         "bytes_sent": 7,
         "messages_received": 1,
         "messages_sent": 1,
+        "queued_bytes": 0,
         "state": "open",
         "subprotocol": null,
     });
@@ -110,8 +114,42 @@ fn a_token_is_asked_for_where_there_is_one() {
     assert_eq!(ask("/healthz", &[]).body, "ok");
 }
 
+#[test]
+fn on_every_address_it_is_called_by_each_of_them() {
+    let mut command = command();
+    command.args(["--listen", "127.0.0.1:0", "--admin", "0.0.0.0:0", "--admin-token", "sesame"]);
+    command.args(["--admin-host", "a.test", "--admin-host", "b.test,c.test"]);
+    let server = Server::spawn(command, 2);
+    let (_, rest) = server.said[1].split_once("localhost:").unwrap();
+    let port = rest.split('/').next().unwrap().parse().unwrap();
+    let status = |addr: SocketAddr, headers: &[(&str, &str)]| {
+        let headers = [headers, &[("authorization", "Bearer sesame")]].concat();
+        http::request(addr, "GET", "/connections", &headers).status
+    };
+    let loopback = SocketAddr::from(([127, 0, 0, 1], port));
+    for host in ["a.test", "b.test", "c.test:80", "localhost"] {
+        assert_eq!(status(loopback, &[("host", host)]), 200, "{host}");
+    }
+    for host in ["d.test", "198.51.100.1", "198.51.100.1:80"] {
+        assert_eq!(status(loopback, &[("host", host)]), 403, "{host}");
+    }
+    let Some(own) = own_address(port) else { return eprintln!("skipped: there is no network") };
+    assert_eq!(status(own, &[]), 200);
+    assert_eq!(http::get(own, "/connections").status, 401);
+    assert_eq!(status(loopback, &[("host", &own.to_string())]), 403, "it was not connected to");
+}
+
+/// Returns an address of this machine that is not a loopback one, if it has any.
+fn own_address(port: u16) -> Option<SocketAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Nothing is sent: the system only chooses the address that would be used.
+    socket.connect("198.51.100.1:9").ok()?;
+    let ip = socket.local_addr().ok()?.ip();
+    (!ip.is_loopback()).then_some(SocketAddr::new(ip, port))
+}
+
 /// Reads the text format of Prometheus.
-fn metrics(server: &Server) -> HashMap<String, f64> {
+pub(crate) fn metrics(server: &Server) -> HashMap<String, f64> {
     let reply = http::get(server.admin(), "/metrics");
     assert!(reply.head.contains("content-type: text/plain; version=0.0.4"));
     let mut typed = None;
@@ -150,7 +188,11 @@ fn metrics_count_live_and_ended_connections() {
         ("connections_opened_total", 3.0),
         ("connections_closed_total{cause=\"peer_closed\"}", 1.0),
         ("connections_closed_total{cause=\"eof_between_frames\"}", 1.0),
+        ("close_codes_received_total{code=\"1000\"}", 1.0),
+        ("close_codes_received_total{code=\"1006\"}", 1.0),
         ("handshakes_refused_total{status=\"404\"}", 2.0),
+        ("send_queued_bytes", 0.0),
+        ("send_queues_full", 0.0),
         ("messages_received_total", 2.0),
         ("messages_sent_total", 2.0),
         // A masked header has six bytes, that of a Close frame too, and its code two.

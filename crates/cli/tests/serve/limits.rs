@@ -1,8 +1,13 @@
 //! Limits and trust.
 
+use std::{
+    io::{Read, Write},
+    time::Instant,
+};
+
 use crate::{
-    http,
-    process::Server,
+    DEADLINE, http,
+    process::{Server, command},
     websocket::{TEXT, WebSocket},
 };
 
@@ -66,12 +71,33 @@ fn only_a_trusted_proxy_is_believed() {
 
 #[test]
 fn the_proxy_protocol_is_expected_if_asked_for() {
-    use std::io::Write;
     let server = Server::start(&["--trusted-proxy", "127.0.0.1", "--proxy-protocol"]);
     let mut stream = http::connect(server.public());
     stream.write_all(b"PROXY TCP4 203.0.113.9 127.0.0.1 4711 80\r\n").unwrap();
     let _ws = WebSocket::open(stream, "/echo", &[]).unwrap();
     assert_eq!(server.connections()[0]["client_ip"], "203.0.113.9");
+}
+
+#[test]
+fn a_missing_proxy_header_is_counted_and_said_now_and_then() {
+    let (start, log) = (Instant::now(), tempfile::NamedTempFile::new().unwrap());
+    let mut command = command();
+    command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    command.args(["--trusted-proxy", "127.0.0.1", "--proxy-protocol"]);
+    let server = Server::spawn_logging(command, log.reopen().unwrap());
+    for _ in 0..3 {
+        let mut stream = http::connect(server.public());
+        stream.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
+        assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap_or_default(), 0);
+    }
+    let name = "handshakes_failed_total{reason=\"proxy_header\"}";
+    while crate::admin::metrics(&server).get(name) != Some(&3.0) {
+        assert!(start.elapsed() < DEADLINE, "not all are counted");
+    }
+    let log = std::fs::read_to_string(log.path()).unwrap();
+    let n_warnings = log.matches("let it send the PROXY protocol").count();
+    let most = 1 + start.elapsed().as_secs() / 5;
+    assert!((1..=most).contains(&(n_warnings as u64)), "{n_warnings} of {most} in {log}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod chat;
 mod http;
 mod limits;
 mod listen;
+mod notify;
 mod process;
 mod shutdown;
 mod start;

@@ -1,6 +1,7 @@
 //! The program under test.
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader},
     net::{SocketAddr, TcpStream},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -41,6 +42,12 @@ impl Server {
     pub(crate) fn start(args: &[&str]) -> Self {
         let mut command = command();
         command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]).args(args);
+        Self::spawn(command, 2)
+    }
+
+    /// Starts a server with an admin API that logs into a file.
+    pub(crate) fn spawn_logging(mut command: Command, log: File) -> Self {
+        command.stderr(log);
         Self::spawn(command, 2)
     }
 

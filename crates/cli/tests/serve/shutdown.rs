@@ -37,7 +37,7 @@ fn sigterm_says_what_it_was_told_to() {
 
 #[test]
 fn who_does_not_answer_is_cut_at_the_deadline() {
-    let server = Server::start(&["--drain-timeout", "50ms"]);
+    let server = Server::start(&["--drain-deadline", "50ms"]);
     let mut mute = server.connect("/echo");
     server.signal(Signal::TERM);
     assert_eq!(mute.recv_close().0, 1012);
@@ -49,9 +49,19 @@ fn who_does_not_answer_is_cut_at_the_deadline() {
 }
 
 #[test]
+fn clients_are_advised_when_to_come_back() {
+    let server = Server::start(&["--drain-spread", "20s", "--drain-rate", "100"]);
+    let connection = server.connect("/echo");
+    server.connections_until(|connections| connections.len() == 1);
+    server.signal(Signal::TERM);
+    assert_eq!(connection.closed(), (1012, "retry=1000;spread=20000".into()));
+    assert_eq!(server.wait().0.code(), Some(0));
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-        let server = Server::start(&["--drain-timeout", "1h"]);
+        let server = Server::start(&["--drain-deadline", "1h"]);
         let mut mute = server.connect("/echo");
         server.signal(Signal::TERM);
         assert_eq!(mute.recv_close().0, 1012);

@@ -32,6 +32,20 @@ fn every_option_is_a_variable_of_the_environment() {
 }
 
 #[test]
+fn an_empty_variable_is_an_unset_one() {
+    let help = command().arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let variables = help.split("[env: ").skip(1).map(|rest| rest.split(['=', ']']).next().unwrap());
+    let variables: Vec<&str> = variables.collect();
+    assert!(variables.contains(&"EVERWIRE_ADMIN_TOKEN") && variables.len() >= 20, "{variables:?}");
+    let mut command = command();
+    command.envs(variables.into_iter().map(|name| (name, "")));
+    command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let server = Server::spawn(command, 2);
+    assert_eq!(http::get(server.admin(), "/connections").status, 200, "no token is asked for");
+}
+
+#[test]
 fn the_public_address_speaks_http() {
     let public = Server::start(&[]);
     let addr = public.public();
@@ -70,8 +84,9 @@ fn what_is_wrong_is_said_in_one_line() {
     for (args, expected) in [
         (&["--frob"][..], "unexpected argument '--frob' found"),
         (&["--max-message", "16potatoes"], "expected a size such as 16MiB"),
-        (&["--drain-timeout", "10"], "expected a duration such as 10s"),
-        (&["--keepalive", "never"], "expected INTERVAL/TIMEOUT such as 25s/20s, or off"),
+        (&["--drain-deadline", "10"], "expected a duration such as 10s"),
+        (&["--keepalive", "never"], "expected INTERVAL/TIMEOUT such as 25s/20s, fast, standard"),
+        (&["--keepalive", "5s"], "expected INTERVAL/TIMEOUT"),
         (&["--listen", "8080"], "expected ADDR:PORT"),
         (&["--origin", "example.com"], "expected an origin such as https://example.com"),
         (&["--notice", "1000"], "expected 1012 or 1001"),
@@ -81,6 +96,7 @@ fn what_is_wrong_is_said_in_one_line() {
         (&["--tls-cert", "/nope"], "--tls-key"),
         (&["--tls-cert", "/nope", "--tls-key", "/nope"], "could not read /nope: No such file"),
         (&["--admin", "0.0.0.0:0"], "it needs --admin-token"),
+        (&["--admin-token", ""], "--admin-token"),
     ] {
         let line = refused(args);
         assert!(line.starts_with("everwire: ") && line.contains(expected), "{line}");

@@ -29,8 +29,19 @@ pub struct Totals {
     pub clean: u64,
     /// Messages that were queued on connections that have ended, and never written whole.
     pub unsent: u64,
+    /// Connections that have ended, by the code that the peer sent
+    /// ([`Closure::code`](crate::Closure::code): 1005 if its Close had none, 1006 if no Close came).
+    pub codes: BTreeMap<u16, u64>,
     /// Opening handshakes that were refused, by HTTP status.
     pub refused: BTreeMap<u16, u64>,
+    /// Opening handshakes that ended without an answer, by reason: `proxy_header` (a trusted proxy
+    /// sent no PROXY protocol header, or a bad one), `tls`, `timeout`, `eof` (the client went before
+    /// its request was complete) and `io`.
+    pub failed: BTreeMap<&'static str, u64>,
+    /// Bytes that wait to be sent on live connections.
+    pub queued_bytes: u64,
+    /// Live connections whose send queue is full.
+    pub full_queues: u64,
     /// What went through all connections, live and ended.
     pub counters: Counters,
 }
@@ -43,6 +54,9 @@ impl Totals {
         self.unsent += more.unsent;
         for (cause, n) in &more.closed {
             *self.closed.entry(cause).or_default() += n;
+        }
+        for (code, n) in &more.codes {
+            *self.codes.entry(*code).or_default() += n;
         }
         add(&mut self.counters, &more.counters);
     }
@@ -75,6 +89,8 @@ pub struct ConnectionInfo {
     pub last_received: Instant,
     /// What went through it.
     pub counters: Counters,
+    /// How many bytes wait to be sent.
+    pub queued_bytes: usize,
     /// Whether a closing handshake has begun.
     pub is_closing: bool,
     /// Its tags.
@@ -93,6 +109,7 @@ impl Shard {
             since: shared.since,
             last_received: shared.last_received(),
             counters: shared.counters(),
+            queued_bytes: shared.send_queue().0,
             is_closing: shared.lock().phase != Phase::Open,
             tags: self.tags.of(shared.id.into()).to_vec(),
         }

@@ -11,7 +11,10 @@ use std::{
 };
 
 use everwire_proto::{CloseFrame, Config};
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, watch},
+};
 
 use super::{
     Context, Listener, OriginPolicy, Server, UpgradeRequest,
@@ -298,21 +301,26 @@ impl ServerBuilder {
             handshake_timeout: self.handshake_timeout,
             slots: Slots::new(self.max_connections, self.max_per_address),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
+            warnings: Default::default(),
             stopped: stopped.clone(),
             #[cfg(feature = "tls")]
             tls: self.tls,
         });
+        let mut runtimes = Vec::with_capacity(per_thread.len());
         for (i, listeners) in per_thread.into_iter().enumerate() {
             let context = context.clone();
             let stopped = stopped.clone();
-            match threads {
+            runtimes.push(match threads {
                 Some(_) => run_thread(i, context, listeners, stopped, &is_busy)
                     .map_err(|source| StartError { what: "start a thread".into(), source })?,
-                None => spawn_loops(&context, listeners, &stopped, &is_busy)
-                    .map_err(|source| StartError { what: "accept".into(), source })?,
-            }
+                None => {
+                    spawn_loops(&context, listeners, &stopped, &is_busy)
+                        .map_err(|source| StartError { what: "accept".into(), source })?;
+                    Handle::current()
+                }
+            });
         }
-        Ok(Server { context, addrs, stop, busy })
+        Ok(Server { context, addrs, stop, busy, runtimes })
     }
 }
 
@@ -339,29 +347,31 @@ fn spawn_loops(
     Ok(())
 }
 
-/// Starts a thread with a runtime of its own; it lives as long as it has connections.
+/// Starts a thread with a runtime of its own, which it returns; it lives as long as it has
+/// connections.
 fn run_thread(
     index: usize,
     context: Arc<Context>,
     listeners: Vec<Listener>,
     mut stopped: watch::Receiver<Option<CloseFrame>>,
     busy: &watch::Receiver<()>,
-) -> io::Result<()> {
+) -> io::Result<Handle> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let entered = runtime.enter();
     spawn_loops(&context, listeners, &stopped, busy)?;
     drop(entered);
+    let handle = runtime.handle().clone();
     std::thread::Builder::new().name(format!("everwire-{index}")).spawn(move || {
         runtime.block_on(async move {
             stopped.wait_for(Option::is_some).await.ok();
             // What serves a connection may outlive it, and so may answers to those who were late.
-            let tasks = tokio::runtime::Handle::current();
+            let tasks = Handle::current();
             while tasks.metrics().num_alive_tasks() > 0 {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         });
     })?;
-    Ok(())
+    Ok(handle)
 }
 
 impl fmt::Debug for ServerBuilder {

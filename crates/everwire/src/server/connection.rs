@@ -18,10 +18,12 @@ use tokio::{
 };
 
 use super::{
-    Accept, Context, Slot, UpgradeRequest, http_service,
+    Accept, Context, Slot, UpgradeRequest,
+    failure::Failure,
+    http_service,
     route::{Opened, Prepared, Route},
 };
-use crate::{io::Io, peers::Peers, random, shared::Shared};
+use crate::{io::Io, peers::Peers, random, shared::Shared, trust::parse_proxy_header};
 
 /// Time for a client to take a refusal and go.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -72,14 +74,8 @@ pub(super) async fn serve(context: Arc<Context>, io: Io, incoming: Incoming) {
     let opening = until_stopped(&context, open(&context, io, remote, local));
     let first = match timeout(context.handshake_timeout, opening).await {
         Ok(Ok(first)) => first,
-        Ok(Err(error)) => {
-            tracing::debug!(?remote, %error, "opening handshake failed");
-            return;
-        }
-        Err(_) => {
-            tracing::debug!(?remote, "opening handshake took too long");
-            return;
-        }
+        Ok(Err(failure)) => return context.failed(remote, &failure),
+        Err(_) => return context.failed(remote, &Failure::Timeout),
     };
     match first {
         First::Upgrade(negotiated, io, early) => {
@@ -98,8 +94,8 @@ pub(super) async fn serve(context: Arc<Context>, io: Io, incoming: Incoming) {
 /// Gives up soon once the server shuts down: whoever has not asked by then gets no more time.
 async fn until_stopped(
     context: &Context,
-    opening: impl Future<Output = io::Result<First>>,
-) -> io::Result<First> {
+    opening: impl Future<Output = Result<First, Failure>>,
+) -> Result<First, Failure> {
     let mut stopped = context.stopped.clone();
     let grace = async {
         if stopped.wait_for(Option::is_some).await.is_ok() {
@@ -111,22 +107,21 @@ async fn until_stopped(
     };
     tokio::select! {
         opened = opening => opened,
-        () = grace => Err(io::Error::other("the server shuts down")),
+        () = grace => Err(Failure::Timeout),
     }
 }
 
 /// Tells a client that the server shuts down, by TLS if that is what it speaks.
 pub(super) async fn turn_away(context: Arc<Context>, io: Io, _busy: watch::Receiver<()>) {
     context.registry.count_refused(StatusCode::SERVICE_UNAVAILABLE);
-    #[cfg(feature = "tls")]
-    let io = match &context.tls {
-        Some(tls) if matches!(io, Io::Tcp(_)) => match timeout(GOODBYE, tls.accept(io)).await {
-            Ok(Ok(tls)) => Io::Tls(Box::new(tls)),
-            _ => return,
-        },
-        _ => io,
+    let remote = match &io {
+        Io::Tcp(stream) => stream.peer_addr().ok(),
+        _ => None,
     };
-    say_goodbye(io, &unavailable("shutting down\n")).await;
+    let mut origin = Origin { remote, local: None, is_tls: false };
+    if let Ok(Ok(io)) = timeout(GOODBYE, unwrap(&context, io, &mut origin)).await {
+        say_goodbye(io, &unavailable("shutting down\n")).await;
+    }
 }
 
 /// Tells a client that there is no room.
@@ -148,17 +143,11 @@ fn unavailable(why: &str) -> Response<String> {
         .response()
 }
 
-async fn open(
-    context: &Context,
-    mut io: Io,
-    remote: Option<SocketAddr>,
-    local: Option<SocketAddr>,
-) -> io::Result<First> {
-    let mut origin = Origin { remote, local, is_tls: false };
+/// Takes off what is around HTTP: the header of a proxy, and TLS.
+async fn unwrap(context: &Context, mut io: Io, origin: &mut Origin) -> Result<Io, Failure> {
     if context.expects_proxy_header
-        && let Some(peer) = remote
-        && let Some(header) =
-            context.trusted.read_proxy_header(peer, &mut io).await.map_err(io::Error::other)?
+        && let Some(peer) = origin.remote
+        && let Some(header) = context.trusted.read_proxy_header(peer, &mut io).await?
         && let Some(addrs) = header.addrs
     {
         origin.remote = Some(addrs.src);
@@ -168,9 +157,20 @@ async fn open(
     if let Some(tls) = &context.tls
         && matches!(io, Io::Tcp(_))
     {
-        io = Io::Tls(Box::new(tls.accept(io).await.map_err(io::Error::other)?));
+        io = Io::Tls(Box::new(tls.accept(io).await?));
         origin.is_tls = true;
     }
+    Ok(io)
+}
+
+async fn open(
+    context: &Context,
+    io: Io,
+    remote: Option<SocketAddr>,
+    local: Option<SocketAddr>,
+) -> Result<First, Failure> {
+    let mut origin = Origin { remote, local, is_tls: false };
+    let mut io = unwrap(context, io, &mut origin).await?;
     let mut bytes = Vec::with_capacity(1024);
     let mut reader = HeadReader::new(HeadLimits::default());
     loop {
@@ -186,11 +186,14 @@ async fn open(
             Ok(Some(_)) => return Ok(First::Http(io, bytes, origin)),
             Ok(None) => {}
             Err(error) => {
+                if context.expects_proxy_header && parse_proxy_header(&bytes).is_ok() {
+                    context.warn_of_untrusted_proxy(remote);
+                }
                 return Ok(First::Refused(io, HandshakeError::from(error).response()));
             }
         }
         if io.read_buf(&mut bytes).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Err(Failure::Eof);
         }
     }
 }

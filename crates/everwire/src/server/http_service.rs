@@ -1,6 +1,8 @@
 //! Ordinary HTTP requests on the port of the sockets.
 
-use std::{convert::Infallible, error::Error, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{
+    convert::Infallible, error::Error, fmt, future::Future, net::SocketAddr, pin::Pin, sync::Arc,
+};
 
 use bytes::Bytes;
 use everwire_proto::handshake::{HandshakeError, Rejection, is_upgrade};
@@ -15,6 +17,7 @@ use tokio::time::timeout;
 use super::{
     Context, Slot,
     connection::{Origin, negotiate},
+    failure::Failure,
 };
 use crate::io::{Io, Rewind};
 
@@ -95,11 +98,22 @@ pub(super) async fn serve(context: Arc<Context>, io: Io, early: Bytes, origin: O
     }
 }
 
+/// Where an ordinary request came from and went to: it is among the extensions of every request
+/// that [`ServerBuilder::http`](super::ServerBuilder::http) passes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestAddrs {
+    /// The client's address, which a PROXY protocol header may have told; `None` on a Unix socket.
+    pub remote: Option<SocketAddr>,
+    /// The address that it connected to.
+    pub local: Option<SocketAddr>,
+}
+
 type SharedSlot = Arc<std::sync::Mutex<Option<Slot>>>;
 
 async fn answer(
     context: Arc<Context>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     origin: Origin,
     slot: SharedSlot,
 ) -> Response<BoxBody> {
@@ -111,7 +125,11 @@ async fn answer(
         None if context.route(request.uri().path()).is_some() => {
             full(HandshakeError::NoUpgrade.response())
         }
-        Some(HttpService(service)) => service.respond(request).await,
+        Some(HttpService(service)) => {
+            let Origin { remote, local, .. } = origin;
+            request.extensions_mut().insert(RequestAddrs { remote, local });
+            service.respond(request).await
+        }
         None => full(Rejection::new(StatusCode::NOT_FOUND).body("not found\n").response()),
     };
     if wants_socket && response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -147,7 +165,9 @@ async fn upgrade(
     };
     let response = std::mem::take(&mut negotiated.response);
     tokio::spawn(async move {
-        let Ok(upgraded) = upgraded.await else { return };
+        let Ok(upgraded) = upgraded.await else {
+            return context.failed(origin.remote, &Failure::Eof);
+        };
         // Take the socket back from hyper, with what it read too much.
         let Ok(parts) = upgraded.downcast::<TokioIo<Rewind<Io>>>() else { return };
         let Rewind { early, io } = parts.io.into_inner();

@@ -175,6 +175,8 @@ impl Connection {
     /// Writes down why the connection ends.
     fn decide(&mut self, now: Instant, cause: Cause) {
         match &mut self.closing {
+            // What was not to end by a handshake anyway keeps its name.
+            Some(closing) if !closing.cause.is_handshake() => {}
             Some(closing) => closing.cause = cause,
             None => {
                 self.closing = Some(Box::new(Closing {

@@ -20,11 +20,10 @@ use super::subprotocol::{self, Redacted};
 
 /// Tells whether the request asks for a WebSocket at all; if not, it is ordinary HTTP.
 ///
-/// Nothing else about it is checked: [`ServerHandshake::verify`] says what is missing. A request of HTTP/1.0 never asks,
-/// since RFC 9110 §7.8 has servers ignore its `Upgrade`.
+/// Nothing else about it is checked: [`ServerHandshake::verify`] says what is missing. A request of HTTP/1.0 asks as well,
+/// in vain: RFC 9110 §7.8 forbids to switch, and whoever sent it should hear that.
 pub fn is_upgrade<B>(request: &Request<B>) -> bool {
-    request.version() >= Version::HTTP_11
-        && field::has_token(request.headers(), &UPGRADE, "websocket")
+    field::has_token(request.headers(), &UPGRADE, "websocket")
 }
 
 /// A client's opening handshake that has passed every check of RFC 6455 §4.2.1.

@@ -25,15 +25,15 @@ impl Guard {
         Self { bound, hosts, token }
     }
 
-    /// Checks a request.
+    /// Checks a request that came in at the address `local`.
     ///
     /// # Errors
     /// Why it is refused.
-    pub(super) fn check(&self, request: &Parts) -> Result<(), Refusal> {
+    pub(super) fn check(&self, request: &Parts, local: Option<IpAddr>) -> Result<(), Refusal> {
         let host = single(&request.headers, header::HOST)?.ok_or(Refusal::Host)?;
         // The target of a request may name a host as well; it counts as much.
         let authority = request.uri.authority().map(http::uri::Authority::as_str);
-        if ![Some(host), authority].into_iter().flatten().all(|host| self.is_known(host)) {
+        if ![Some(host), authority].into_iter().flatten().all(|host| self.is_known(host, local)) {
             return Err(Refusal::Host);
         }
         if let Some(origin) = single(&request.headers, header::ORIGIN)?
@@ -50,7 +50,7 @@ impl Guard {
 
     /// Returns whether the API may be called by this name. A page under another name, which its
     /// owner lets point to this machine (DNS rebinding), must not reach it.
-    fn is_known(&self, host: &str) -> bool {
+    fn is_known(&self, host: &str, local: Option<IpAddr>) -> bool {
         if self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host)) {
             return true;
         }
@@ -61,7 +61,8 @@ impl Guard {
             None => name.parse().ok().filter(IpAddr::is_ipv4),
         };
         match ip {
-            Some(ip) if ip.is_loopback() || ip == self.bound => true,
+            // Who is bound to every address is called by the one that was connected to.
+            Some(ip) if ip.is_loopback() || ip == self.bound || is_local(ip, local) => true,
             _ => {
                 name.eq_ignore_ascii_case("localhost")
                     || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
@@ -85,6 +86,11 @@ impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard").field("hosts", &self.hosts).finish_non_exhaustive()
     }
+}
+
+/// Returns whether an address is the one that was connected to.
+fn is_local(ip: IpAddr, local: Option<IpAddr>) -> bool {
+    local.is_some_and(|local| local.to_canonical() == ip.to_canonical())
 }
 
 /// Returns the value of a header field that may be there once.

@@ -2,7 +2,10 @@
 //!
 //! Nothing is counted for it while messages flow: the totals are added up when they are asked for.
 
-use std::fmt::{Display, Write};
+use std::{
+    collections::BTreeMap,
+    fmt::{Display, Write},
+};
 
 use everwire::Totals;
 use http::StatusCode;
@@ -26,10 +29,37 @@ fn render(totals: &Totals) -> String {
         &totals.closed,
     );
     text.labelled(
+        "close_codes_received_total",
+        "Connections that have ended, by the close code of the client; 1006 if it sent no Close.",
+        "code",
+        &by_code(&totals.codes),
+    );
+    text.labelled(
         "handshakes_refused_total",
         "Opening handshakes that were refused, by HTTP status.",
         "status",
         &totals.refused,
+    );
+    text.labelled(
+        "handshakes_failed_total",
+        "Opening handshakes that ended without an answer, by reason.",
+        "reason",
+        &totals.failed,
+    );
+    text.gauge(
+        "send_queued_bytes",
+        "Bytes that wait to be sent on open connections.",
+        totals.queued_bytes,
+    );
+    text.gauge(
+        "send_queues_full",
+        "Open connections whose send queue is full.",
+        totals.full_queues,
+    );
+    text.counter(
+        "messages_dropped_total",
+        "Messages that were queued on connections that have ended, and never written whole.",
+        totals.unsent,
     );
     let received = counters.messages_received;
     text.counter("messages_received_total", "Messages received.", received);
@@ -45,6 +75,20 @@ fn render(totals: &Totals) -> String {
         counters.bytes_sent,
     );
     text.0
+}
+
+/// Names the codes. Those that clients may invent are counted together, so that they cannot make
+/// ever more time series.
+fn by_code(codes: &BTreeMap<u16, u64>) -> BTreeMap<String, u64> {
+    let mut named = BTreeMap::new();
+    for (code, n) in codes {
+        let name = match code {
+            0..3000 => code.to_string(),
+            _ => format!("{}xxx", code / 1000),
+        };
+        *named.entry(name).or_default() += n;
+    }
+    named
 }
 
 #[derive(Default)]
@@ -93,6 +137,10 @@ mod tests {
         totals.open = 2;
         totals.closed.insert("peer_closed", 3);
         totals.refused.insert(403, 7);
+        totals.failed.insert("timeout", 4);
+        totals.codes = [(1000, 1), (3000, 1), (3999, 2), (4001, 5)].into();
+        totals.queued_bytes = 10;
+        totals.full_queues = 1;
         totals.counters.bytes_sent = 9;
         let text = render(&totals);
         for expected in [
@@ -101,6 +149,11 @@ mod tests {
             "# TYPE everwire_connections_opened_total counter\neverwire_connections_opened_total 5\n",
             "everwire_connections_closed_total{cause=\"peer_closed\"} 3\n",
             "everwire_handshakes_refused_total{status=\"403\"} 7\n",
+            "everwire_handshakes_failed_total{reason=\"timeout\"} 4\n",
+            "code=\"1000\"} 1\neverwire_close_codes_received_total{code=\"3xxx\"} 3\n",
+            "everwire_close_codes_received_total{code=\"4xxx\"} 5\n",
+            "# TYPE everwire_send_queued_bytes gauge\neverwire_send_queued_bytes 10\n",
+            "everwire_send_queues_full 1\n",
             "everwire_bytes_sent_total 9\n",
         ] {
             assert!(text.contains(expected), "{expected:?} in\n{text}");

@@ -7,8 +7,8 @@ use everwire::tls::{ClientCertificates, PemSource, ServerTls, ServerTlsConfig};
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "TLS")]
 pub(in crate::serve) struct TlsArgs {
-    /// The certificate, followed by its chain (PEM). It is read again on SIGHUP and when it
-    /// changes.
+    /// The certificate, followed by its chain (PEM). It is read again on SIGHUP and, within 10
+    /// seconds, when it or its key has changed.
     #[arg(long, value_name = "FILE", env = "EVERWIRE_TLS_CERT", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
 

@@ -79,13 +79,13 @@ fn parts_are_verified_like_the_request() {
 }
 
 #[test]
-fn only_an_upgrade_token_of_http_1_1_asks_for_a_websocket() {
+fn an_upgrade_token_asks_for_a_websocket() {
     let asks =
         |line: &str, replacement: &str| is_upgrade(&parse(&SAMPLE.replace(line, replacement)));
     assert!(asks("x", "x"));
     assert!(asks("Upgrade: websocket", "Upgrade: h2c, WebSocket"));
     assert!(asks("GET", "POST"));
-    assert!(!asks("HTTP/1.1", "HTTP/1.0"));
+    assert!(asks("HTTP/1.1", "HTTP/1.0"));
     assert!(!asks("Upgrade: websocket", "Upgrade: h2c"));
     assert!(!asks("Upgrade: websocket", "X: websocket"));
 }

@@ -12,7 +12,8 @@ fn check(guard: &Guard, headers: &[(&str, &str)], expected: Result<(), Refusal>)
         .iter()
         .fold(Request::builder().uri("/connections"), |r, (name, value)| r.header(*name, *value));
     let (request, ()) = request.body(()).unwrap().into_parts();
-    assert_eq!(guard.check(&request), expected, "{headers:?}");
+    let local = Some([192, 0, 2, 7].into());
+    assert_eq!(guard.check(&request, local), expected, "{headers:?}");
 }
 
 #[test]
@@ -27,6 +28,8 @@ fn loopback_names_and_listed_ones_are_known() {
         "ops.test:8081",
         "OPS.test",
         "10.0.0.5:8081",
+        "192.0.2.7:8081",
+        "[::ffff:192.0.2.7]:8081",
     ] {
         check(&guard(None), &[("host", host)], Ok(()));
     }
@@ -39,6 +42,8 @@ fn other_names_are_refused() {
         "localhost.evil.test",
         "evil.test:8081",
         "10.0.0.6",
+        "192.0.2.8",
+        "192.0.2.7.evil.test",
         "127.0.0.1.evil.test",
         "[::2]",
         "::1",
@@ -59,7 +64,7 @@ fn the_host_in_the_target_counts_too() {
     let request =
         Request::builder().uri("http://evil.test/connections").header("host", "localhost");
     let (request, ()) = request.body(()).unwrap().into_parts();
-    assert_eq!(guard(None).check(&request), Err(Refusal::Host));
+    assert_eq!(guard(None).check(&request, None), Err(Refusal::Host));
 }
 
 #[test]

@@ -1,0 +1,106 @@
+//! How it ends, and the status that says so.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    process::Output,
+};
+
+use everwire::CloseCode;
+
+use crate::{
+    fixture::Fixture,
+    run::{command, finish, run},
+    scripted::silent,
+};
+
+#[test]
+fn close_sends_its_code_and_reason() {
+    let fixture = Fixture::new();
+    run(&["--close", "4001", "bye", &fixture.url("/echo"), "-n1"], "hi\n").check(0, "hi\n");
+    let closure = fixture.closure();
+    assert_eq!((u16::from(closure.code()), closure.reason()), (4001, "bye"));
+}
+
+#[test]
+fn the_status_says_how_the_server_closed() {
+    #[track_caller]
+    fn check(path: &str, status: i32, says: &str) {
+        let fixture = Fixture::new();
+        // Stdin stays open, so that the server is first.
+        let mut child = command(&[&fixture.url(path)]).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(b"x\n").unwrap();
+        let ran = finish(child);
+        assert_eq!(ran.status, status, "{path}: {}", ran.stderr);
+        ran.says(says);
+        drop(stdin);
+    }
+    check("/bye", 0, "closed by the server with 1000 \"bye\" (normal closure");
+    check("/away", 0, "closed by the server with 1001 (going away");
+    check("/fail", 4, "closed by the server with 1011 \"no \\u{1b} luck\" (internal error");
+    check("/private", 4, "closed by the server with 4001 (private");
+    check("/abort", 4, "browsers call this 1006");
+}
+
+#[test]
+fn too_few_messages_are_a_failure() {
+    let fixture = Fixture::new();
+    let ran = run(&["-n2", &fixture.url("/bye")], "x\n");
+    assert_eq!(ran.status, 4);
+    ran.says("; 0 of 2 messages came");
+}
+
+#[test]
+fn a_closed_stdout_ends_quietly() {
+    let fixture = Fixture::new();
+    let mut child = command(&[&fixture.url("/echo")]).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"x\n").unwrap();
+    let ran = finish(child);
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+    assert_eq!(fixture.closure().code(), CloseCode::NORMAL_CLOSURE);
+    drop(stdin);
+}
+
+#[test]
+fn output_that_is_lost_is_a_failure() {
+    let fixture = Fixture::new();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut child = command(&["-n1", &fixture.url("/echo")]).stdout(full).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"x\n").unwrap();
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert!(String::from_utf8(stderr).unwrap().contains("cannot write to stdout"));
+}
+
+#[test]
+fn a_signal_closes_properly() {
+    let fixture = Fixture::new();
+    let mut child = command(&[&fixture.url("/echo")]).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"x\n").unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0; 2]).unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(finish(child).status, 0);
+    assert_eq!(fixture.closure().code(), CloseCode::NORMAL_CLOSURE);
+    drop(stdin);
+}
+
+#[test]
+fn timeouts_are_told_apart() {
+    let (url, _listener) = silent();
+    let ran = run(&["--connect-timeout", "200ms", &url], "hi\n");
+    ran.check(3, "");
+    ran.says("timed out after 200ms in the opening handshake");
+    let ran = run(&["--timeout", "200ms", &url], "hi\n");
+    ran.check(6, "");
+    ran.says("timed out after 200ms: no connection yet");
+    let fixture = Fixture::new();
+    let ran = run(&["--timeout", "300ms", "-n2", &fixture.url("/echo")], "hi\n");
+    ran.check(6, "hi\n");
+    ran.says("timed out after 300ms: 1 of 2 messages came");
+    assert_eq!(fixture.closure().code(), CloseCode::NORMAL_CLOSURE);
+}

@@ -1,0 +1,13 @@
+//! `everwire connect`, the real binary, against servers in this process.
+
+mod end;
+mod fixture;
+mod keepalive;
+mod messages;
+mod request;
+mod run;
+mod scripted;
+mod terminal;
+mod tls;
+mod usage;
+mod verbose;
