@@ -30,7 +30,7 @@ use self::{
 use crate::{
     Handler, Sender, WebSocket,
     dial::{Credentials, Dialer, PhaseTracker, ProxyConfig, SocketConfig, Target, UrlError},
-    driver::Driver,
+    driver::{Driver, Task},
     handler::HandlerApp,
     websocket::PullApp,
 };
@@ -252,7 +252,7 @@ impl Client {
     pub async fn connect(&self) -> Result<WebSocket, ConnectError> {
         let Opened { io, proto, shared, early, request } = self.open().await?;
         let ws = WebSocket::new(shared.clone(), Some(request));
-        tokio::spawn(Driver::new(io, proto, shared, PullApp::elsewhere(), early, None));
+        tokio::spawn(Task::new(Driver::new(io, proto, shared, PullApp::elsewhere(), early, None)));
         Ok(ws)
     }
 
@@ -270,7 +270,14 @@ impl Client {
     pub async fn connect_handler(&self, handler: impl Handler) -> Result<Sender, ConnectError> {
         let Opened { io, proto, shared, early, .. } = self.open().await?;
         let sender = Sender::unguarded(shared.clone());
-        tokio::spawn(Driver::new(io, proto, shared, HandlerApp::new(handler), early, None));
+        tokio::spawn(Task::new(Driver::new(
+            io,
+            proto,
+            shared,
+            HandlerApp::new(handler),
+            early,
+            None,
+        )));
         Ok(sender)
     }
 

@@ -16,10 +16,30 @@ pub(crate) fn now() -> Instant {
 
 /// Rounds a deadline up to the next tick.
 pub(crate) fn round_up(deadline: Instant) -> Instant {
+    at_tick(ticks_up(deadline)).max(deadline)
+}
+
+/// Returns how many ticks have gone by at an instant.
+pub(crate) fn ticks(instant: Instant) -> u64 {
+    let since = instant.saturating_duration_since(epoch()).as_nanos();
+    u64::try_from(since / TICK.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Returns the first tick that is not before an instant.
+pub(crate) fn ticks_up(instant: Instant) -> u64 {
+    let since = instant.saturating_duration_since(epoch()).as_nanos();
+    u64::try_from(since.div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX)
+}
+
+/// Returns when a tick is.
+pub(crate) fn at_tick(tick: u64) -> Instant {
+    let nanos = u64::try_from(TICK.as_nanos()).unwrap_or(u64::MAX).saturating_mul(tick);
+    let epoch = epoch();
+    epoch.checked_add(Duration::from_nanos(nanos)).unwrap_or(epoch + TICK * u32::MAX)
+}
+
+/// What ticks are counted from.
+fn epoch() -> Instant {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
-    let epoch = *EPOCH.get_or_init(now);
-    let since = deadline.saturating_duration_since(epoch).as_nanos();
-    let ticks = since.div_ceil(TICK.as_nanos());
-    let nanos = u64::try_from(ticks * TICK.as_nanos()).unwrap_or(u64::MAX);
-    epoch.checked_add(Duration::from_nanos(nanos)).unwrap_or(deadline).max(deadline)
+    *EPOCH.get_or_init(now)
 }

@@ -1,38 +1,35 @@
-//! The driver: the one future that reads and writes a connection's socket.
+//! The driver: the one piece of code that reads and writes a connection's socket.
+//!
+//! A [`Task`] of its own gives it its turns, or an event loop that has many.
 //!
 //! It runs [`everwire_proto::Connection`] against the socket and the clock. It adds no rule of the
 //! protocol: what to do is asked of `proto`, what to do with it of an [`App`].
 
+#[cfg(target_os = "linux")]
+mod looped;
+mod task;
+
 use std::{
     collections::VecDeque,
-    future::Future,
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::BytesMut;
 use everwire_proto::{Cause, Closure, Connection, Event, State};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::Sleep,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub(crate) use self::task::Task;
 
 use crate::{
     Conn, clock,
     pool::Buffers,
     registry::Registration,
-    shared::{Outgoing, Shared},
+    shared::{Outgoing, Shared, Wake},
 };
-
-/// A poll that takes longer than this is a handler that blocks.
-const STALL: Duration = Duration::from_millis(100);
-
-/// One poll of so many is looked at for a handler that blocks: reading the clock is a tenth of what
-/// a poll costs.
-const STALL_SAMPLE: u8 = 8;
 
 /// A byte stream that a connection can run on.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
@@ -90,9 +87,6 @@ pub(crate) struct Driver<S, A: App> {
     proto: Connection,
     shared: Arc<Shared>,
     app: A,
-    /// Armed for `armed`; lazily moved, never by receiving.
-    sleep: Option<Pin<Box<Sleep>>>,
-    armed: Option<Instant>,
     registration: Option<Registration>,
     flags: Flags,
     /// Lent by the thread while the driver is polled; else empty.
@@ -115,10 +109,10 @@ struct Flags {
     panicked: bool,
     /// The stream took bytes that it has not flushed.
     unflushed: bool,
-    /// The handles have the waker of this task, which never changes: the driver is spawned.
+    /// The handles know how to wake the driver. That never changes: it is spawned.
     registered: bool,
-    /// Counts polls that handled something.
-    polls: u8,
+    /// Something came in during the last turn.
+    worked: bool,
     /// The last answered ping that the handles know of.
     answered: u32,
     /// Messages that came too late to be sent.
@@ -142,13 +136,48 @@ impl<S: Stream, A: App> Driver<S, A> {
             proto,
             shared,
             app,
-            sleep: None,
-            armed: None,
             registration,
             flags: Flags::default(),
             buffers: None,
             finished: None,
         }
+    }
+
+    /// Does all that there is to do; `due` says that a deadline that it told has come. Ready once the
+    /// connection has ended and everybody was told.
+    #[inline]
+    pub(crate) fn turn(&mut self, cx: &mut Context<'_>, now: Instant, due: bool) -> Poll<()> {
+        self.shared.wake_up();
+        if !self.flags.opened {
+            self.open(now);
+        }
+        if due {
+            self.lend_buffer();
+            self.proto.handle_timeout(now);
+        }
+        self.flags.worked = self.run(cx, now);
+        if let Some(buffers) = self.buffers.take() {
+            buffers.put();
+        }
+        match self.proto.state() {
+            State::Closed => {
+                self.finish();
+                return Poll::Ready(());
+            }
+            State::Open if !self.is_reading() && !self.proto.is_paused() => self.proto.pause(now),
+            _ => {}
+        }
+        Poll::Pending
+    }
+
+    /// Returns when the next turn is due at the latest; nothing if one is due some time and no
+    /// deadline can be nearer.
+    #[inline]
+    pub(crate) fn deadline(&self, is_armed: bool) -> Option<Instant> {
+        if is_armed && !self.proto.has_near_deadline() {
+            return None;
+        }
+        self.proto.poll_timeout()
     }
 
     fn open(&mut self, now: Instant) {
@@ -473,48 +502,12 @@ impl<S: Stream, A: App> Driver<S, A> {
         if !is_news && self.shared.sleep_lightly() {
             return true;
         }
-        let Some(waiters) = self.shared.sleep(cx, &self.proto) else { return false };
+        let waker = (!self.flags.registered).then(|| Wake::Task(cx.waker().clone()));
+        let Some(waiters) = self.shared.sleep(waker, &self.proto) else { return false };
         self.flags.registered = true;
         self.flags.answered = self.proto.answered();
         waiters.into_iter().for_each(Waker::wake);
         true
-    }
-
-    /// Arms the timer for the next deadline. It is moved only to fire earlier.
-    #[inline]
-    fn arm(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.armed.is_some() && !self.proto.has_near_deadline() {
-            return false;
-        }
-        self.arm_for_deadline(cx)
-    }
-
-    fn arm_for_deadline(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(deadline) = self.proto.poll_timeout() else { return false };
-        if self.armed.is_some_and(|armed| armed <= deadline + clock::TICK) {
-            return false;
-        }
-        let deadline = clock::round_up(deadline);
-        let at = tokio::time::Instant::from_std(deadline);
-        let sleep = match &mut self.sleep {
-            Some(sleep) => {
-                sleep.as_mut().reset(at);
-                sleep
-            }
-            None => self.sleep.insert(Box::pin(tokio::time::sleep_until(at))),
-        };
-        self.armed = Some(deadline);
-        sleep.as_mut().poll(cx).is_ready()
-    }
-
-    /// Logs that the application's code held up its thread since `now`.
-    #[inline]
-    fn check_stall(&self, now: Instant) {
-        let took = clock::now().saturating_duration_since(now);
-        if took >= STALL {
-            let id = self.shared.id;
-            tracing::warn!(%id, path = %self.shared.path, ?took, "a handler held up its thread");
-        }
     }
 
     /// Lets go of the socket and reports the closure.
@@ -543,62 +536,6 @@ impl<S, A: App> Driver<S, A> {
             registration.end(&closure);
         }
         self.shared.finish(closure);
-    }
-}
-
-/// Nothing in it is pinned in place; what needs to be is boxed.
-impl<S, A: App> Unpin for Driver<S, A> {}
-
-impl<S: Stream, A: App> Future for Driver<S, A> {
-    type Output = Arc<Closure>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Arc<Closure>> {
-        let this = &mut *self;
-        if let Some(closure) = &this.finished {
-            // Only what lives beside the driver may still be at work.
-            let _ = ready!(this.app.poll(cx));
-            return Poll::Ready(closure.clone());
-        }
-        let now = clock::now();
-        this.shared.wake_up();
-        if !this.flags.opened {
-            this.open(now);
-        }
-        let mut worked = false;
-        loop {
-            if this.armed.is_some_and(|armed| armed <= now) {
-                this.armed = None;
-                this.lend_buffer();
-                this.proto.handle_timeout(now);
-            }
-            worked |= this.run(cx, now);
-            if let Some(buffers) = this.buffers.take() {
-                buffers.put();
-            }
-            if this.proto.state() == State::Closed {
-                this.finish();
-                return self.poll(cx);
-            }
-            if this.proto.state() == State::Open {
-                let reading = this.is_reading();
-                if !reading && !this.proto.is_paused() {
-                    this.proto.pause(now);
-                }
-            }
-            if !this.arm(cx) {
-                break;
-            }
-            // The timer fired at once: it is due.
-            this.armed = None;
-            this.proto.handle_timeout(clock::now());
-        }
-        if worked {
-            this.flags.polls = this.flags.polls.wrapping_add(1);
-            if this.flags.polls % STALL_SAMPLE == 1 {
-                this.check_stall(now);
-            }
-        }
-        Poll::Pending
     }
 }
 

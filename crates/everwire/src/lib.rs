@@ -54,6 +54,11 @@ mod client;
 mod clock;
 pub mod dial;
 mod driver;
+#[cfg(target_os = "linux")]
+mod event_loop;
+#[cfg(not(target_os = "linux"))]
+#[path = "event_loop_absent.rs"]
+mod event_loop;
 mod handler;
 mod io;
 mod json;

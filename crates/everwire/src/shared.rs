@@ -91,7 +91,7 @@ pub(crate) struct State {
     aborted: bool,
     /// The server shuts down and has said so.
     draining: bool,
-    driver: Option<Waker>,
+    driver: Option<Wake>,
     /// The driver stopped reading because the inbox is full.
     pub(crate) inbox_was_full: bool,
     pub(crate) phase: Phase,
@@ -356,7 +356,7 @@ impl Shared {
     }
 
     /// Notes that there is news for the driver, and returns its waker if it sleeps.
-    pub(crate) fn alert(&self, state: &State) -> Option<Waker> {
+    pub(crate) fn alert(&self, state: &State) -> Option<Wake> {
         if self.signal.alert() { state.driver.clone() } else { None }
     }
 
@@ -567,12 +567,17 @@ impl Shared {
         self.signal.sleep_lightly()
     }
 
-    /// Leaves the driver's waker and returns those whose wait is over; `None` if there is more to
-    /// do first.
-    pub(crate) fn sleep(&self, cx: &Context<'_>, proto: &Connection) -> Option<Vec<Waker>> {
+    /// Leaves what wakes the driver.
+    pub(crate) fn set_driver(&self, driver: Wake) {
+        self.lock().driver = Some(driver);
+    }
+
+    /// Leaves what wakes the driver, if that is new, and returns those whose wait is over; `None` if
+    /// there is more to do first.
+    pub(crate) fn sleep(&self, driver: Option<Wake>, proto: &Connection) -> Option<Vec<Waker>> {
         let mut state = self.lock();
-        if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            state.driver = Some(cx.waker().clone());
+        if driver.is_some() {
+            state.driver = driver;
         }
         if !self.signal.sleep() && proto.state() != ProtoState::Closed {
             return None;
@@ -651,8 +656,7 @@ impl Shared {
         let waiters = state.take_waiters(|_| true);
         drop(state);
         drop((outbox, deferred, driver));
-        wake(receiver);
-        waiters.into_iter().for_each(Waker::wake);
+        receiver.into_iter().chain(waiters).for_each(Waker::wake);
     }
 }
 
@@ -712,9 +716,29 @@ impl State {
     }
 }
 
+/// What gives a driver its next turn.
+#[derive(Clone, Debug)]
+pub(crate) enum Wake {
+    /// It has a task of its own.
+    Task(Waker),
+    /// It is one of many in an event loop, under this key.
+    #[cfg(target_os = "linux")]
+    Loop(Arc<crate::event_loop::Remote>, u32),
+}
+
+impl Wake {
+    pub(crate) fn wake(self) {
+        match self {
+            Self::Task(waker) => waker.wake(),
+            #[cfg(target_os = "linux")]
+            Self::Loop(remote, key) => remote.wake(key),
+        }
+    }
+}
+
 #[inline]
-pub(crate) fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
+pub(crate) fn wake(driver: Option<Wake>) {
+    if let Some(driver) = driver {
+        driver.wake();
     }
 }

@@ -472,7 +472,7 @@ impl<F: Future<Output = ()> + Send> App for PullApp<F> {
             _ => state.receiver.take(),
         };
         drop(state);
-        wake(elsewhere);
+        elsewhere.into_iter().for_each(Waker::wake);
     }
 
     fn is_ready(&mut self, shared: &Shared) -> bool {

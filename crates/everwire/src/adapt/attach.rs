@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     Handler, Registry, Sender, WebSocket, clock,
-    driver::{App, Driver, Stream},
+    driver::{App, Driver, Stream, Task},
     handler::HandlerApp,
     peers::Peers,
     random,
@@ -180,14 +180,14 @@ impl Attach {
         Shared::new(path, peers, self.subprotocol.clone(), data, &self.config.limits)
     }
 
-    fn driver<S: Stream, A: App>(self, io: S, shared: Arc<Shared>, app: A) -> Driver<S, A> {
+    fn driver<S: Stream, A: App>(self, io: S, shared: Arc<Shared>, app: A) -> Task<S, A> {
         let now = clock::now();
         let proto = match self.role {
             Role::Server => Connection::server(self.config, now, random::byte()),
             Role::Client => Connection::client(self.config, now, random::source()),
         };
         let registration = self.registry.map(|registry| registry.insert(&shared, None));
-        Driver::new(io, proto, shared, app, self.early.into(), registration)
+        Task::new(Driver::new(io, proto, shared, app, self.early.into(), registration))
     }
 }
 

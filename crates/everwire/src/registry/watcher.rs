@@ -16,10 +16,7 @@ use std::{
 use everwire_proto::Closure;
 
 use super::Registry;
-use crate::{
-    ConnectionId,
-    shared::{Shared, wake},
-};
+use crate::{ConnectionId, shared::Shared};
 
 /// Everybody who watches a registry.
 #[derive(Default)]
@@ -83,7 +80,7 @@ impl Queue {
         }
         let watcher = state.watcher.take();
         drop(state);
-        wake(watcher);
+        watcher.into_iter().for_each(Waker::wake);
     }
 }
 

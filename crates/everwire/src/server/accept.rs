@@ -10,10 +10,10 @@ use tokio::{
 
 use super::{
     Context, Listener,
-    connection::{Incoming, refuse, serve, turn_away},
+    connection::{Incoming, Seat, refuse, serve, turn_away},
     listener::Kind,
 };
-use crate::io::Io;
+use crate::{event_loop::EventLoops, io::Io};
 
 /// How long accepting rests when the process has run out of descriptors.
 const REST: Duration = Duration::from_millis(100);
@@ -88,6 +88,7 @@ fn accept_now(listener: &Kind) -> io::Result<Io> {
 /// Accepts until it is told to stop, whatever happens to single connections.
 pub(super) async fn accept_loop(
     context: Arc<Context>,
+    loops: EventLoops,
     listener: Accepting,
     mut stopped: watch::Receiver<Option<CloseFrame>>,
     busy: watch::Receiver<()>,
@@ -99,7 +100,7 @@ pub(super) async fn accept_loop(
             _ = stopped.wait_for(Option::is_some) => break,
         };
         match accepted {
-            Ok((io, remote)) => start(&context, io, remote, &busy),
+            Ok((io, remote)) => start(&context, &loops, &busy, io, remote),
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 // Most likely out of descriptors: wait for some to be closed.
@@ -125,7 +126,13 @@ pub(super) async fn accept_loop(
     }
 }
 
-fn start(context: &Arc<Context>, io: Io, remote: Option<SocketAddr>, busy: &watch::Receiver<()>) {
+fn start(
+    context: &Arc<Context>,
+    loops: &EventLoops,
+    busy: &watch::Receiver<()>,
+    io: Io,
+    remote: Option<SocketAddr>,
+) {
     if let Io::Tcp(stream) = &io {
         set_options(stream, context);
     }
@@ -137,7 +144,8 @@ fn start(context: &Arc<Context>, io: Io, remote: Option<SocketAddr>, busy: &watc
     let address = remote.map(|addr| addr.ip()).filter(|ip| !context.trusted.contains(*ip));
     match context.slots.take(address) {
         Some(slot) => {
-            let incoming = Incoming { remote, local, slot, busy: busy.clone() };
+            let seat = Seat { slot, loops: loops.clone() };
+            let incoming = Incoming { remote, local, seat, busy: busy.clone() };
             tokio::spawn(serve(context.clone(), io, incoming));
         }
         None => {

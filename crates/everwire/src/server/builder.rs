@@ -24,7 +24,7 @@ use super::{
     slots::Slots,
     upgrade::{Authorize, Decision},
 };
-use crate::{Handler, Registry, WebSocket, trust::TrustedProxies};
+use crate::{Handler, Registry, WebSocket, event_loop::EventLoops, trust::TrustedProxies};
 
 /// How many clients are told at the same time that there is no room.
 const REFUSALS: usize = 256;
@@ -340,9 +340,11 @@ fn spawn_loops(
     stopped: &watch::Receiver<Option<CloseFrame>>,
     busy: &watch::Receiver<()>,
 ) -> io::Result<()> {
+    let loops = EventLoops::start();
     for listener in listeners {
         let (context, listener) = (context.clone(), listener.try_into()?);
-        tokio::spawn(accept_loop(context, listener, stopped.clone(), busy.clone()));
+        let (stopped, busy) = (stopped.clone(), busy.clone());
+        tokio::spawn(accept_loop(context, loops.clone(), listener, stopped, busy));
     }
     Ok(())
 }

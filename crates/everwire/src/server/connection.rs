@@ -23,7 +23,9 @@ use super::{
     http_service,
     route::{Opened, Prepared, Route},
 };
-use crate::{io::Io, peers::Peers, random, shared::Shared, trust::parse_proxy_header};
+use crate::{
+    event_loop::EventLoops, io::Io, peers::Peers, random, shared::Shared, trust::parse_proxy_header,
+};
 
 /// Time for a client to take a refusal and go.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -32,9 +34,15 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(super) struct Incoming {
     pub(super) remote: Option<SocketAddr>,
     pub(super) local: Option<SocketAddr>,
-    pub(super) slot: Slot,
+    pub(super) seat: Seat,
     /// Held until it is known what becomes of it, and while HTTP is answered.
     pub(super) busy: watch::Receiver<()>,
+}
+
+/// What a socket takes up, and where its connection may run.
+pub(super) struct Seat {
+    pub(super) slot: Slot,
+    pub(super) loops: EventLoops,
 }
 
 /// Where a client is, as far as is known.
@@ -70,7 +78,7 @@ enum First {
 /// Serves one accepted socket. The opening handshake's state is gone before the connection's own
 /// task begins.
 pub(super) async fn serve(context: Arc<Context>, io: Io, incoming: Incoming) {
-    let Incoming { remote, local, slot, busy: _busy } = incoming;
+    let Incoming { remote, local, seat, busy: _busy } = incoming;
     let opening = until_stopped(&context, open(&context, io, remote, local));
     let first = match timeout(context.handshake_timeout, opening).await {
         Ok(Ok(first)) => first,
@@ -79,10 +87,10 @@ pub(super) async fn serve(context: Arc<Context>, io: Io, incoming: Incoming) {
     };
     match first {
         First::Upgrade(negotiated, io, early) => {
-            negotiated.spawn(&context, io, early, Some(slot));
+            negotiated.spawn(&context, io, early, seat);
         }
         First::Http(io, early, origin) => {
-            http_service::serve(context, io, early.into(), origin, slot).await;
+            http_service::serve(context, io, early.into(), origin, seat).await;
         }
         First::Refused(io, response) => {
             context.registry.count_refused(response.status());
@@ -289,33 +297,34 @@ fn finish(
 }
 
 impl Negotiated {
-    /// Answers 101 and starts the connection's own task.
-    fn spawn(self, context: &Context, io: Io, early: Vec<u8>, slot: Option<Slot>) {
+    /// Answers 101 and starts to run the connection.
+    fn spawn(self, context: &Context, io: Io, early: Vec<u8>, seat: Seat) {
         let mut head = Vec::with_capacity(256);
         encode_response_head(&self.response, &mut head);
-        self.spawn_answered(context, io, early, slot, head);
+        self.spawn_answered(context, io, early, seat, head);
     }
 
-    /// Starts the connection's own task, which first writes `head`.
+    /// Starts to run the connection, which first writes `head`.
     pub(super) fn spawn_answered(
         self,
         context: &Context,
         io: Io,
         early: Vec<u8>,
-        slot: Option<Slot>,
+        seat: Seat,
         head: Vec<u8>,
     ) {
+        let Seat { slot, loops } = seat;
         let now = crate::clock::now();
         let mut proto = Connection::server(self.config.clone(), now, random::byte());
         proto.transmit_head(head);
         let limits = &self.config.limits;
         let shared = Shared::new(self.path, self.peers, self.subprotocol, self.data, limits);
-        let registration = context.registry.insert(&shared, slot);
+        let registration = context.registry.insert(&shared, Some(slot));
         let request = self.request;
         if let Some(frame) = context.stopping() {
             shared.close(Cause::Shutdown, frame);
         }
-        self.prepared.spawn(Opened { io, proto, shared, early, registration, request });
+        self.prepared.spawn(Opened { io, proto, shared, early, registration, request, loops });
     }
 }
 

@@ -15,8 +15,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::timeout;
 
 use super::{
-    Context, Slot,
-    connection::{Origin, negotiate},
+    Context,
+    connection::{Origin, Seat, negotiate},
     failure::Failure,
 };
 use crate::io::{Io, Rewind};
@@ -71,13 +71,13 @@ impl fmt::Debug for HttpService {
 
 /// Serves HTTP/1 on a socket whose first bytes were read already; a later request may still open a
 /// WebSocket connection.
-pub(super) async fn serve(context: Arc<Context>, io: Io, early: Bytes, origin: Origin, slot: Slot) {
-    let slot = Arc::new(std::sync::Mutex::new(Some(slot)));
+pub(super) async fn serve(context: Arc<Context>, io: Io, early: Bytes, origin: Origin, seat: Seat) {
+    let seat = Arc::new(std::sync::Mutex::new(Some(seat)));
     let header_timeout = context.handshake_timeout;
     let mut stopped = context.stopped.clone();
     let service = hyper::service::service_fn(move |request| {
-        let (context, origin, slot) = (context.clone(), origin.clone(), slot.clone());
-        async move { Ok::<_, Infallible>(answer(context, request, origin, slot).await) }
+        let (context, origin, seat) = (context.clone(), origin.clone(), seat.clone());
+        async move { Ok::<_, Infallible>(answer(context, request, origin, seat).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -109,16 +109,16 @@ pub struct RequestAddrs {
     pub local: Option<SocketAddr>,
 }
 
-type SharedSlot = Arc<std::sync::Mutex<Option<Slot>>>;
+type SharedSeat = Arc<std::sync::Mutex<Option<Seat>>>;
 
 async fn answer(
     context: Arc<Context>,
     mut request: Request<Incoming>,
     origin: Origin,
-    slot: SharedSlot,
+    seat: SharedSeat,
 ) -> Response<BoxBody> {
     if context.is_upgrade(&request) {
-        return upgrade(context, request, origin, slot).await;
+        return upgrade(context, request, origin, seat).await;
     }
     let wants_socket = is_upgrade(&request);
     let response = match &context.http {
@@ -142,7 +142,7 @@ async fn upgrade(
     context: Arc<Context>,
     mut request: Request<Incoming>,
     origin: Origin,
-    slot: SharedSlot,
+    seat: SharedSeat,
 ) -> Response<BoxBody> {
     let upgraded = hyper::upgrade::on(&mut request);
     let (parts, _) = request.into_parts();
@@ -172,8 +172,9 @@ async fn upgrade(
         let Ok(parts) = upgraded.downcast::<TokioIo<Rewind<Io>>>() else { return };
         let Rewind { early, io } = parts.io.into_inner();
         let early = [&parts.read_buf[..], &early[..]].concat();
-        let slot = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        negotiated.spawn_answered(&context, io, early, slot, Vec::new());
+        let seat = seat.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let Some(seat) = seat else { return };
+        negotiated.spawn_answered(&context, io, early, seat, Vec::new());
     });
     response.map(|()| empty())
 }

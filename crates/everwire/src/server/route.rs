@@ -6,8 +6,14 @@ use everwire_proto::{Config, Connection};
 use http::Request;
 
 use crate::{
-    Handler, UpgradeRequest, WebSocket, driver::Driver, handler::HandlerApp, io::Io,
-    registry::Registration, shared::Shared, websocket::PullApp,
+    Handler, UpgradeRequest, WebSocket,
+    driver::{Driver, Task},
+    event_loop::EventLoops,
+    handler::HandlerApp,
+    io::Io,
+    registry::Registration,
+    shared::Shared,
+    websocket::PullApp,
 };
 
 /// A connection whose opening handshake is done.
@@ -18,6 +24,7 @@ pub(crate) struct Opened {
     pub(crate) early: Vec<u8>,
     pub(crate) registration: Registration,
     pub(crate) request: Request<()>,
+    pub(crate) loops: EventLoops,
 }
 
 /// A path and what serves it.
@@ -36,7 +43,7 @@ pub(crate) trait Endpoint: Send + Sync {
 
 /// What will run a connection once it is open.
 pub(crate) trait Prepared: Send {
-    /// Runs the connection in a task of its own.
+    /// Starts to run the connection.
     fn spawn(self: Box<Self>, opened: Opened);
 }
 
@@ -53,9 +60,20 @@ struct PushPrepared<H>(H);
 
 impl<H: Handler> Prepared for PushPrepared<H> {
     fn spawn(self: Box<Self>, opened: Opened) {
-        let Opened { io, proto, shared, early, registration, .. } = opened;
+        let Opened { io, proto, shared, early, registration, loops, .. } = opened;
         let app = HandlerApp::new(self.0);
-        tokio::spawn(Driver::new(io, proto, shared, app, early, Some(registration)));
+        let registration = Some(registration);
+        #[cfg(target_os = "linux")]
+        let io = match loops.place(io) {
+            Ok((event_loop, io)) => {
+                let driver = Driver::new(io, proto, shared, app, early, registration);
+                return event_loop.adopt(Box::new(driver));
+            }
+            Err(io) => io,
+        };
+        #[cfg(not(target_os = "linux"))]
+        let _ = loops;
+        tokio::spawn(Task::new(Driver::new(io, proto, shared, app, early, registration)));
     }
 }
 
@@ -80,11 +98,11 @@ where
     Fut: Future<Output = ()> + Send + 'static,
 {
     fn spawn(self: Box<Self>, opened: Opened) {
-        let Opened { io, proto, shared, early, registration, request } = opened;
+        let Opened { io, proto, shared, early, registration, request, .. } = opened;
         let ws = WebSocket::new(shared.clone(), Some(Arc::new(request)));
         // Called in the connection's own task, where a panic is caught.
         let serve = self.0;
         let app = PullApp::with(async move { serve(ws).await });
-        tokio::spawn(Driver::new(io, proto, shared, app, early, Some(registration)));
+        tokio::spawn(Task::new(Driver::new(io, proto, shared, app, early, Some(registration))));
     }
 }
