@@ -39,7 +39,7 @@ fn config(data: &mut Unstructured<'_>) -> Result<Config> {
         config.keepalive = Some(Keepalive::new(Duration::from_secs(2), Duration::from_secs(1)));
     }
     config.limits.control_rate =
-        (bits & 8 == 0).then_some(ControlRate { per_second: 10, burst: 5 });
+        (bits & 8 == 0).then_some(ControlRate::new(10, 5));
     if bits & 16 != 0 {
         config.limits.message = 300;
         config.limits.fragments = 4;

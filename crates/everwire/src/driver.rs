@@ -235,7 +235,7 @@ impl<S: Stream, A: App> Driver<S, A> {
                 self.flags.paused = false;
                 true
             }
-            State::Closed => false,
+            _ => false, // Closed.
         }
     }
 
@@ -399,7 +399,7 @@ impl<S: Stream, A: App> Driver<S, A> {
             Outgoing::Piece(bytes) => self.proto.send_piece(bytes),
             Outgoing::Finish(bytes) => self.proto.finish_message(bytes),
             Outgoing::Ping(payload) => self.proto.ping(&payload),
-            Outgoing::Probe(number) => self.proto.probe(now).map(|n| {
+            Outgoing::Probe(number) => self.proto.ping_numbered(now).map(|n| {
                 number.send(n).ok();
             }),
             Outgoing::Resume => {

@@ -276,12 +276,12 @@ impl Shared {
     }
 
     pub(crate) fn counters(&self) -> Counters {
-        Counters {
-            bytes_received: self.bytes_received.load(Ordering::Relaxed),
-            bytes_sent: self.bytes_sent.load(Ordering::Relaxed),
-            messages_received: self.messages_received.load(Ordering::Relaxed),
-            messages_sent: self.messages_sent.load(Ordering::Relaxed),
-        }
+        let mut counters = Counters::default();
+        counters.bytes_received = self.bytes_received.load(Ordering::Relaxed);
+        counters.bytes_sent = self.bytes_sent.load(Ordering::Relaxed);
+        counters.messages_received = self.messages_received.load(Ordering::Relaxed);
+        counters.messages_sent = self.messages_sent.load(Ordering::Relaxed);
+        counters
     }
 
     pub(crate) fn last_received(&self) -> Instant {

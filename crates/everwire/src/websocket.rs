@@ -211,12 +211,9 @@ impl Receiver {
     pub fn poll_recv_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece<'static>>> {
         self.poll_received(cx).map(|received| {
             received.map(|received| match received {
-                Received::Message(message) => Piece {
-                    kind: message.kind(),
-                    first: true,
-                    last: true,
-                    payload: message.into_payload(),
-                },
+                Received::Message(message) => {
+                    Piece::new(message.kind(), true, true, message.into_payload())
+                }
                 Received::Piece(piece) => piece,
             })
         })
@@ -456,9 +453,7 @@ impl<F: Future<Output = ()> + Send> App for PullApp<F> {
         }
         let received = match event {
             Event::Message(message) => Received::Message(message.into_owned()),
-            Event::Piece(piece) => {
-                Received::Piece(Piece { payload: piece.payload.into_owned(), ..piece })
-            }
+            Event::Piece(piece) => Received::Piece(piece.into_owned()),
             _ => return,
         };
         state.inbox_bytes += received.cost();

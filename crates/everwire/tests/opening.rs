@@ -40,7 +40,7 @@ async fn a_broken_opening_handshake_gets_its_exact_status() {
         (change("Host: everwire.test\r\n", "Host: a\r\nHost: a\r\n"), 400),
         (change("Host: everwire.test", "Host: a b"), 400),
         (change("Connection: Upgrade\r\n", ""), 400),
-        (change("HTTP/1.1", "HTTP/1.0"), 426),
+        (change("HTTP/1.1", "HTTP/1.0"), 400),
         (change("HTTP/1.1", "HTTP/3.7"), 505),
         (head("/echo", "Content-Length: 5\r\n"), 400),
         (head("/echo", "Transfer-Encoding: chunked\r\n"), 400),

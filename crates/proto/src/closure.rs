@@ -10,7 +10,7 @@ use crate::{CloseCode, CloseFrame, ProtocolError};
 pub struct Closure {
     /// Who or what ended the connection.
     pub cause: Cause,
-    /// The Close frame that we sent.
+    /// The Close frame that we sent; absent if it was still waiting to be written at the end.
     pub sent: Option<CloseFrame>,
     /// The Close frame that the peer sent.
     pub received: Option<CloseFrame>,
@@ -231,8 +231,24 @@ impl Cause {
     }
 }
 
+impl Cause {
+    /// Returns the cause that a failure of a TLS stream is: what TLS itself reports, and what
+    /// its socket does.
+    pub(crate) fn from_tls(error: &io::Error) -> Self {
+        match error.kind() {
+            // A record that is not TLS, a certificate that is refused; an end without
+            // close_notify.
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Self::Tls,
+            _ => Self::from(error),
+        }
+    }
+}
+
 impl From<&io::Error> for Cause {
     /// Sorts a failure of the socket; what is not listed keeps its kind.
+    ///
+    /// It is never [`Cause::Tls`], because only the engine knows what the stream is: see
+    /// [`Connection::set_tls`](crate::Connection::set_tls).
     fn from(error: &io::Error) -> Self {
         use io::ErrorKind as Kind;
         match error.kind() {
@@ -241,7 +257,6 @@ impl From<&io::Error> for Cause {
             Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => {
                 Self::Unreachable
             }
-            Kind::InvalidData | Kind::UnexpectedEof => Self::Tls,
             kind => Self::Io(kind),
         }
     }
@@ -297,6 +312,7 @@ impl fmt::Display for Cause {
 
 /// What went through a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counters {
     /// Bytes received after the opening handshake.
     pub bytes_received: u64,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Keepalive;
+
 /// Limits, deadlines and the keepalive policy of a connection. Plain data; shared by `Arc`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -91,7 +93,7 @@ impl Default for Limits {
             fragments: 65_536,
             message_time: Duration::from_secs(60),
             message_rate: 1024,
-            control_rate: Some(ControlRate { per_second: 100, burst: 200 }),
+            control_rate: Some(ControlRate::new(100, 200)),
             send_queue: 1 << 20,
             send_queue_low: 256 << 10,
         }
@@ -100,6 +102,7 @@ impl Default for Limits {
 
 /// How many control frames a peer may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ControlRate {
     /// Frames per second in the long run.
     pub per_second: u32,
@@ -107,35 +110,17 @@ pub struct ControlRate {
     pub burst: u32,
 }
 
-/// When to ask a silent peer for life, and when to give it up.
-///
-/// Any received byte is life, so a Ping goes out only into silence.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Keepalive {
-    /// Silence after which a Ping is sent; spread by ±10 % from connection to connection.
-    /// Default: 25 s, which survives the idle limits of all common proxies.
-    pub interval: Duration,
-    /// Time the peer has after the Ping to show any life. Default: 20 s.
-    pub timeout: Duration,
-}
-
-impl Keepalive {
-    /// Returns a policy with this interval and timeout.
+impl ControlRate {
+    /// Returns a rate of so many frames per second in the long run, and so many at once.
     #[must_use]
-    pub const fn new(interval: Duration, timeout: Duration) -> Self {
-        Self { interval, timeout }
-    }
-}
-
-impl Default for Keepalive {
-    fn default() -> Self {
-        Self::new(Duration::from_secs(25), Duration::from_secs(20))
+    pub const fn new(per_second: u32, burst: u32) -> Self {
+        Self { per_second, burst }
     }
 }
 
 /// How a message is handed out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Delivery {
     /// As one [`Event::Message`](crate::Event::Message).
     #[default]

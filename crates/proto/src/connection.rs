@@ -1,68 +1,26 @@
 //! One WebSocket connection as a state machine.
 
 mod closing;
+mod input;
+mod output;
 mod receive;
 mod send;
+mod state;
 mod timeout;
 
 use std::{
     fmt,
-    io::{self, IoSlice},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use bytes::{BytesMut, buf::Limit};
-
 pub(crate) use self::closing::Closing;
+pub use self::state::{Role, State};
 use crate::{
-    Cause, Closure, Config, Counters, Delivery, Direction, Events, FrameHeader, FrameLine, Random,
-    frame::MAX_CONTROL,
-    heartbeat::Heartbeat,
-    inbound::Inbound,
-    rate::RateLimiter,
-    transmit::{SHARE_FROM, Transmit},
-    utf8::Utf8Validator,
+    Closure, Config, Counters, Delivery, Direction, FrameHeader, FrameLine, Random,
+    frame::MAX_CONTROL, inbound::Inbound, liveness::Liveness, rare::Rare, rate::RateLimiter,
+    transmit::Transmit, utf8::Utf8Validator,
 };
-
-/// Which end of the connection this is. See RFC 6455 §1.2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// The end that connected; it masks what it sends.
-    Client,
-    /// The end that accepted.
-    Server,
-}
-
-/// Where a connection is in its life. See RFC 6455 §4.1 and §7.1.
-///
-/// ```text
-///                       close()                    peer's Close
-///   ┌──────┐ ────────────────────────► ┌─────────┐ ────────────┐
-///   │ Open │                           │ Closing │             │
-///   └──────┘ ──────────┐               └─────────┘             ▼
-///       │    peer's Close, failure, end of stream  └─► ┌───────────┐  all written
-///       │              └─────────────────────────────► │ Finishing │ ─────────────┐
-///       │                                              └───────────┘              ▼
-///       │ reset, abort                                       │ deadline    ┌──────────┐
-///       ▼                                                    ▼             │ Draining │
-///   ┌────────┐ ◄───────────────────────────────────────────────────────── └──────────┘
-///   │ Closed │          end of stream, deadline
-///   └────────┘
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Messages go both ways.
-    Open,
-    /// We sent Close; the peer's is awaited and its messages are still delivered.
-    Closing,
-    /// How it ends is decided; what is queued is being written, input is discarded.
-    Finishing,
-    /// All is written; the peer's end of stream is awaited so that no reset destroys what we sent.
-    Draining,
-    /// It is over; drop the socket. [`Connection::closure`] says how it ended.
-    Closed,
-}
 
 /// A WebSocket connection after the opening handshake: bytes and time go in, events and bytes come
 /// out.
@@ -104,26 +62,25 @@ pub struct Connection {
     open_message: Option<crate::Opcode>,
     /// What has been sent of a text in pieces, as far as it matters.
     sent_text: Option<Utf8Validator>,
-    /// Bytes of the opening handshake's head that wait; they do not count as sent.
-    head_left: u32,
     /// Whether the writing side is to be shut down, or has been.
     shutdown: Shutdown,
     /// Input that ends the connection is to be left lying, and whether some was.
     hold: Hold,
+    /// Whether the stream is that of TLS.
+    is_tls: bool,
+    /// Spreads what many connections would otherwise do together.
+    seed: u8,
     /// What is sent now was counted against the limit elsewhere.
     admitting: bool,
-    /// The latest ping that could not be answered because the socket is full.
-    unanswered: Option<Box<[u8]>>,
     inbound: Inbound,
     transmit: Transmit,
-    heartbeat: Heartbeat,
+    liveness: Liveness,
     control_rate: RateLimiter,
     config: Arc<Config>,
     counters: Counters,
     opened: Instant,
-    last_message: Instant,
-    /// How many messages had been sent when `last_message` was last moved by one.
-    noted_sent: u64,
+    /// What only some configurations need.
+    rare: Option<Box<Rare>>,
     /// Everything about the end; absent while open.
     closing: Option<Box<Closing>>,
     /// Masking keys; a client has one.
@@ -191,273 +148,35 @@ impl Connection {
             takes_simple,
             open_message: None,
             sent_text: None,
-            head_left: 0,
             shutdown: Shutdown::No,
             hold: Hold::No,
+            is_tls: false,
+            seed,
             admitting: false,
-            unanswered: None,
             inbound: Inbound::default(),
             transmit: Transmit::default(),
-            heartbeat: Heartbeat::new(now, seed),
-            control_rate: RateLimiter::new(config.limits.control_rate, now),
+            liveness: Liveness::new(now, config.keepalive),
+            control_rate: RateLimiter::new(config.limits.control_rate),
+            rare: Rare::new(&config, now, seed),
             config,
             counters: Counters::default(),
             opened: now,
-            last_message: now,
-            noted_sent: 0,
             closing: None,
             random: random.map(Box::new),
             observer: None,
         }
     }
 
+    /// Tells that the stream is that of TLS: then, and only then, may an end be called
+    /// [`Cause::Tls`](crate::Cause::Tls).
+    pub fn set_tls(&mut self) {
+        self.is_tls = true;
+    }
+
     /// Lets `observer` see every frame from now on.
     pub fn observe(&mut self, observer: Box<dyn Observer>) {
         self.observer = Some(Box::new(observer));
         self.takes_simple = false;
-    }
-
-    /// Takes bytes that were received and returns an iterator over the events in them.
-    ///
-    /// The bytes are unmasked in place. Take all events before the slice goes; what is left when
-    /// the iterator is dropped is kept and comes first at the next call, which may bring no new
-    /// input.
-    #[inline]
-    pub fn handle_input<'c, 'b>(&'c mut self, now: Instant, input: &'b mut [u8]) -> Events<'c, 'b> {
-        if !input.is_empty() {
-            self.heartbeat.handle_received(now);
-            self.counters.bytes_received += input.len() as u64;
-        }
-        Events { connection: self, input, now }
-    }
-
-    /// Takes bytes that were received into a buffer of the caller's. What is in it afterwards is of
-    /// no more use.
-    ///
-    /// Like [`handle_input`](Self::handle_input), but the payloads of large messages stay where
-    /// they lie: they share the memory of the buffer, which is free again when the last of them is
-    /// dropped.
-    #[inline]
-    pub fn handle_buffer<'c, 'b>(
-        &'c mut self,
-        now: Instant,
-        buffer: &'b mut BytesMut,
-    ) -> Events<'c, 'b> {
-        if buffer.len() < SHARE_FROM || self.inbound.has_unread() {
-            return self.handle_input(now, buffer);
-        }
-        self.heartbeat.handle_received(now);
-        self.counters.bytes_received += buffer.len() as u64;
-        self.inbound.keep_shared(buffer.split());
-        Events { connection: self, input: &mut [], now }
-    }
-
-    /// Keeps bytes that came behind the head of the opening handshake, for the first call of
-    /// [`handle_input`](Self::handle_input).
-    pub fn handle_early(&mut self, now: Instant, input: &[u8]) {
-        drop(self.handle_input(now, &mut input.to_vec()));
-    }
-
-    /// Returns memory to read the rest of a large frame into, if one is arriving.
-    ///
-    /// After reading into it, call [`handle_frame_buffer`](Self::handle_frame_buffer) with the
-    /// number of bytes read. Saves a copy; reading elsewhere and calling
-    /// [`handle_input`](Self::handle_input) is as correct.
-    #[inline]
-    pub fn frame_buffer(&mut self) -> Option<Limit<&mut Vec<u8>>> {
-        if !matches!(self.state, State::Open | State::Closing) {
-            return None;
-        }
-        let whole = self.config.delivery == Delivery::Whole;
-        self.inbound.partial_mut().filter(|_| whole)?.frame_buffer()
-    }
-
-    /// Takes `n` bytes that were read into the [`frame_buffer`](Self::frame_buffer).
-    pub fn handle_frame_buffer(&mut self, now: Instant, n: usize) -> Events<'_, 'static> {
-        if n > 0 {
-            self.heartbeat.handle_received(now);
-            self.counters.bytes_received += n as u64;
-        }
-        Events { connection: self, input: &mut [], now }
-    }
-
-    /// Returns whether input was kept that [`handle_input`](Self::handle_input), called with no
-    /// new input, would look at.
-    #[must_use]
-    #[inline]
-    pub fn has_unread(&self) -> bool {
-        self.inbound.has_unlooked()
-    }
-
-    /// Leaves input that ends the connection, a Close or what is illegal, lying until
-    /// [`release_end`](Self::release_end), so that messages before it can be answered first.
-    ///
-    /// For engines whose application takes messages later than they are read.
-    #[inline]
-    pub fn hold_end(&mut self) {
-        if self.hold == Hold::No {
-            self.hold = Hold::Asked;
-        }
-    }
-
-    /// Ends [`hold_end`](Self::hold_end). Returns whether something was left lying: call
-    /// [`handle_input`](Self::handle_input) to go on.
-    #[inline]
-    pub fn release_end(&mut self) -> bool {
-        std::mem::replace(&mut self.hold, Hold::No) == Hold::Held
-    }
-
-    /// Tells that we stop reading because the application is slow.
-    ///
-    /// Meanwhile the peer's deadlines stand still, and we show life by a Ping and an unsolicited
-    /// Pong (RFC 6455 §5.5.3) at each keepalive interval.
-    pub fn pause(&mut self, now: Instant) {
-        self.heartbeat.pause(now);
-    }
-
-    /// Tells that we read again.
-    pub fn resume(&mut self, now: Instant) {
-        if let Some(pause) = self.heartbeat.resume(now) {
-            self.inbound.postpone(pause);
-            self.last_message = (self.last_message + pause).min(now);
-        }
-    }
-
-    /// Returns whether reading is paused.
-    #[must_use]
-    pub fn is_paused(&self) -> bool {
-        self.heartbeat.is_paused()
-    }
-
-    /// Fills `slices` with what is to be written next and returns how many it filled.
-    #[inline]
-    pub fn transmit<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        self.transmit.slices(slices)
-    }
-
-    /// Returns what is to be written next if it lies in one piece, as it mostly does.
-    #[must_use]
-    #[inline]
-    pub fn transmit_slice(&self) -> Option<&[u8]> {
-        self.transmit.as_slice()
-    }
-
-    /// Takes everything that is to be written, as if it had been.
-    pub fn transmit_to_vec(&mut self, now: Instant) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.transmit.len());
-        while !self.transmit.is_empty() {
-            let mut slices = [IoSlice::new(&[]); 8];
-            let n = self.transmit.slices(&mut slices);
-            let from = out.len();
-            slices[..n].iter().for_each(|slice| out.extend_from_slice(slice));
-            let taken = out.len() - from;
-            self.handle_transmitted(now, taken);
-        }
-        out
-    }
-
-    /// Returns how many bytes wait to be written.
-    #[must_use]
-    #[inline]
-    pub fn transmit_len(&self) -> usize {
-        self.transmit.len()
-    }
-
-    /// Tells that the socket took `n` bytes of what was to be transmitted.
-    #[inline]
-    pub fn handle_transmitted(&mut self, now: Instant, n: usize) {
-        // Nothing waits any more if the connection was cut between the write and this call.
-        let n = n.min(self.transmit.len());
-        if n == 0 {
-            return;
-        }
-        let head = n.min(self.head_left as usize);
-        self.head_left -= head as u32;
-        self.counters.bytes_sent += (n - head) as u64;
-        if self.transmit.blocked_since().is_some() {
-            self.heartbeat.handle_progress(now);
-        }
-        if self.noted_sent != self.counters.messages_sent {
-            self.noted_sent = self.counters.messages_sent;
-            self.last_message = now;
-        }
-        self.transmit.advance(n);
-        if self.unanswered.is_some() && self.has_pong_room() {
-            self.answer_late();
-        }
-        if self.transmit.is_empty() && self.state == State::Finishing {
-            self.finish(now);
-        }
-    }
-
-    /// Tells that the socket is full; the write timeout runs until it takes something.
-    pub fn handle_blocked(&mut self, now: Instant) {
-        if !self.transmit.is_empty() {
-            self.transmit.block(now);
-        }
-    }
-
-    /// Puts the head that ends the opening handshake in front of the first frame, so that both
-    /// leave in one write. It does not count as sent by the connection.
-    pub fn transmit_head(&mut self, head: Vec<u8>) {
-        self.head_left = u32::try_from(head.len()).unwrap_or(u32::MAX);
-        *self.transmit.buf() = head;
-    }
-
-    /// Lends a buffer for output, so that an idle connection need not own one; returns it if the
-    /// connection has one.
-    #[inline]
-    pub fn lend_buffer(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
-        self.transmit.lend(buffer)
-    }
-
-    /// Returns whether there is a buffer for output already.
-    #[must_use]
-    #[inline]
-    pub fn has_buffer(&self) -> bool {
-        self.transmit.has_buffer()
-    }
-
-    /// Gives the output buffer away if all of it was written.
-    #[inline]
-    pub fn reclaim_buffer(&mut self) -> Option<Vec<u8>> {
-        self.transmit.reclaim()
-    }
-
-    /// Tells that the peer ended its stream.
-    pub fn handle_eof(&mut self, now: Instant) {
-        match self.state {
-            State::Open | State::Closing => {
-                let cause = if self.inbound.is_mid_frame() {
-                    Cause::EofMidFrame
-                } else {
-                    Cause::EofBetweenFrames
-                };
-                self.end_without_close(now, cause);
-            }
-            // A peer that has ended its stream may still read our answer to its Close.
-            State::Finishing => self.hurry(now),
-            State::Draining => self.set_closed(now),
-            State::Closed => {}
-        }
-    }
-
-    /// Tells that the socket failed.
-    pub fn handle_io_error(&mut self, now: Instant, error: &io::Error) {
-        self.abort(now, Cause::from(error));
-    }
-
-    /// Tells that the writing side was shut down, as [`wants_shutdown`](Self::wants_shutdown)
-    /// asked.
-    pub fn handle_shutdown(&mut self, _now: Instant) {
-        self.shutdown = Shutdown::Done;
-    }
-
-    /// Returns whether the writing side of the socket is to be shut down now.
-    #[must_use]
-    #[inline]
-    pub fn wants_shutdown(&self) -> bool {
-        self.shutdown == Shutdown::Wanted
     }
 
     /// Returns where the connection is in its life.
@@ -485,12 +204,12 @@ impl Connection {
         let closing = self.closing.as_ref().filter(|_| self.state == State::Closed)?;
         Some(Closure {
             cause: closing.cause.clone(),
-            sent: closing.sent.clone(),
+            sent: closing.sent().cloned(),
             received: closing.received.clone(),
             duration: closing.ended.saturating_duration_since(self.opened),
             counters: closing.counters,
             unsent: closing.unsent,
-            rtt: self.heartbeat.rtt(),
+            rtt: self.liveness.rtt(),
         })
     }
 
@@ -505,13 +224,13 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn last_received(&self) -> Instant {
-        self.heartbeat.last_received()
+        self.liveness.last_received()
     }
 
     /// Returns the smoothed round-trip time, once a Ping was answered.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
-        self.heartbeat.rtt()
+        self.liveness.rtt()
     }
 
     fn show(&mut self, direction: Direction, header: &FrameHeader, payload: &[u8]) {

@@ -23,6 +23,7 @@ pub enum Event<'b> {
 /// A part of a message. The parts of a text message are valid UTF-8 together; a character may be
 /// cut between two of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Piece<'b> {
     /// Whether the message is text or binary.
     pub kind: MessageKind,
@@ -32,6 +33,20 @@ pub struct Piece<'b> {
     pub last: bool,
     /// The bytes; may be empty.
     pub payload: Payload<'b>,
+}
+
+impl<'b> Piece<'b> {
+    /// Returns a part of a message.
+    #[must_use]
+    pub const fn new(kind: MessageKind, first: bool, last: bool, payload: Payload<'b>) -> Self {
+        Self { kind, first, last, payload }
+    }
+
+    /// Returns the same part with memory of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Piece<'static> {
+        Piece::new(self.kind, self.first, self.last, self.payload.into_owned())
+    }
 }
 
 /// The events in a piece of input; made by [`Connection::handle_input`].

@@ -134,6 +134,7 @@ pub enum Direction {
 ///
 /// Payloads are shortened, and control characters in them are escaped.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct FrameLine<'a> {
     /// Which way it went.
     pub direction: Direction,

@@ -1,62 +1,26 @@
 //! The receiving half: what has arrived of a frame, and what a message is put together from.
 
+mod partial;
+mod source;
+
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
+use self::partial::{PartialFrame, PartialMessage};
+pub(crate) use self::{
+    partial::Partial,
+    source::{Chunk, Source},
+};
 use crate::{
-    Cause, FrameHeader, Limits, MessageKind, Opcode, Payload, ProtocolError, Role, deadline::after,
-    frame::MAX_HEADER, mask::apply_mask, transmit::SHARE_FROM, utf8::Utf8Validator,
+    Cause, FrameHeader, Limits, MessageKind, Opcode, ProtocolError, Role, frame::MAX_HEADER,
 };
 
 /// What has been received but not handed out. An idle connection holds no memory here.
 #[derive(Debug, Default)]
 pub(crate) struct Inbound {
-    /// The start of a header whose rest has not arrived.
-    header: [u8; MAX_HEADER],
-    header_len: u8,
-    /// Everything else that is incomplete; freed when it is complete.
+    /// Everything that is incomplete; freed when it is complete.
     partial: Option<Box<Partial>>,
-}
-
-/// A frame or a message of which a part has arrived.
-#[derive(Debug, Default)]
-pub(crate) struct Partial {
-    /// The frame whose payload is arriving.
-    pub(crate) frame: Option<PartialFrame>,
-    /// The message whose frames are arriving.
-    pub(crate) message: Option<PartialMessage>,
-    /// The payload of a control frame, as far as it has arrived.
-    control: Vec<u8>,
-    /// Input that came while nobody took events.
-    pub(crate) unread: BytesMut,
-}
-
-/// A frame whose payload is arriving.
-#[derive(Debug)]
-pub(crate) struct PartialFrame {
-    pub(crate) header: FrameHeader,
-    /// Payload bytes that are still to come.
-    pub(crate) remaining: u64,
-}
-
-/// A message whose frames are arriving.
-#[derive(Debug)]
-pub(crate) struct PartialMessage {
-    pub(crate) kind: MessageKind,
-    started: Instant,
-    /// Payload bytes of the frames that were announced.
-    announced: u64,
-    /// Payload bytes that have arrived.
-    arrived: u64,
-    continuations: u32,
-    utf8: Utf8Validator,
-    /// The payload so far, unless it is handed out in pieces.
-    assembly: Vec<u8>,
-    /// How much of `assembly` is unmasked and validated.
-    clean: usize,
-    /// Whether a piece was handed out.
-    pub(crate) piece_given: bool,
 }
 
 /// A frame of the kind that most are. See [`Inbound::simple_frame`].
@@ -71,86 +35,6 @@ impl SimpleFrame {
     pub(crate) const HEADER: usize = 6;
 }
 
-/// Input that can be taken from the front: a slice of the caller's, or what was kept.
-pub(crate) trait Source<'b> {
-    fn bytes(&self) -> &[u8];
-    fn skip(&mut self, n: usize);
-    fn take(&mut self, n: usize) -> Chunk<'b>;
-}
-
-impl<'b> Source<'b> for &'b mut [u8] {
-    #[inline]
-    fn bytes(&self) -> &[u8] {
-        self
-    }
-
-    #[inline]
-    fn skip(&mut self, n: usize) {
-        *self = &mut std::mem::take(self)[n..];
-    }
-
-    #[inline]
-    fn take(&mut self, n: usize) -> Chunk<'b> {
-        let (front, rest) = std::mem::take(self).split_at_mut(n);
-        *self = rest;
-        Chunk::Borrowed(front)
-    }
-}
-
-impl<'b> Source<'b> for BytesMut {
-    fn bytes(&self) -> &[u8] {
-        self
-    }
-
-    fn skip(&mut self, n: usize) {
-        bytes::Buf::advance(self, n);
-    }
-
-    fn take(&mut self, n: usize) -> Chunk<'b> {
-        Chunk::Owned(self.split_to(n))
-    }
-}
-
-/// A part of the input.
-#[derive(Debug)]
-pub(crate) enum Chunk<'b> {
-    Borrowed(&'b mut [u8]),
-    Owned(BytesMut),
-}
-
-impl<'b> Chunk<'b> {
-    #[inline]
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Borrowed(bytes) => bytes,
-            Self::Owned(bytes) => bytes,
-        }
-    }
-
-    #[inline]
-    pub(crate) fn unmask(&mut self, key: Option<[u8; 4]>, offset: usize) {
-        if let Some(key) = key {
-            let bytes = match self {
-                Self::Borrowed(bytes) => &mut **bytes,
-                Self::Owned(bytes) => bytes.as_mut(),
-            };
-            apply_mask(bytes, key, offset);
-        }
-    }
-
-    #[inline]
-    pub(crate) fn into_payload(self) -> Payload<'b> {
-        match self {
-            Self::Borrowed(bytes) => Payload::Borrowed(bytes),
-            // A small payload must not hold on to a large buffer.
-            Self::Owned(bytes) if bytes.len() < SHARE_FROM => {
-                Payload::Shared(Bytes::copy_from_slice(&bytes))
-            }
-            Self::Owned(bytes) => Payload::Shared(bytes.freeze()),
-        }
-    }
-}
-
 impl Inbound {
     /// Takes the next header from `source`; `None` when its end has not arrived.
     #[inline]
@@ -158,7 +42,7 @@ impl Inbound {
         &mut self,
         source: &mut impl Source<'b>,
     ) -> Result<Option<FrameHeader>, ProtocolError> {
-        if self.header_len == 0
+        if !self.is_mid_header()
             && let Some((header, len)) = FrameHeader::parse(source.bytes())?
         {
             source.skip(len);
@@ -172,21 +56,30 @@ impl Inbound {
         &mut self,
         source: &mut impl Source<'b>,
     ) -> Result<Option<FrameHeader>, ProtocolError> {
-        let had = usize::from(self.header_len);
+        if source.bytes().is_empty() {
+            return Ok(None);
+        }
+        let partial = self.partial.get_or_insert_default();
+        let had = usize::from(partial.header_len);
         let added = source.bytes().len().min(MAX_HEADER - had);
-        self.header[had..had + added].copy_from_slice(&source.bytes()[..added]);
-        match FrameHeader::parse(&self.header[..had + added])? {
+        partial.header[had..had + added].copy_from_slice(&source.bytes()[..added]);
+        match FrameHeader::parse(&partial.header[..had + added])? {
             Some((header, len)) => {
                 source.skip(len - had);
-                self.header_len = 0;
+                partial.header_len = 0;
                 Ok(Some(header))
             }
             None => {
                 source.skip(added);
-                self.header_len = (had + added) as u8;
+                partial.header_len = (had + added) as u8;
                 Ok(None)
             }
         }
+    }
+
+    #[inline]
+    fn is_mid_header(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| partial.header_len > 0)
     }
 
     /// Returns the kind, masking key, header length and payload length of what most input is: a
@@ -202,8 +95,7 @@ impl Inbound {
             _ => return None,
         };
         let len = usize::from(second.wrapping_sub(0x80));
-        let simple =
-            len < 126 && rest.len() >= len && self.header_len == 0 && self.partial.is_none();
+        let simple = len < 126 && rest.len() >= len && self.partial.is_none();
         simple.then_some(SimpleFrame { kind, key: [k0, k1, k2, k3], len })
     }
 
@@ -330,7 +222,9 @@ impl Inbound {
 
     /// Returns whether the input ends inside a frame.
     pub(crate) fn is_mid_frame(&self) -> bool {
-        self.header_len > 0 || self.partial.as_ref().is_some_and(|partial| partial.frame.is_some())
+        self.partial
+            .as_ref()
+            .is_some_and(|partial| partial.header_len > 0 || partial.frame.is_some())
     }
 
     /// Returns by when the message that is arriving must be complete.
@@ -355,7 +249,10 @@ impl Inbound {
     #[inline]
     pub(crate) fn tidy(&mut self) {
         if self.partial.as_ref().is_some_and(|partial| {
-            partial.frame.is_none() && partial.message.is_none() && partial.unread.is_empty()
+            partial.header_len == 0
+                && partial.frame.is_none()
+                && partial.message.is_none()
+                && partial.unread.is_empty()
         }) {
             self.partial = None;
         }
@@ -364,141 +261,5 @@ impl Inbound {
     /// Drops everything.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
-    }
-}
-
-impl Partial {
-    /// Takes more of a control frame's payload; returns it once it is complete.
-    pub(crate) fn take_control<'b>(&mut self, mut chunk: Chunk<'b>) -> Option<(Opcode, Vec<u8>)> {
-        let frame = self.frame.as_mut()?;
-        chunk.unmask(frame.header.mask, self.control.len());
-        self.control.extend_from_slice(chunk.bytes());
-        frame.remaining -= chunk.bytes().len() as u64;
-        if frame.remaining > 0 {
-            return None;
-        }
-        let opcode = frame.header.opcode;
-        self.frame = None;
-        Some((opcode, std::mem::take(&mut self.control)))
-    }
-
-    /// Takes more of a data frame's payload into the assembly, unmasked and validated.
-    pub(crate) fn assemble(&mut self, chunk: &[u8]) -> Result<(), Cause> {
-        if let Some(message) = &mut self.message {
-            message.assembly.extend_from_slice(chunk);
-        }
-        self.clean_assembly()
-    }
-
-    /// Unmasks and validates what was added to the assembly.
-    pub(crate) fn clean_assembly(&mut self) -> Result<(), Cause> {
-        let (Some(frame), Some(message)) = (&mut self.frame, &mut self.message) else {
-            return Ok(());
-        };
-        let added = &mut message.assembly[message.clean..];
-        frame.unmask_next(added);
-        if message.kind == MessageKind::Text {
-            message.utf8.push(added).map_err(|_| Cause::InvalidUtf8)?;
-        }
-        message.arrived += added.len() as u64;
-        message.clean = message.assembly.len();
-        Ok(())
-    }
-
-    /// Unmasks and validates a chunk that is handed out as a piece.
-    pub(crate) fn clean_piece(&mut self, chunk: &mut Chunk<'_>) -> Result<(), Cause> {
-        let (Some(frame), Some(message)) = (&mut self.frame, &mut self.message) else {
-            return Ok(());
-        };
-        let offset = (frame.header.payload_len - frame.remaining) as usize;
-        chunk.unmask(frame.header.mask, offset);
-        frame.remaining -= chunk.bytes().len() as u64;
-        if message.kind == MessageKind::Text {
-            message.utf8.push(chunk.bytes()).map_err(|_| Cause::InvalidUtf8)?;
-        }
-        message.arrived += chunk.bytes().len() as u64;
-        Ok(())
-    }
-
-    /// Ends the frame whose payload has arrived whole; returns the message if that was its last.
-    pub(crate) fn finish_frame(&mut self) -> Result<Option<PartialMessage>, Cause> {
-        let Some(frame) = self.frame.take() else { return Ok(None) };
-        if !frame.header.fin {
-            return Ok(None);
-        }
-        if let Some(message) = &self.message {
-            message.utf8.finish().map_err(|_| Cause::InvalidUtf8)?;
-        }
-        Ok(self.message.take())
-    }
-
-    /// Returns memory for the rest of a large frame to be read into, at most to its end.
-    pub(crate) fn frame_buffer(&mut self) -> Option<bytes::buf::Limit<&mut Vec<u8>>> {
-        let (Some(frame), Some(message)) = (&self.frame, &mut self.message) else { return None };
-        if frame.header.opcode.is_control()
-            || frame.remaining < DIRECT_FROM
-            || !self.unread.is_empty()
-        {
-            return None;
-        }
-        let assembly = &mut message.assembly;
-        // The start of a message comes by the short way: an announced length alone reserves nothing.
-        if assembly.len() < DIRECT_FROM as usize {
-            return None;
-        }
-        // What was read before and not looked at belongs to this frame too.
-        let unclean = assembly.len() - message.clean;
-        let remaining = usize::try_from(frame.remaining).ok()? - unclean;
-        if remaining == 0 {
-            return None;
-        }
-        // Grow with what has arrived, never by what was announced.
-        if assembly.capacity() - assembly.len() < remaining.min(DIRECT_FROM as usize) {
-            assembly.reserve_exact(remaining.min(assembly.len()));
-        }
-        let spare = assembly.capacity() - assembly.len();
-        Some(bytes::BufMut::limit(assembly, remaining.min(spare)))
-    }
-}
-
-/// The rest of a frame is read straight into the message from this many bytes on.
-const DIRECT_FROM: u64 = 16 << 10;
-
-impl PartialFrame {
-    #[inline]
-    fn unmask_next(&mut self, bytes: &mut [u8]) {
-        let offset = (self.header.payload_len - self.remaining) as usize;
-        if let Some(key) = self.header.mask {
-            apply_mask(bytes, key, offset);
-        }
-        self.remaining -= bytes.len() as u64;
-    }
-}
-
-impl PartialMessage {
-    fn new(kind: MessageKind, announced: u64, now: Instant) -> Self {
-        Self {
-            kind,
-            started: now,
-            announced,
-            arrived: 0,
-            continuations: 0,
-            utf8: Utf8Validator::default(),
-            assembly: Vec::new(),
-            clean: 0,
-            piece_given: false,
-        }
-    }
-
-    /// Returns the payload that was put together.
-    pub(crate) fn into_payload(self) -> Payload<'static> {
-        Payload::Shared(Bytes::from(self.assembly))
-    }
-
-    fn deadline(&self, limits: &Limits) -> Instant {
-        let paced = Duration::from_millis(
-            self.arrived.saturating_mul(1000) / u64::from(limits.message_rate.max(1)),
-        );
-        after(self.started, limits.message_time.saturating_add(paced))
     }
 }

@@ -48,14 +48,17 @@ mod error;
 mod event;
 mod frame;
 pub mod handshake;
-mod heartbeat;
 mod inbound;
+mod keepalive;
+mod liveness;
 mod mask;
 mod message;
 mod opcode;
 mod prepared;
 mod random;
+mod rare;
 mod rate;
+mod rtt;
 mod text;
 mod transmit;
 mod utf8;
@@ -64,11 +67,13 @@ pub use self::{
     close_code::CloseCode,
     close_frame::CloseFrame,
     closure::{Cause, Closure, Counters},
-    config::{Config, ControlRate, Delivery, Keepalive, Limits},
+    config::{Config, ControlRate, Delivery, Limits},
     connection::{Connection, Observer, Role, State},
     error::{ProtocolError, SendError},
     event::{Event, Events, Piece},
     frame::{Direction, FrameHeader, FrameLine},
+    keepalive::Keepalive,
+    liveness::{PathFacts, Tolerance},
     mask::apply_mask,
     message::{Message, MessageKind, Payload},
     opcode::Opcode,

@@ -19,23 +19,29 @@ const COMPACT_FROM: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub(crate) struct Transmit {
     buf: Vec<u8>,
+    /// Everything that only some output needs; freed when it was written.
+    rest: Option<Box<Rest>>,
+}
+
+/// What there is to know beside the bytes in the buffer, for output that was not written at once
+/// or does not lie in one piece.
+#[derive(Debug, Default)]
+struct Rest {
     /// How much of `buf` has been written.
     written: usize,
-    /// Payloads that go out between the bytes of `buf`; boxed because most connections have none.
-    shared: Option<Box<SharedQueue>>,
+    /// Payloads that go out between the bytes of `buf`, in order. Those that were written stay,
+    /// without their bytes, as long as the frames that they belong to are in `buf`.
+    shared: VecDeque<Shared>,
+    /// How many of them have been written.
+    shared_written: usize,
     /// Bytes in `shared`.
     shared_len: usize,
     /// Since when the socket has taken nothing, while it is full.
     blocked_since: Option<Instant>,
-}
-
-/// Payloads of their own, in order. Those that were written stay, without their bytes, as long as
-/// the frames that they belong to are in `buf`.
-#[derive(Debug, Default)]
-struct SharedQueue {
-    queue: VecDeque<Shared>,
-    /// How many of them have been written.
-    written: usize,
+    /// Bytes of the opening handshake's head that wait.
+    head: usize,
+    /// The latest ping that could not be answered because too much waits.
+    unanswered: Option<Box<[u8]>>,
 }
 
 /// A payload that goes out when `buf` has been written up to `at`.
@@ -62,7 +68,15 @@ impl Transmit {
     /// Returns how many bytes wait.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.buf.len() - self.written + self.shared_len
+        match &self.rest {
+            None => self.buf.len(),
+            Some(rest) => self.buf.len() - rest.written + rest.shared_len,
+        }
+    }
+
+    /// Returns how many of them are frames.
+    pub(crate) fn frames_len(&self) -> usize {
+        self.len() - self.rest.as_ref().map_or(0, |rest| rest.head)
     }
 
     #[inline]
@@ -73,7 +87,23 @@ impl Transmit {
     /// Returns since when the socket has taken nothing.
     #[inline]
     pub(crate) fn blocked_since(&self) -> Option<Instant> {
-        self.blocked_since
+        self.rest.as_ref().and_then(|rest| rest.blocked_since)
+    }
+
+    /// Puts the head that ends the opening handshake in front of everything.
+    pub(crate) fn set_head(&mut self, head: Vec<u8>) {
+        self.rest.get_or_insert_default().head = head.len();
+        self.buf = head;
+    }
+
+    /// Keeps the payload of a ping to be answered later; it replaces the one before.
+    pub(crate) fn set_unanswered(&mut self, ping: &[u8]) {
+        self.rest.get_or_insert_default().unanswered = Some(ping.into());
+    }
+
+    /// Takes the payload of the ping that is to be answered.
+    pub(crate) fn take_unanswered(&mut self) -> Option<Box<[u8]>> {
+        self.rest.as_mut()?.unanswered.take()
     }
 
     /// Returns the buffer that frames are appended to.
@@ -104,10 +134,9 @@ impl Transmit {
         if bytes.len() < SHARE_FROM {
             self.buf.extend_from_slice(&bytes);
         } else {
-            self.shared_len += bytes.len();
-            let at = self.buf.len();
-            let len = bytes.len();
-            self.shared.get_or_insert_default().queue.push_back(Shared { at, bytes, len });
+            let rest = self.rest.get_or_insert_default();
+            rest.shared_len += bytes.len();
+            rest.shared.push_back(Shared { at: self.buf.len(), len: bytes.len(), bytes });
         }
     }
 
@@ -131,15 +160,18 @@ impl Transmit {
     /// Returns what is to be written if it lies in one piece.
     #[inline]
     pub(crate) fn as_slice(&self) -> Option<&[u8]> {
-        if self.shared_len == 0 { Some(&self.buf[self.written..]) } else { None }
+        match &self.rest {
+            None => Some(&self.buf),
+            Some(rest) if rest.shared_len == 0 => Some(&self.buf[rest.written..]),
+            Some(_) => None,
+        }
     }
 
     /// Gives the buffer back if everything in it was written.
     #[inline]
     pub(crate) fn reclaim(&mut self) -> Option<Vec<u8>> {
         if self.is_empty() && self.buf.capacity() > 0 {
-            self.shared = None;
-            self.written = 0;
+            self.rest = None;
             self.buf.clear();
             Some(std::mem::take(&mut self.buf))
         } else {
@@ -151,15 +183,18 @@ impl Transmit {
     #[inline]
     pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut n = 0;
-        let mut from = self.written;
         let mut push = |bytes: &'a [u8]| {
             if !bytes.is_empty() && n < slices.len() {
                 slices[n] = IoSlice::new(bytes);
                 n += 1;
             }
         };
-        for shared in self.shared.iter().flat_map(|shared| shared.queue.iter().skip(shared.written))
-        {
+        let Some(rest) = &self.rest else {
+            push(&self.buf);
+            return n;
+        };
+        let mut from = rest.written;
+        for shared in rest.shared.iter().skip(rest.shared_written) {
             push(&self.buf[from..shared.at]);
             push(&shared.bytes);
             from = shared.at;
@@ -168,51 +203,43 @@ impl Transmit {
         n
     }
 
-    /// Notes that the socket took `n` bytes.
+    /// Notes that the socket took `n` bytes, and returns how many of them were frames.
     #[inline]
-    pub(crate) fn advance(&mut self, mut n: usize) {
-        self.blocked_since = None;
-        if let Some(shared) = &mut self.shared {
-            while let Some(front) = shared.queue.get_mut(shared.written) {
-                let inline = n.min(front.at - self.written);
-                self.written += inline;
-                n -= inline;
-                let taken = n.min(front.bytes.len());
-                front.bytes.advance(taken);
-                self.shared_len -= taken;
-                n -= taken;
-                if !front.bytes.is_empty() || self.written < front.at {
-                    self.compact();
-                    return;
-                }
-                front.bytes = Bytes::new();
-                shared.written += 1;
-            }
-        }
-        self.written += n;
-        if self.written == self.buf.len() {
+    pub(crate) fn advance(&mut self, n: usize) -> usize {
+        if self.rest.is_none() && n == self.buf.len() {
             self.buf.clear();
-            self.written = 0;
-            self.shared = None;
-        } else {
+            return n;
+        }
+        self.advance_rest(n)
+    }
+
+    fn advance_rest(&mut self, n: usize) -> usize {
+        let rest = self.rest.get_or_insert_default();
+        rest.blocked_since = None;
+        let head = n.min(rest.head);
+        rest.head -= head;
+        rest.advance(n);
+        if rest.written == self.buf.len() && rest.shared_len == 0 {
+            self.buf.clear();
+            rest.written = 0;
+            rest.shared.clear();
+            rest.shared_written = 0;
+            self.rest.take_if(|rest| rest.unanswered.is_none());
+        } else if rest.written >= COMPACT_FROM && rest.written > self.buf.len() / 2 {
             self.compact();
         }
+        n - head
     }
 
     /// Cuts off the frames that were written, once they are more than what waits.
     fn compact(&mut self) {
-        if self.written < COMPACT_FROM || self.written <= self.buf.len() / 2 {
-            return;
-        }
         let end = self.frame_ends().take_while(|end| self.is_written(end)).last();
-        let Some(FrameEnd { at, n_shared, .. }) = end else { return };
-        self.buf.drain(..at);
-        self.written -= at;
-        if let Some(shared) = &mut self.shared {
-            shared.queue.drain(..n_shared);
-            shared.written -= n_shared;
-            shared.queue.iter_mut().for_each(|shared| shared.at -= at);
-        }
+        let (Some(end), Some(rest)) = (end, &mut self.rest) else { return };
+        self.buf.drain(..end.at);
+        rest.written -= end.at;
+        rest.shared.drain(..end.n_shared);
+        rest.shared_written -= end.n_shared;
+        rest.shared.iter_mut().for_each(|shared| shared.at -= end.at);
     }
 
     /// Counts the messages of which at least the end was not written.
@@ -221,8 +248,9 @@ impl Transmit {
     }
 
     fn is_written(&self, end: &FrameEnd) -> bool {
-        let n_written = self.shared.as_ref().map_or(0, |shared| shared.written);
-        end.at <= self.written && end.n_shared <= n_written
+        self.rest
+            .as_ref()
+            .is_some_and(|rest| end.at <= rest.written && end.n_shared <= rest.shared_written)
     }
 
     /// Returns the ends of all frames that are still here, written or not. `buf` begins with a
@@ -234,7 +262,7 @@ impl Transmit {
         };
         let mut last = FrameEnd { at: head.unwrap_or(0), ..FrameEnd::default() };
         std::iter::from_fn(move || {
-            let next = self.shared.as_ref().and_then(|shared| shared.queue.get(last.n_shared));
+            let next = self.rest.as_ref().and_then(|rest| rest.shared.get(last.n_shared));
             last = match next {
                 // Only a whole frame begins in shared memory: that of a prepared message.
                 Some(shared) if shared.at == last.at => {
@@ -259,12 +287,32 @@ impl Transmit {
 
     /// Notes that the socket is full.
     pub(crate) fn block(&mut self, now: Instant) {
-        self.blocked_since.get_or_insert(now);
+        self.rest.get_or_insert_default().blocked_since.get_or_insert(now);
     }
 
     /// Drops everything that waits.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+impl Rest {
+    fn advance(&mut self, mut n: usize) {
+        while let Some(front) = self.shared.get_mut(self.shared_written) {
+            let inline = n.min(front.at - self.written);
+            self.written += inline;
+            n -= inline;
+            let taken = n.min(front.bytes.len());
+            front.bytes.advance(taken);
+            self.shared_len -= taken;
+            n -= taken;
+            if !front.bytes.is_empty() || self.written < front.at {
+                return;
+            }
+            front.bytes = Bytes::new();
+            self.shared_written += 1;
+        }
+        self.written += n;
     }
 }
 
@@ -318,7 +366,7 @@ mod tests {
         }
         assert_eq!(transmit.len(), 35_000);
         assert!(transmit.buf.capacity() < 512 << 10, "{}", transmit.buf.capacity());
-        let kept = transmit.shared.as_ref().map_or(0, |shared| shared.queue.len());
+        let kept = transmit.rest.as_ref().map_or(0, |rest| rest.shared.len());
         assert!(kept < 50, "{kept}");
     }
 
@@ -326,7 +374,7 @@ mod tests {
     fn what_was_not_written_whole_is_counted_after_every_byte() {
         let sizes = [0, 3, 125, 300, 16 << 10, 70_000, 5, 40_000, 20_000, 1];
         let mut transmit = Transmit::default();
-        *transmit.buf() = b"HTTP/1.1 101 X\r\nA: b\r\n\r\n".to_vec();
+        transmit.set_head(b"HTTP/1.1 101 X\r\nA: b\r\n\r\n".to_vec());
         let mut ends = Vec::new();
         for (i, size) in sizes.into_iter().enumerate() {
             let payload = vec![0x81; size];

@@ -150,7 +150,7 @@ fn frame() -> impl Strategy<Value = Frame> {
 fn config() -> impl Strategy<Value = Config> {
     let rate = prop_oneof![
         3 => Just(None),
-        1 => Just(Some(ControlRate { per_second: 100, burst: 3 })),
+        1 => Just(Some(ControlRate::new(100, 3))),
     ];
     (any::<bool>(), 0u64..100_000, rate, 1u32..6).prop_map(|(pieces, message, rate, fragments)| {
         let mut config = Config::default();
@@ -185,7 +185,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (990u16..5010).prop_map(Op::Close),
         2 => Just(Op::Pause),
         2 => Just(Op::Resume),
-        1 => select(vec![Op::Eof, Op::IoError, Op::Abort, Op::Fail]),
+        1 => select(vec![Op::Eof, Op::IoError, Op::WriteError, Op::Abort, Op::Fail]),
         1 => any::<bool>().prop_map(Op::Buffer),
     ]
 }

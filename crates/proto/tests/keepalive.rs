@@ -88,20 +88,38 @@ fn a_late_timer_asks_before_it_gives_up() {
     assert_eq!(server.sent()[0].opcode(), Opcode::Ping);
 }
 
+/// Returns when a connection with this seed first asks, and how long after an answer it asks again.
+fn intervals(seed: u8) -> (Duration, Duration) {
+    let mut now = start();
+    let mut server = Connection::server(Arc::new(Config::default()), now, seed);
+    let first = server.poll_timeout().expect("keepalive is on") - now;
+    now += first;
+    server.handle_timeout(now);
+    assert_eq!(server.transmit_to_vec(now).len(), 10, "a ping");
+    server.handle_input(now, &mut [0x81]).for_each(drop);
+    (first, server.poll_timeout().expect("keepalive is on") - now)
+}
+
 #[test]
 fn the_interval_is_spread_by_10_percent() {
-    let interval = |seed: u8| {
-        let now = start();
-        let server = Connection::server(Arc::new(Config::default()), now, seed);
-        server.poll_timeout().expect("keepalive is on") - now
-    };
-    let all: Vec<_> = (0..=255).map(interval).collect();
-    assert_eq!(all[0], 25 * SECOND);
-    assert!(all.iter().all(|i| (22_500..=27_500).contains(&i.as_millis())));
-    assert_eq!(all.iter().min(), Some(&Duration::from_millis(22_500)));
-    assert!(all.iter().max() > Some(&Duration::from_millis(27_400)));
+    let all: Vec<_> = (0..=255).map(|seed| intervals(seed).1.as_millis()).collect();
+    assert_eq!(all[0], 25_000);
+    assert_eq!(all.iter().min(), Some(&22_500));
+    assert!(all.iter().all(|i| (22_500..=27_500).contains(i)));
+    assert!(all.iter().max() > Some(&27_400));
     let distinct: std::collections::BTreeSet<_> = all.iter().collect();
     assert_eq!(distinct.len(), 256);
+}
+
+#[test]
+fn connections_that_open_together_do_not_ask_together() {
+    let mut per_second = [0; 30];
+    for seed in 0..=255 {
+        let (first, interval) = intervals(seed);
+        assert!(first <= interval && first >= interval / 2, "{first:?} of {interval:?}");
+        per_second[first.as_secs() as usize] += 1;
+    }
+    assert!(per_second.iter().all(|&n| n < 40), "{per_second:?}");
 }
 
 #[test]
@@ -125,7 +143,7 @@ fn keepalive_can_be_set() {
 #[test]
 fn a_pong_measures_the_round_trip() {
     let mut server = Solo::server();
-    server.connection.probe(server.now).unwrap();
+    server.connection.ping_numbered(server.now).unwrap();
     let ping = server.sent().remove(0).payload;
     server.advance(80 * MILLI).receive([Frame::pong(&ping)]);
     assert_eq!(server.connection.rtt(), Some(80 * MILLI));
@@ -136,7 +154,7 @@ fn a_pong_measures_the_round_trip() {
 fn the_round_trip_is_smoothed() {
     let mut server = Solo::server();
     for millis in [80, 160] {
-        server.connection.probe(server.now).unwrap();
+        server.connection.ping_numbered(server.now).unwrap();
         let ping = server.sent().remove(0).payload;
         server.advance(millis * MILLI).receive([Frame::pong(&ping)]);
     }
@@ -147,7 +165,8 @@ fn the_round_trip_is_smoothed() {
 #[test]
 fn a_later_pong_answers_earlier_pings() {
     let mut server = Solo::server();
-    let probes: Vec<u32> = (0..3).map(|_| server.connection.probe(server.now).unwrap()).collect();
+    let probes: Vec<u32> =
+        (0..3).map(|_| server.connection.ping_numbered(server.now).unwrap()).collect();
     let pings = server.sent();
     let answered = |server: &Solo| -> Vec<bool> {
         probes.iter().map(|&probe| server.connection.is_answered(probe)).collect()
@@ -164,7 +183,7 @@ fn a_later_pong_answers_earlier_pings() {
 #[test]
 fn a_pong_that_answers_nothing_measures_nothing() {
     let mut server = Solo::server();
-    let probe = server.connection.probe(server.now).unwrap();
+    let probe = server.connection.ping_numbered(server.now).unwrap();
     for stray in [&b""[..], b"abcd", b"\0\0\0\x02", b"\0\0\0\0", b"\0\0\0\x01x"] {
         server.receive([Frame::pong(stray)]);
     }
@@ -175,7 +194,7 @@ fn a_pong_that_answers_nothing_measures_nothing() {
 #[test]
 fn the_closure_knows_the_round_trip() {
     let mut server = Solo::server();
-    server.connection.probe(server.now).unwrap();
+    server.connection.ping_numbered(server.now).unwrap();
     let ping = server.sent().remove(0).payload;
     server.advance(SECOND).receive([Frame::pong(&ping), Frame::close(1000, "")]);
     assert_eq!(server.finish().rtt, Some(SECOND));
@@ -311,7 +330,7 @@ fn a_pause_with_output_in_it_hides_no_death() {
 #[test]
 fn a_pong_that_waited_for_us_measures_nothing() {
     let mut server = Solo::server();
-    let probe = server.connection.probe(server.now).unwrap();
+    let probe = server.connection.ping_numbered(server.now).unwrap();
     server.connection.pause(server.now);
     server.advance(30 * SECOND);
     let pings = server.sent();
@@ -336,7 +355,41 @@ fn the_farewell_to_a_dead_peer_waits_1_s_at_most() {
 fn the_pong_of_a_users_ping_answers_no_probe() {
     let mut server = Solo::server();
     server.connection.ping(&1u32.to_be_bytes()).unwrap();
-    let probe = server.connection.probe(server.now).unwrap();
+    let probe = server.connection.ping_numbered(server.now).unwrap();
     server.receive([Frame::pong(1u32.to_be_bytes())]);
     assert!(!server.connection.is_answered(probe));
+}
+
+// What is silence, and what is life.
+
+#[test]
+fn last_received_means_bytes_that_were_received() {
+    let mut server = Solo::server();
+    let opened = server.now;
+    server.connection.send(vec![0; 1000]).unwrap();
+    server.advance_blocked(20 * SECOND);
+    server.connection.handle_transmitted(server.now, 10);
+    assert_eq!(server.connection.last_received(), opened, "progress is life, not input");
+    server.connection.pause(server.now);
+    server.advance(10 * SECOND);
+    server.connection.resume(server.now);
+    assert_eq!(server.connection.last_received(), opened, "nor is a pause");
+    server.receive_bytes(&[0x81]);
+    assert_eq!(server.connection.last_received(), server.now);
+}
+
+#[test]
+fn the_silence_that_killed_counts_from_the_last_byte_and_leaves_pauses_out() {
+    let mut server = Solo::server();
+    server.advance(10 * SECOND).receive_bytes(&[0x82]);
+    server.connection.send(vec![0; 100]).unwrap();
+    server.advance_blocked(4 * SECOND);
+    server.connection.handle_transmitted(server.now, 10);
+    server.flush();
+    server.connection.pause(server.now);
+    server.advance(600 * SECOND);
+    server.connection.resume(server.now);
+    server.advance(45 * SECOND);
+    let silent_for = 49 * SECOND;
+    assert_eq!(server.finish_cause(), Cause::KeepaliveTimeout { silent_for });
 }

@@ -116,7 +116,7 @@ fn a_hundred_control_frames_per_second_may_go_on_for_ever() {
 #[test]
 fn data_frames_are_not_control_frames() {
     let config = config(|limits| {
-        limits.control_rate = Some(ControlRate { per_second: 1, burst: 1 });
+        limits.control_rate = Some(ControlRate::new(1, 1));
     });
     let mut server = Solo::new(Role::Server, config);
     server.receive((0..1000).map(|_| Frame::text("")));

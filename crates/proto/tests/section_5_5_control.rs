@@ -150,5 +150,5 @@ fn a_close_reason_may_have_123_bytes() {
 fn probes_find_a_full_queue_full() {
     let mut server = Solo::server();
     server.connection.send(vec![0; Limits::default().send_queue]).unwrap();
-    assert!(matches!(server.connection.probe(server.now), Err(SendError::Full { .. })));
+    assert!(matches!(server.connection.ping_numbered(server.now), Err(SendError::Full { .. })));
 }

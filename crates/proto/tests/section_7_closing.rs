@@ -171,7 +171,7 @@ fn after_our_close_only_pings_are_answered() {
     assert_eq!(connection.ping(b""), Err(SendError::Closed));
     assert_eq!(connection.pong(b""), Err(SendError::Closed));
     assert_eq!(connection.start_message(everwire_proto::MessageKind::Text), Err(SendError::Closed));
-    assert_eq!(connection.probe(server.now), Err(SendError::Closed));
+    assert_eq!(connection.ping_numbered(server.now), Err(SendError::Closed));
     server.receive([Frame::ping("q")]);
     let [pong] = &server.sent()[..] else { panic!("one answer") };
     assert_eq!((pong.opcode(), &pong.payload[..]), (Opcode::Pong, &b"q"[..]));
@@ -381,8 +381,8 @@ fn io_errors_are_causes() {
         (Kind::TimedOut, Cause::PathTimeout),
         (Kind::HostUnreachable, Cause::Unreachable),
         (Kind::NetworkUnreachable, Cause::Unreachable),
-        (Kind::UnexpectedEof, Cause::Tls),
-        (Kind::InvalidData, Cause::Tls),
+        (Kind::UnexpectedEof, Cause::Io(Kind::UnexpectedEof)),
+        (Kind::InvalidData, Cause::Io(Kind::InvalidData)),
         (Kind::OutOfMemory, Cause::Io(Kind::OutOfMemory)),
     ] {
         let mut server = Solo::server();
@@ -390,6 +390,22 @@ fn io_errors_are_causes() {
         server.connection.handle_io_error(server.now, &kind.into());
         assert_eq!(server.closure().cause, expected);
         assert_eq!(server.connection.transmit_len(), 0);
+    }
+}
+
+#[test]
+fn only_a_stream_of_tls_fails_as_tls() {
+    use io::ErrorKind as Kind;
+    for (kind, expected) in [
+        (Kind::UnexpectedEof, Cause::Tls),
+        (Kind::InvalidData, Cause::Tls),
+        (Kind::ConnectionReset, Cause::Reset),
+        (Kind::OutOfMemory, Cause::Io(Kind::OutOfMemory)),
+    ] {
+        let mut server = Solo::server();
+        server.connection.set_tls();
+        server.connection.handle_io_error(server.now, &kind.into());
+        assert_eq!(server.closure().cause, expected);
     }
 }
 
@@ -406,6 +422,7 @@ fn a_reset_on_the_way_out_of_a_clean_closure_changes_nothing() {
 fn a_reset_while_the_peers_close_is_awaited_is_a_reset() {
     let mut server = Solo::server();
     server.connection.close(server.now, CloseCode::NORMAL_CLOSURE, "").unwrap();
+    server.flush();
     server.connection.handle_io_error(server.now, &io::ErrorKind::ConnectionReset.into());
     let closure = server.closure();
     assert_eq!(

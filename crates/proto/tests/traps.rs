@@ -136,7 +136,7 @@ fn trap_15_an_answered_probe_says_that_the_peer_has_read_what_came_before() {
     pair.to_server.hold();
     pair.client_send("read me");
     let now = pair.now();
-    let probe = pair.client.connection.probe(now).unwrap();
+    let probe = pair.client.connection.ping_numbered(now).unwrap();
     pair.drive();
     assert!(!pair.client.connection.is_answered(probe), "written, not read");
     pair.to_server.release();

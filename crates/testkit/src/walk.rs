@@ -60,6 +60,8 @@ pub enum Op {
     Eof,
     /// The socket fails.
     IoError,
+    /// The socket takes nothing any more.
+    WriteError,
     /// Our side cuts the connection.
     Abort,
     /// Our side fails the connection.
@@ -141,7 +143,7 @@ impl Walker {
             Op::Control(n) => match n % 3 {
                 0 => drop(connection.ping(&vec![b'p'; usize::from(*n)])),
                 1 => drop(connection.pong(&vec![b'p'; usize::from(*n)])),
-                _ => drop(connection.probe(now)),
+                _ => drop(connection.ping_numbered(now)),
             },
             Op::Close(code) => {
                 if let Some(code) = CloseCode::new(*code) {
@@ -153,6 +155,12 @@ impl Walker {
             Op::Eof => connection.handle_eof(now),
             Op::IoError => {
                 connection.handle_io_error(now, &io::Error::from(io::ErrorKind::ConnectionReset));
+            }
+            Op::WriteError => {
+                let refused = matches!(connection.state(), State::Open | State::Closing);
+                connection.handle_write_error(now, &io::ErrorKind::BrokenPipe.into());
+                assert_eq!(connection.transmit_len(), 0, "nothing can be written");
+                assert!(!refused || connection.send("x").is_err());
             }
             Op::Abort => connection.abort(now, Cause::Aborted),
             Op::Fail => connection.fail(now, Cause::HandlerPanicked),
@@ -227,5 +235,6 @@ fn rank(state: State) -> u8 {
         State::Finishing => 2,
         State::Draining => 3,
         State::Closed => 4,
+        state => unreachable!("a state that the testkit does not know: {state:?}"),
     }
 }

@@ -13,10 +13,15 @@ const AFTER_EOF: Duration = Duration::from_secs(1);
 pub(crate) struct Closing {
     /// Why it ends: while the peer's Close is awaited, what the cause will be if it comes.
     pub(crate) cause: Cause,
+    /// The Close that we queued.
     pub(crate) sent: Option<CloseFrame>,
+    /// How many bytes will have been sent when it has.
+    sent_at: u64,
     pub(crate) received: Option<CloseFrame>,
     /// When the current state is given up.
     pub(crate) deadline: Instant,
+    /// Why nothing can be written any more: the cause, unless the peer's Close comes.
+    write_error: Option<Cause>,
     /// Whether the peer has ended its stream.
     eof: bool,
     pub(crate) ended: Instant,
@@ -24,6 +29,13 @@ pub(crate) struct Closing {
     pub(crate) counters: Counters,
     /// How many messages had not been written whole at the end.
     pub(crate) unsent: u64,
+}
+
+impl Closing {
+    /// Returns our Close, if all of it was written.
+    pub(crate) fn sent(&self) -> Option<&CloseFrame> {
+        self.sent.as_ref().filter(|_| self.sent_at <= self.counters.bytes_sent)
+    }
 }
 
 impl Connection {
@@ -43,20 +55,32 @@ impl Connection {
         if self.state != State::Open {
             return;
         }
-        self.send_close(&frame);
-        self.state = State::Closing;
-        // Our own slowness must not stand between us and the peer's Close.
-        self.resume(now);
-        self.closing = Some(Box::new(Closing {
-            cause,
-            sent: Some(frame),
-            received: None,
-            deadline: after(now, self.close_timeout()),
-            eof: false,
-            ended: now,
-            counters: self.counters,
-            unsent: 0,
-        }));
+        self.await_close(now, cause);
+        self.send_close(frame);
+    }
+
+    /// Stops sending because writing failed, and reads on to learn whether the peer said why.
+    pub(super) fn stop_writing(&mut self, now: Instant, cause: Cause) {
+        match self.state {
+            State::Open => self.await_close(now, cause.clone()),
+            State::Closing => {}
+            // How it ends is decided; what was still to be said cannot be.
+            State::Finishing => return self.set_closed(now),
+            // All is said: only the end of the peer's stream is awaited, or the deadline.
+            State::Draining => return self.handle_shutdown(now),
+            State::Closed => return,
+        }
+        let unsent = self.transmit.unsent();
+        self.transmit.clear();
+        if let Some(closing) = &mut self.closing {
+            closing.unsent += unsent;
+            closing.write_error.get_or_insert(cause);
+        }
+    }
+
+    /// Returns whether nothing can be written any more.
+    pub(super) fn has_write_error(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| closing.write_error.is_some())
     }
 
     /// Cuts the connection: nothing more is written or read. Does nothing if it is closed.
@@ -80,32 +104,30 @@ impl Connection {
             State::Open => cause.close_frame(),
             _ => None, // Only one Close is ever sent.
         };
-        if let Some(frame) = &sent {
-            self.send_close(frame);
-        }
         self.decide(now, cause);
-        if let (Some(closing), Some(frame)) = (&mut self.closing, sent) {
-            closing.sent = Some(frame);
+        if let Some(frame) = sent {
+            self.send_close(frame);
         }
         self.begin_finishing(now, self.close_timeout());
     }
 
     /// Takes the peer's Close.
     pub(super) fn handle_close(&mut self, now: Instant, received: CloseFrame) {
-        match &mut self.closing {
-            // Ours was first, or both crossed: the handshake is complete.
-            Some(closing) => closing.received = Some(received),
-            None => {
-                // §5.5.1: "When sending a Close frame in response, the endpoint typically echos
-                // the status code it received."
-                let answer = CloseFrame { code: received.code, reason: "".into() };
-                self.send_close(&answer);
-                self.decide(now, Cause::PeerClosed);
-                if let Some(closing) = &mut self.closing {
-                    closing.sent = Some(answer);
-                    closing.received = Some(received);
-                }
+        if self.state == State::Open {
+            self.decide(now, Cause::PeerClosed);
+            // §5.5.1: "When sending a Close frame in response, the endpoint typically echos the
+            // status code it received."
+            self.send_close(CloseFrame { code: received.code, reason: "".into() });
+        }
+        let bytes_sent = self.counters.bytes_sent;
+        if let Some(closing) = &mut self.closing {
+            let is_ours_out = closing.sent.is_some() && closing.sent_at <= bytes_sent;
+            if closing.write_error.is_some() && !is_ours_out {
+                // It cannot be answered, but it says why the peer went.
+                closing.cause = Cause::PeerClosed;
             }
+            // Else ours was first, or both crossed: the handshake is complete.
+            closing.received = Some(received);
         }
         self.begin_finishing(now, self.close_timeout());
     }
@@ -130,8 +152,8 @@ impl Connection {
     /// Goes on from `Finishing` when everything is written.
     pub(super) fn finish(&mut self, now: Instant) {
         let Some(closing) = &mut self.closing else { return };
-        if closing.eof {
-            // It is what `Draining` would wait for.
+        if closing.eof || closing.write_error.is_some() {
+            // It is what `Draining` would wait for, or nothing of ours is left to be destroyed.
             self.set_closed(now);
             return;
         }
@@ -151,9 +173,8 @@ impl Connection {
         if now < closing.deadline {
             return;
         }
-        // What was not to end by a handshake anyway keeps its name.
-        if self.state == State::Closing && closing.cause.is_handshake() {
-            closing.cause = Cause::CloseTimeout;
+        if self.state == State::Closing {
+            self.decide(now, Cause::CloseTimeout);
         }
         self.set_closed(now);
     }
@@ -164,11 +185,10 @@ impl Connection {
         self.inbound.clear();
         let unsent = self.transmit.unsent() + u64::from(self.open_message.is_some());
         self.transmit.clear();
-        self.unanswered = None;
         if let Some(closing) = &mut self.closing {
             closing.ended = now;
             closing.counters = self.counters;
-            closing.unsent = unsent;
+            closing.unsent += unsent;
         }
     }
 
@@ -177,26 +197,39 @@ impl Connection {
         match &mut self.closing {
             // What was not to end by a handshake anyway keeps its name.
             Some(closing) if !closing.cause.is_handshake() => {}
-            Some(closing) => closing.cause = cause,
-            None => {
-                self.closing = Some(Box::new(Closing {
-                    cause,
-                    sent: None,
-                    received: None,
-                    deadline: now,
-                    eof: false,
-                    ended: now,
-                    counters: self.counters,
-                    unsent: 0,
-                }));
-            }
+            Some(closing) => closing.cause = closing.write_error.clone().unwrap_or(cause),
+            None => self.closing = Some(Box::new(self.new_closing(now, cause))),
+        }
+    }
+
+    /// Sends no more, and waits for the peer's Close.
+    fn await_close(&mut self, now: Instant, cause: Cause) {
+        self.state = State::Closing;
+        // Our own slowness must not stand between us and the peer's Close.
+        self.resume(now);
+        let closing = self.new_closing(after(now, self.close_timeout()), cause);
+        self.closing = Some(Box::new(closing));
+    }
+
+    fn new_closing(&self, deadline: Instant, cause: Cause) -> Closing {
+        Closing {
+            cause,
+            sent: None,
+            sent_at: 0,
+            received: None,
+            deadline,
+            write_error: None,
+            eof: false,
+            ended: deadline,
+            counters: self.counters,
+            unsent: 0,
         }
     }
 
     fn begin_finishing(&mut self, now: Instant, limit: Duration) {
         self.state = State::Finishing;
         self.takes_simple = false;
-        self.unanswered = None;
+        drop(self.transmit.take_unanswered());
         if let Some(closing) = &mut self.closing {
             closing.deadline = after(now, limit);
         }
@@ -205,10 +238,15 @@ impl Connection {
         }
     }
 
-    fn send_close(&mut self, frame: &CloseFrame) {
+    fn send_close(&mut self, frame: CloseFrame) {
         let mut payload = Vec::with_capacity(2 + frame.reason.len());
         frame.encode(&mut payload);
         self.write_control(Opcode::Close, &payload);
+        let sent_at = self.counters.bytes_sent + self.transmit.frames_len() as u64;
+        if let Some(closing) = &mut self.closing {
+            closing.sent_at = sent_at;
+            closing.sent = Some(frame);
+        }
     }
 
     fn close_timeout(&self) -> Duration {

@@ -133,7 +133,8 @@ impl Connection {
         // A Close is the last frame, so it is never one too many.
         if header.opcode.is_control()
             && header.opcode != Opcode::Close
-            && !self.control_rate.take(self.config.limits.control_rate, now)
+            && let Some(rate) = self.config.limits.control_rate
+            && !self.control_rate.take(rate, self.opened, now)
         {
             return Err(Cause::RateLimited);
         }
@@ -255,7 +256,9 @@ impl Connection {
     #[inline]
     fn count_received(&mut self, now: Instant) {
         self.counters.messages_received += 1;
-        self.last_message = now;
+        if let Some(rare) = &mut self.rare {
+            rare.handle_message(now);
+        }
     }
 
     fn handle_control<'b>(
@@ -273,7 +276,7 @@ impl Connection {
                 Event::Ping(payload)
             }
             Opcode::Pong => {
-                self.heartbeat.handle_pong(&payload, now);
+                self.liveness.handle_pong(&payload, now);
                 Event::Pong(payload)
             }
             _ => {

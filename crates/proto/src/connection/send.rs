@@ -108,26 +108,50 @@ impl Connection {
 
     /// Queues a numbered Ping and returns its number, for [`is_answered`](Self::is_answered).
     ///
+    /// Nothing happens if it is never answered; to ask whether the peer lives, use
+    /// [`probe`](Self::probe).
+    ///
     /// # Errors
     /// As [`ping`](Self::ping).
-    pub fn probe(&mut self, now: Instant) -> Result<u32, SendError> {
+    pub fn ping_numbered(&mut self, now: Instant) -> Result<u32, SendError> {
         self.check_room()?;
-        let payload = self.heartbeat.next_ping(now);
-        self.write_control(Opcode::Ping, &payload);
-        Ok(self.heartbeat.last_ping())
+        self.write_numbered_ping(now);
+        Ok(self.liveness.last_ping())
+    }
+
+    /// Asks the peer for life at once, whatever the keepalive's policy: queues a numbered Ping and
+    /// returns its number.
+    ///
+    /// Any received byte is an answer. If none comes for as long as the path's round-trip time lets
+    /// expect, at least 1 s and at most 5 s (3 s while it is not known), the connection fails with
+    /// [`Cause::KeepaliveTimeout`](crate::Cause::KeepaliveTimeout). For a network that changed, or
+    /// a machine that woke up.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] once closing has begun.
+    pub fn probe(&mut self, now: Instant) -> Result<u32, SendError> {
+        if self.state != State::Open {
+            return Err(SendError::Closed);
+        }
+        self.liveness.probe(now);
+        // Behind a full queue a Ping would only wait; there, any progress is life.
+        if !self.is_full() {
+            self.write_numbered_ping(now);
+        }
+        Ok(self.liveness.last_ping())
     }
 
     /// Returns whether the numbered Ping, or a later one, was answered: the peer has read
     /// everything that was sent before it.
     #[must_use]
     pub fn is_answered(&self, probe: u32) -> bool {
-        self.heartbeat.is_answered(probe)
+        self.liveness.is_answered(probe)
     }
 
     /// Returns the number of the last numbered Ping that was answered; 0 before the first.
     #[must_use]
     pub fn answered(&self) -> u32 {
-        self.heartbeat.answered()
+        self.liveness.answered()
     }
 
     /// Says whether what is sent from now on was counted against
@@ -201,27 +225,25 @@ impl Connection {
     pub(super) fn answer_ping(&mut self, payload: &[u8]) {
         // §5.5.2: a Pong is due "unless it already received a Close frame"; having sent one is no
         // excuse.
-        if !matches!(self.state, State::Open | State::Closing) {
+        if !matches!(self.state, State::Open | State::Closing) || self.has_write_error() {
             return;
         }
         if self.has_pong_room() {
             self.write_control(Opcode::Pong, payload);
         } else {
-            self.unanswered = Some(payload.into());
-        }
-    }
-
-    /// Answers the latest of the pings that found the socket full.
-    pub(super) fn answer_late(&mut self) {
-        if let Some(payload) = self.unanswered.take()
-            && matches!(self.state, State::Open | State::Closing)
-        {
-            self.write_control(Opcode::Pong, &payload);
+            self.transmit.set_unanswered(payload);
         }
     }
 
     pub(super) fn has_pong_room(&self) -> bool {
         self.transmit.len() < PONG_ROOM
+    }
+
+    pub(super) fn write_numbered_ping(&mut self, now: Instant) {
+        let payload = self.liveness.next_ping(now);
+        self.write_control(Opcode::Ping, &payload);
+        let ends_at = self.counters.bytes_sent + self.transmit.frames_len() as u64;
+        self.liveness.handle_ping_queued(ends_at);
     }
 
     pub(super) fn write_control(&mut self, opcode: Opcode, payload: &[u8]) {

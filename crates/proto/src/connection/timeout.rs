@@ -1,9 +1,15 @@
 //! Every deadline of a connection.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{Connection, State};
-use crate::{Cause, Opcode, deadline::after, heartbeat::Due};
+use crate::{
+    Cause, Keepalive, Opcode, PathFacts, Tolerance, deadline::after, keepalive::Rhythm,
+    liveness::Due,
+};
 
 impl Connection {
     /// Returns when [`handle_timeout`](Self::handle_timeout) is to be called; `None` for never.
@@ -15,13 +21,13 @@ impl Connection {
         match self.state {
             State::Closed => None,
             State::Open => {
-                let keepalive = self.config.keepalive.as_ref();
-                let mut next = keepalive.map(|policy| self.heartbeat.poll_timeout(policy));
-                let others = [self.message_deadline(), self.write_deadline(), self.idle_deadline()];
-                for deadline in others.into_iter().flatten() {
-                    next = Some(next.map_or(deadline, |next| next.min(deadline)));
-                }
-                next
+                let deadlines = [
+                    self.liveness.poll_timeout(self.rhythm(), self.counters.bytes_sent),
+                    self.message_deadline(),
+                    self.write_deadline(),
+                    self.idle_deadline(),
+                ];
+                deadlines.into_iter().flatten().min()
             }
             State::Closing | State::Finishing | State::Draining => {
                 self.closing.as_ref().map(|closing| closing.deadline)
@@ -39,8 +45,8 @@ impl Connection {
         self.state != State::Open
             || self.inbound.is_partial()
             || self.transmit.blocked_since().is_some()
-            || self.config.idle_timeout.is_some()
-            || self.heartbeat.is_waiting()
+            || self.rare.is_some()
+            || self.liveness.is_watching()
     }
 
     /// Does what is due at `now`. Afterwards [`poll_timeout`](Self::poll_timeout) is later than
@@ -68,12 +74,10 @@ impl Connection {
         {
             return self.close_because(now, Cause::Idle, frame);
         }
-        let Some(policy) = self.config.keepalive else { return };
-        match self.heartbeat.handle_timeout(&policy, now) {
+        let (rhythm, bytes_sent) = (self.rhythm(), self.counters.bytes_sent);
+        let is_blocked = self.transmit.blocked_since().is_some();
+        match self.liveness.handle_timeout(now, rhythm, bytes_sent, is_blocked) {
             None => {}
-            // Behind a full socket a ping would only wait, and nobody may be given up who was not
-            // asked. The write timeout and TCP itself find a dead path there.
-            Some(_) if self.transmit.blocked_since().is_some() => {}
             Some(Due::Dead(silent_for)) => {
                 // Best effort: the peer may hear us even though we do not hear it.
                 self.fail(now, Cause::KeepaliveTimeout { silent_for });
@@ -83,8 +87,7 @@ impl Connection {
                 }
             }
             Some(due) => {
-                let payload = self.heartbeat.next_ping(now);
-                self.write_control(Opcode::Ping, &payload);
+                self.write_numbered_ping(now);
                 if due == Due::PingAndPong {
                     self.write_control(Opcode::Pong, &[]);
                 }
@@ -92,9 +95,52 @@ impl Connection {
         }
     }
 
+    /// Returns whether [`handle_path`](Self::handle_path) is wanted now, just before
+    /// [`handle_timeout`](Self::handle_timeout): a peer is about to be given up, or data is in
+    /// flight and the policy [watches the path](crate::Keepalive::watches_path).
+    ///
+    /// An engine whose streams have no such facts never asks.
+    #[must_use]
+    pub fn wants_path(&self, now: Instant) -> bool {
+        self.state == State::Open && self.liveness.wants_facts(now, self.counters.bytes_sent)
+    }
+
+    /// Tells what the system knows of the path. Call [`handle_timeout`](Self::handle_timeout) next.
+    ///
+    /// A peer whose answer waits behind a transfer that moves is not given up. One that acknowledges
+    /// nothing is asked early, if the policy says so, and given up if at the end of 1 s to 5 s, by
+    /// the round-trip time, nothing has come and nothing been acknowledged.
+    pub fn handle_path(&mut self, now: Instant, facts: PathFacts) {
+        if self.state == State::Open {
+            let (rhythm, bytes_sent) = (self.rhythm(), self.counters.bytes_sent);
+            self.liveness.handle_facts(now, rhythm, facts, bytes_sent);
+        }
+    }
+
+    /// Changes the keepalive of this connection; `None` asks no more.
+    ///
+    /// A question that was asked keeps its deadline. A timer that was armed for the earlier policy
+    /// is to be armed again.
+    pub fn set_keepalive(&mut self, policy: impl Into<Option<Keepalive>>) {
+        let policy = policy.into();
+        Arc::make_mut(&mut self.config).keepalive = policy;
+        self.liveness.set_policy(policy);
+    }
+
+    /// Returns which silences the path was seen to tolerate, if the policy
+    /// [learns](crate::Keepalive::learns).
+    #[must_use]
+    pub fn tolerance(&self) -> Tolerance {
+        self.liveness.tolerance()
+    }
+
+    fn rhythm(&self) -> Option<Rhythm> {
+        self.config.keepalive.map(|policy| Rhythm { policy, seed: self.seed })
+    }
+
     /// Returns by when the message that is arriving must be complete; stands still while paused.
     fn message_deadline(&self) -> Option<Instant> {
-        if self.heartbeat.is_paused() {
+        if self.liveness.is_paused() {
             return None;
         }
         self.inbound.deadline(&self.config.limits)
@@ -107,9 +153,10 @@ impl Connection {
     /// Returns by when a message must go either way; stands still while paused, and while a message
     /// is arriving, which has its own deadline.
     fn idle_deadline(&self) -> Option<Instant> {
-        if self.heartbeat.is_paused() || self.inbound.is_mid_message() {
+        if self.liveness.is_paused() || self.inbound.is_mid_message() {
             return None;
         }
-        self.config.idle_timeout.map(|timeout| after(self.last_message, timeout))
+        let last_message = self.rare.as_ref()?.last_message();
+        self.config.idle_timeout.map(|timeout| after(last_message, timeout))
     }
 }

@@ -1,0 +1,125 @@
+//! The policies of keepalive.
+
+use std::time::Duration;
+
+/// The shortest interval and timeout: nothing is due again at once.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// When to ask a silent peer for life, and when to give it up.
+///
+/// Any received byte is life, so a Ping goes out only into silence. While *we* do not read, the
+/// peer's time stands still; while the socket is full, what it takes is life too.
+///
+/// | policy | asks after | gives up after | a dead peer is noticed within |
+/// |---|---|---|---|
+/// | [`standard`](Self::standard) | 25 s ± 10 % | 20 s more | 47.5 s |
+/// | [`fast`](Self::fast) | 2 s ± 10 % | 2 s more | 4.2 s; 3 s while data is in flight |
+/// | [`off_i_have_my_own`](Self::off_i_have_my_own) | never | never | when TCP finds out |
+///
+/// An engine that rounds its timers adds its tick, twice at most. The first silence of a connection
+/// is cut short by up to a half, so that connections that were opened together do not ask together.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use everwire_proto::{Config, Keepalive};
+///
+/// let mut config = Config::default();
+/// assert_eq!(config.keepalive, Some(Keepalive::standard()));
+/// config.keepalive = Some(Keepalive::new(Duration::from_secs(50), Duration::from_secs(10)));
+/// config.keepalive = Keepalive::off_i_have_my_own();
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Keepalive {
+    /// Silence after which a Ping is sent; spread by ±10 % from connection to connection.
+    /// Default: 25 s, which survives the idle limits of all common proxies.
+    pub interval: Duration,
+    /// Time the peer has after the Ping to show any life. Default: 20 s.
+    pub timeout: Duration,
+    /// Whether what the system knows of the path is asked for while data is in flight, to ask a
+    /// peer early that acknowledges nothing. See [`PathFacts`](crate::PathFacts). Default: no.
+    pub watches_path: bool,
+    /// Whether it is noted which silences the path tolerated. See
+    /// [`Tolerance`](crate::Tolerance). Default: no.
+    pub learns: bool,
+}
+
+impl Keepalive {
+    /// Returns a policy with this interval and timeout.
+    #[must_use]
+    pub const fn new(interval: Duration, timeout: Duration) -> Self {
+        Self { interval, timeout, watches_path: false, learns: false }
+    }
+
+    /// Returns the policy for most: 25 s of silence, then 20 s to answer.
+    #[must_use]
+    pub const fn standard() -> Self {
+        Self::new(Duration::from_secs(25), Duration::from_secs(20))
+    }
+
+    /// Returns the policy that notices a dead peer within 5 s: 2 s of silence, then 2 s to answer;
+    /// within 3 s while data is in flight, if the engine hands in
+    /// [`PathFacts`](crate::PathFacts).
+    ///
+    /// It costs a wake-up of both ends every other second, and of a phone its battery.
+    #[must_use]
+    pub const fn fast() -> Self {
+        let mut fast = Self::new(Duration::from_secs(2), Duration::from_secs(2));
+        fast.watches_path = true;
+        fast
+    }
+
+    /// Returns no policy at all: the application asks its peer itself, and gives it up.
+    ///
+    /// Without one of its own, a peer that vanished is noticed only when something is sent to it,
+    /// after the system's own time, which may be a quarter of an hour.
+    #[must_use]
+    pub const fn off_i_have_my_own() -> Option<Self> {
+        None
+    }
+
+    /// Returns this policy, noting which silences the path tolerated, as a client does that looks
+    /// for the longest interval.
+    #[must_use]
+    pub const fn learning(mut self) -> Self {
+        self.learns = true;
+        self
+    }
+}
+
+impl Default for Keepalive {
+    /// Returns [`standard`](Self::standard).
+    fn default() -> Self {
+        Self::standard()
+    }
+}
+
+/// A policy as one connection follows it: its intervals are moved by a seed, so that the pings of
+/// many connections never align. A seed of 0 moves nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rhythm {
+    pub(crate) policy: Keepalive,
+    pub(crate) seed: u8,
+}
+
+impl Rhythm {
+    /// Returns the interval of this connection: up to 10 % shorter or longer than the policy's.
+    pub(crate) fn interval(&self) -> Duration {
+        let nanos = self.policy.interval.as_nanos() as i128;
+        let spread = nanos * i128::from(self.seed as i8) / 1280;
+        Duration::from_nanos(u64::try_from(nanos + spread).unwrap_or(u64::MAX)).max(SHORTEST)
+    }
+
+    /// Returns the first interval: up to a half shorter.
+    pub(crate) fn first_interval(&self) -> Duration {
+        let interval = self.interval();
+        // As much as a u128 holds of nanoseconds is more than a `Duration` does.
+        let cut = interval.as_nanos() * u128::from(self.seed) / 512;
+        (interval - Duration::from_nanos(u64::try_from(cut).unwrap_or(0))).max(SHORTEST)
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.policy.timeout.max(SHORTEST)
+    }
+}
