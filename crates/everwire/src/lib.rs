@@ -77,9 +77,9 @@ pub mod trust;
 mod websocket;
 
 pub use everwire_proto::{
-    Cause, CloseCode, CloseFrame, Closure, Config, ControlRate, Counters, Delivery, Direction,
-    FrameHeader, FrameLine, Keepalive, Limits, Message, MessageKind, Opcode, Payload, Piece,
-    PreparedMessage, ProtocolError, SendError, Text,
+    Advice, Answer, Cause, CloseCode, CloseFrame, Closure, Config, ControlRate, Counters, Delivery,
+    Direction, FrameHeader, FrameLine, Heartbeat, Keepalive, Limits, MaxAge, Message, MessageKind,
+    Opcode, Payload, Piece, PreparedMessage, ProtocolError, Retry, SendError, Text, Tolerance,
 };
 
 #[cfg(feature = "json")]

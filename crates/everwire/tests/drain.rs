@@ -59,7 +59,7 @@ async fn shutdown_says_goodbye_cuts_who_stays_and_refuses_who_comes() {
     soon(answering).await.unwrap();
     let mut notes = notes.until(4).await;
     notes.sort();
-    assert_eq!(notes, ["aborted", "open", "open", "shutdown"]);
+    assert_eq!(notes, ["open", "open", "shutdown", "shutdown"]);
     assert!(TcpStream::connect(addr).await.is_err(), "nobody listens any more");
     let mut rest = Vec::new();
     soon(late.read_to_end(&mut rest)).await.unwrap();

@@ -1,15 +1,23 @@
 //! How a connection ended.
 
-use std::{error::Error, fmt, io, time::Duration};
+use std::{error::Error, fmt, time::Duration};
 
-use crate::{CloseCode, CloseFrame, ProtocolError};
+use crate::{Cause, CloseCode, CloseFrame, Retry, Tolerance};
 
 /// The one explanation of how a connection ended: the last event of every connection.
+///
+/// Its `Display` is one sentence for people: `received 1001 (going away) "deploy", answered`, or
+/// `the peer stopped answering: nothing received for 45.2 s, last ping unanswered`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Closure {
     /// Who or what ended the connection.
     pub cause: Cause,
+    /// What came in the way of the closing handshake, if `cause` is a decision of ours, such as
+    /// [`Cause::Kicked`], and the handshake was not completed.
+    pub failure: Option<Cause>,
+    /// Whether our side ended it of its own accord: closed, cut or dropped it.
+    pub ours: bool,
     /// The Close frame that we sent; absent if it was still waiting to be written at the end.
     pub sent: Option<CloseFrame>,
     /// The Close frame that the peer sent.
@@ -23,22 +31,32 @@ pub struct Closure {
     pub unsent: u64,
     /// The last smoothed round-trip time.
     pub rtt: Option<Duration>,
+    /// Which silences the path tolerated, and which one it did not, if the keepalive
+    /// [learns](crate::Keepalive::learns).
+    pub tolerance: Tolerance,
 }
 
 impl Closure {
     /// Returns whether the closing handshake was completed (§7.1.4).
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.cause.is_handshake() && self.sent.is_some() && self.received.is_some()
+        self.cause.is_handshake()
+            && self.failure.is_none()
+            && self.sent.is_some()
+            && self.received.is_some()
     }
 
-    /// Returns whether the closing handshake was completed and the peer's code is one of these,
-    /// or the closing was ours.
+    /// Returns whether the peer closed with one of these codes, or the closing was ours and was
+    /// completed.
     ///
-    /// Timeouts, resets and protocol errors are never expected.
+    /// Timeouts, resets, streams that end without a Close and protocol errors are never expected,
+    /// not even if 1006 is among the codes.
     #[must_use]
     pub fn is_expected(&self, codes: &[CloseCode]) -> bool {
-        self.is_clean() && (self.cause != Cause::PeerClosed || codes.contains(&self.code()))
+        match self.cause {
+            Cause::PeerClosed => codes.contains(&self.code()),
+            _ => self.is_clean(),
+        }
     }
 
     /// Returns the code of §7.1.5: the one the peer sent, 1005 if its Close had none, 1006 if
@@ -53,21 +71,31 @@ impl Closure {
     pub fn reason(&self) -> &str {
         self.received.as_ref().map_or("", |close| &close.reason)
     }
+
+    /// Returns whether and when it makes sense to connect again. [`Retry`] has the table.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        Retry::after(self)
+    }
 }
 
 impl fmt::Display for Closure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.cause, &self.sent, &self.received) {
             (Cause::PeerClosed, Some(_), Some(received)) => {
-                write!(f, "received {received}, answered")
+                return write!(f, "received {received}, answered");
             }
-            (Cause::PeerClosed, _, Some(received)) => write!(f, "received {received}"),
+            (Cause::PeerClosed, None, Some(received)) => {
+                return write!(f, "received {received}, not answered");
+            }
             (cause, Some(sent), Some(received)) if cause.is_handshake() => {
-                write!(f, "{cause}: sent {sent}, received {received}")
+                write!(f, "{cause}: sent {sent}, received {received}")?;
             }
-            (cause, Some(sent), _) => write!(f, "{cause}; sent {sent}"),
-            (cause, None, _) => cause.fmt(f),
+            (cause, Some(sent), _) if cause.is_handshake() => write!(f, "{cause}: sent {sent}")?,
+            (cause, Some(sent), _) => write!(f, "{cause}; sent {sent}")?,
+            (cause, None, _) => cause.fmt(f)?,
         }
+        self.failure.as_ref().map_or(Ok(()), |failure| write!(f, ", but {failure}"))
     }
 }
 
@@ -76,236 +104,6 @@ impl Error for Closure {
         match &self.cause {
             Cause::Protocol(error) => Some(error),
             _ => None,
-        }
-    }
-}
-
-/// Who or what ended a connection.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Cause {
-    /// The peer sent Close first, and the closing handshake was done.
-    PeerClosed,
-    /// We sent Close first, and the closing handshake was done.
-    LocalClosed,
-    /// Ended from elsewhere by its id, and the closing handshake was done.
-    Kicked,
-    /// The server shuts down, and the closing handshake was done.
-    Shutdown,
-    /// The connection reached its maximum age, and the closing handshake was done.
-    MaxAge,
-    /// A newer connection took its place, and the closing handshake was done.
-    Superseded,
-    /// The peer ended the stream after a whole frame, without a Close.
-    EofBetweenFrames,
-    /// The peer ended the stream inside a frame.
-    EofMidFrame,
-    /// The peer's system reset the connection.
-    Reset,
-    /// The system gave up: data was not acknowledged in time.
-    PathTimeout,
-    /// The network said that the peer cannot be reached.
-    Unreachable,
-    /// TLS failed, or its stream ended without a goodbye.
-    Tls,
-    /// Another failure of the system.
-    Io(io::ErrorKind),
-    /// The peer stopped answering.
-    KeepaliveTimeout {
-        /// How long nothing was received.
-        silent_for: Duration,
-    },
-    /// The application's own heartbeat went unanswered.
-    HeartbeatTimeout,
-    /// The peer did not answer our Close in time.
-    CloseTimeout,
-    /// The peer took nothing of what we had to send for the write timeout.
-    WriteTimeout,
-    /// The peer did not keep up with what was sent to it.
-    SlowConsumer,
-    /// No message went either way for the idle timeout.
-    Idle,
-    /// A message did not finish in time.
-    MessageTimeout {
-        /// How many bytes of it had arrived.
-        received: u64,
-    },
-    /// The peer sent too many control frames.
-    RateLimited,
-    /// The peer broke RFC 6455.
-    Protocol(ProtocolError),
-    /// A frame of the peer is over the limit on frames.
-    FrameTooBig {
-        /// The limit in bytes.
-        limit: u64,
-        /// The size that was announced, in bytes.
-        size: u64,
-    },
-    /// A message of the peer is over the limit.
-    MessageTooBig {
-        /// The limit in bytes.
-        limit: u64,
-        /// The size that was announced, in bytes.
-        size: u64,
-    },
-    /// A message of the peer has more frames than allowed.
-    TooManyFragments {
-        /// The limit.
-        limit: u32,
-    },
-    /// A text message of the peer is not UTF-8.
-    InvalidUtf8,
-    /// The application's handler panicked.
-    HandlerPanicked,
-    /// Our side dropped the connection without closing it.
-    Cancelled,
-    /// Our side cut the connection on purpose.
-    Aborted,
-}
-
-impl Cause {
-    /// Returns the Close frame that tells the peer, for causes that are found while it can still
-    /// read one.
-    #[must_use]
-    pub fn close_frame(&self) -> Option<CloseFrame> {
-        let (code, reason) = match self {
-            Self::Protocol(error) => (error.close_code(), error.to_string()),
-            Self::FrameTooBig { .. }
-            | Self::MessageTooBig { .. }
-            | Self::TooManyFragments { .. } => (CloseCode::MESSAGE_TOO_BIG, self.to_string()),
-            Self::InvalidUtf8 => (CloseCode::INVALID_FRAME_PAYLOAD_DATA, self.to_string()),
-            Self::RateLimited | Self::MessageTimeout { .. } | Self::SlowConsumer => {
-                (CloseCode::POLICY_VIOLATION, self.to_string())
-            }
-            Self::HandlerPanicked => (CloseCode::INTERNAL_ERROR, String::new()),
-            Self::KeepaliveTimeout { .. } | Self::HeartbeatTimeout => {
-                (CloseCode::INTERNAL_ERROR, "keepalive timeout".into())
-            }
-            Self::Idle => (CloseCode::NORMAL_CLOSURE, "idle".into()),
-            Self::Cancelled => (CloseCode::GOING_AWAY, String::new()),
-            _ => return None,
-        };
-        Some(CloseFrame::internal(code, &reason))
-    }
-
-    /// Returns a word for metrics and logs, such as `peer_closed`.
-    #[must_use]
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::PeerClosed => "peer_closed",
-            Self::LocalClosed => "local_closed",
-            Self::Kicked => "kicked",
-            Self::Shutdown => "shutdown",
-            Self::MaxAge => "max_age",
-            Self::Superseded => "superseded",
-            Self::EofBetweenFrames => "eof_between_frames",
-            Self::EofMidFrame => "eof_mid_frame",
-            Self::Reset => "reset",
-            Self::PathTimeout => "path_timeout",
-            Self::Unreachable => "unreachable",
-            Self::Tls => "tls",
-            Self::Io(_) => "io",
-            Self::KeepaliveTimeout { .. } => "keepalive_timeout",
-            Self::HeartbeatTimeout => "heartbeat_timeout",
-            Self::CloseTimeout => "close_timeout",
-            Self::WriteTimeout => "write_timeout",
-            Self::SlowConsumer => "slow_consumer",
-            Self::Idle => "idle",
-            Self::MessageTimeout { .. } => "message_timeout",
-            Self::RateLimited => "rate_limited",
-            Self::Protocol(_) => "protocol",
-            Self::FrameTooBig { .. } => "frame_too_big",
-            Self::MessageTooBig { .. } => "message_too_big",
-            Self::TooManyFragments { .. } => "too_many_fragments",
-            Self::InvalidUtf8 => "invalid_utf8",
-            Self::HandlerPanicked => "handler_panicked",
-            Self::Cancelled => "cancelled",
-            Self::Aborted => "aborted",
-        }
-    }
-
-    /// Returns whether a closing handshake is how this cause ends.
-    pub(crate) fn is_handshake(&self) -> bool {
-        use Cause::{Idle, Kicked, LocalClosed, MaxAge, PeerClosed, Shutdown, Superseded};
-        matches!(self, PeerClosed | LocalClosed | Kicked | Shutdown | MaxAge | Superseded | Idle)
-    }
-}
-
-impl Cause {
-    /// Returns the cause that a failure of a TLS stream is: what TLS itself reports, and what
-    /// its socket does.
-    pub(crate) fn from_tls(error: &io::Error) -> Self {
-        match error.kind() {
-            // A record that is not TLS, a certificate that is refused; an end without
-            // close_notify.
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Self::Tls,
-            _ => Self::from(error),
-        }
-    }
-}
-
-impl From<&io::Error> for Cause {
-    /// Sorts a failure of the socket; what is not listed keeps its kind.
-    ///
-    /// It is never [`Cause::Tls`], because only the engine knows what the stream is: see
-    /// [`Connection::set_tls`](crate::Connection::set_tls).
-    fn from(error: &io::Error) -> Self {
-        use io::ErrorKind as Kind;
-        match error.kind() {
-            Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => Self::Reset,
-            Kind::TimedOut => Self::PathTimeout,
-            Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => {
-                Self::Unreachable
-            }
-            kind => Self::Io(kind),
-        }
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::PeerClosed => f.write_str("the peer closed"),
-            Self::LocalClosed => f.write_str("we closed"),
-            Self::Kicked => f.write_str("closed from elsewhere"),
-            Self::Shutdown => f.write_str("the server shut down"),
-            Self::MaxAge => f.write_str("the connection reached its maximum age"),
-            Self::Superseded => f.write_str("a newer connection took its place"),
-            Self::EofBetweenFrames => f.write_str("the peer ended the stream without a Close"),
-            Self::EofMidFrame => f.write_str("the peer ended the stream inside a frame"),
-            Self::Reset => f.write_str("the connection was reset by the peer's system"),
-            Self::PathTimeout => f.write_str("the path died: data was not acknowledged in time"),
-            Self::Unreachable => f.write_str("the peer cannot be reached"),
-            Self::Tls => f.write_str("TLS failed or was cut short"),
-            Self::Io(kind) => write!(f, "the system failed: {kind}"),
-            Self::KeepaliveTimeout { silent_for } => write!(
-                f,
-                "the peer stopped answering: nothing received for {:.1} s, last ping unanswered",
-                silent_for.as_secs_f64()
-            ),
-            Self::HeartbeatTimeout => f.write_str("the peer did not answer the heartbeat"),
-            Self::CloseTimeout => f.write_str("the peer did not answer our Close in time"),
-            Self::WriteTimeout => f.write_str("the peer took no data for the write timeout"),
-            Self::SlowConsumer => f.write_str("the peer did not keep up with what was sent to it"),
-            Self::Idle => f.write_str("no message for the idle timeout"),
-            Self::MessageTimeout { received } => {
-                write!(f, "a message did not finish in time: {received} bytes of it arrived")
-            }
-            Self::RateLimited => f.write_str("too many control frames (control_rate)"),
-            Self::Protocol(error) => write!(f, "protocol error: {error}"),
-            Self::FrameTooBig { limit, size } => {
-                write!(f, "frame of {size} bytes exceeds the limit of {limit} (frame)")
-            }
-            Self::MessageTooBig { limit, size } => {
-                write!(f, "message of {size} bytes exceeds the limit of {limit} (message)")
-            }
-            Self::TooManyFragments { limit } => {
-                write!(f, "message has more than {limit} fragments (fragments)")
-            }
-            Self::InvalidUtf8 => f.write_str("text is not UTF-8"),
-            Self::HandlerPanicked => f.write_str("the handler panicked"),
-            Self::Cancelled => f.write_str("dropped by our side without a closing handshake"),
-            Self::Aborted => f.write_str("cut by our side"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Keepalive;
+use crate::{Heartbeat, Keepalive, MaxAge};
 
 /// Limits, deadlines and the keepalive policy of a connection. Plain data; shared by `Arc`.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,10 @@ pub struct Config {
     pub write_timeout: Duration,
     /// How long a connection may go without a message in either direction. Default: off.
     pub idle_timeout: Option<Duration>,
+    /// How old a connection may become. Default: as old as it likes.
+    pub max_age: Option<MaxAge>,
+    /// A heartbeat of the application's own messages. Default: off.
+    pub heartbeat: Option<Heartbeat>,
     /// Whether messages come whole or in pieces. Default: whole.
     pub delivery: Delivery,
 }
@@ -34,6 +38,8 @@ impl Default for Config {
             linger: None,
             write_timeout: Duration::from_secs(30),
             idle_timeout: None,
+            max_age: None,
+            heartbeat: None,
             delivery: Delivery::Whole,
         }
     }

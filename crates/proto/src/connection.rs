@@ -204,12 +204,15 @@ impl Connection {
         let closing = self.closing.as_ref().filter(|_| self.state == State::Closed)?;
         Some(Closure {
             cause: closing.cause.clone(),
+            failure: closing.failure.clone(),
+            ours: closing.ours,
             sent: closing.sent().cloned(),
             received: closing.received.clone(),
             duration: closing.ended.saturating_duration_since(self.opened),
             counters: closing.counters,
             unsent: closing.unsent,
             rtt: self.liveness.rtt(),
+            tolerance: self.liveness.tolerance(),
         })
     }
 

@@ -38,6 +38,8 @@
 //!
 //! [`handshake`] has what comes before: requests and responses, verified and answered.
 
+mod advice;
+mod cause;
 mod close_code;
 mod close_frame;
 mod closure;
@@ -48,36 +50,44 @@ mod error;
 mod event;
 mod frame;
 pub mod handshake;
+mod heartbeat;
 mod inbound;
 mod keepalive;
 mod liveness;
 mod mask;
+mod max_age;
 mod message;
 mod opcode;
 mod prepared;
 mod random;
 mod rare;
 mod rate;
+mod retry;
 mod rtt;
 mod text;
 mod transmit;
 mod utf8;
 
 pub use self::{
+    advice::Advice,
+    cause::Cause,
     close_code::CloseCode,
     close_frame::CloseFrame,
-    closure::{Cause, Closure, Counters},
+    closure::{Closure, Counters},
     config::{Config, ControlRate, Delivery, Limits},
     connection::{Connection, Observer, Role, State},
     error::{ProtocolError, SendError},
     event::{Event, Events, Piece},
     frame::{Direction, FrameHeader, FrameLine},
+    heartbeat::{Answer, Heartbeat},
     keepalive::Keepalive,
     liveness::{PathFacts, Tolerance},
     mask::apply_mask,
+    max_age::MaxAge,
     message::{Message, MessageKind, Payload},
     opcode::Opcode,
     prepared::PreparedMessage,
     random::Random,
+    retry::Retry,
     text::Text,
 };

@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 
 pub use self::{path::PathFacts, tolerance::Tolerance};
 use self::{path::PathWatch, tolerance::Trial};
-use crate::{Keepalive, deadline::after, keepalive::Rhythm, rtt::Rtt};
+use crate::{
+    Keepalive,
+    deadline::{LATE, after},
+    keepalive::Rhythm,
+    rtt::Rtt,
+};
 
 /// What the payload of a numbered ping starts with, so that a user's own ping is not taken for one.
 const NUMBERED: [u8; 4] = [0xE7, b'e', b'w', 0x01];
-
-/// A deadline that is missed by more than this was slept through: by the machine, or by a thread
-/// that something held up. The answer may lie unread.
-const LATE: Duration = Duration::from_millis(500);
 
 /// The deadline of a probe on a path whose round trip is not known.
 const PROBE_UNKNOWN: Duration = Duration::from_secs(3);

@@ -8,7 +8,7 @@ use crate::{FrameHeader, Message, MessageKind, frame::MAX_HEADER};
 ///
 /// A server sends the encoded bytes as they are. A client masks every frame with a fresh key
 /// (RFC 6455 §5.3), so for a client this saves nothing but is still correct.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PreparedMessage {
     kind: MessageKind,
     /// The unmasked frame.

@@ -37,7 +37,7 @@ fn the_close_that_was_received_already_is_why() {
     let closure = server.closure();
     assert_eq!((&closure.cause, closure.sent.as_ref()), (&Cause::PeerClosed, None));
     assert_eq!((closure.code(), closure.reason()), (CloseCode::GOING_AWAY, "deploy"));
-    assert_eq!(closure.to_string(), r#"received 1001 (going away) "deploy""#);
+    assert_eq!(closure.to_string(), r#"received 1001 (going away) "deploy", not answered"#);
     assert!(!closure.is_clean(), "it was not answered");
 }
 

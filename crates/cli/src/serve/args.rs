@@ -7,12 +7,15 @@ mod trust;
 
 use std::num::NonZeroUsize;
 
-use everwire::Config;
+use everwire::{Config, MaxAge};
 
 pub(super) use self::admin::{AdminAddr, AdminArgs};
 use self::{shutdown::ShutdownArgs, tls::TlsArgs, trust::TrustArgs};
 use super::listen::ListenAddr;
-use crate::{period::KeepaliveArg, size::Size};
+use crate::{
+    period::{KeepaliveArg, Period},
+    size::Size,
+};
 
 /// What `serve` was told.
 #[derive(Clone, Debug, clap::Args)]
@@ -62,6 +65,11 @@ struct LimitArgs {
     #[arg(long, value_name = "N", env = "EVERWIRE_MAX_CONNECTIONS_PER_ADDRESS")]
     max_connections_per_address: Option<NonZeroUsize>,
 
+    /// At what age connections are closed, give or take a tenth, and clients asked to come back
+    /// [default: never].
+    #[arg(long, value_name = "DURATION", env = "EVERWIRE_MAX_AGE")]
+    max_age: Option<Period>,
+
     /// After how much silence a client is pinged and how long it then has to show life; fast
     /// notices a dead client within 5s, standard is 25s/20s.
     #[arg(
@@ -83,6 +91,7 @@ impl Args {
         let mut config = Config::default();
         config.limits.message = self.limits.max_message.0;
         config.keepalive = self.limits.keepalive.0;
+        config.max_age = self.limits.max_age.map(|Period(age)| MaxAge::new(age));
         config
     }
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use everwire_proto::{CloseFrame, Config};
+use everwire_proto::{CloseFrame, Config, MaxAge};
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, watch},
@@ -43,6 +43,7 @@ pub struct ServerBuilder {
     trusted: TrustedProxies,
     expects_proxy_header: bool,
     handshake_timeout: Duration,
+    max_age: Option<MaxAge>,
     max_connections: Option<usize>,
     max_per_address: Option<usize>,
     #[cfg(feature = "tls")]
@@ -64,6 +65,7 @@ impl Default for ServerBuilder {
             trusted: TrustedProxies::default(),
             expects_proxy_header: false,
             handshake_timeout: Duration::from_secs(10),
+            max_age: None,
             max_connections: None,
             max_per_address: None,
             #[cfg(feature = "tls")]
@@ -233,6 +235,15 @@ impl ServerBuilder {
         self
     }
 
+    /// Closes connections of this age, give or take a tenth so that those that were opened together
+    /// do not end together, and asks their clients to come back. Holds for every path whose
+    /// [`route_config`](Self::route_config) names no [`max_age`](Config::max_age). Default: never.
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(MaxAge::new(age));
+        self
+    }
+
     /// Sets how many connections are allowed; over it, 503 with Retry-After. Default: 90 % of the
     /// descriptors that the process may open.
     #[must_use]
@@ -286,12 +297,19 @@ impl ServerBuilder {
         }
         let addrs = per_thread[0].iter().filter_map(|listener| listener.local_addr().ok());
         let addrs = addrs.collect();
+        let Self { mut config, mut routes, .. } = self;
+        if let Some(max_age) = self.max_age {
+            let own = routes.iter_mut().filter_map(|route| route.config.as_mut());
+            for config in own.map(Arc::make_mut).chain([&mut config]) {
+                config.max_age.get_or_insert_with(|| max_age.clone());
+            }
+        }
         let (stop, stopped) = watch::channel(None);
         let (busy, is_busy) = watch::channel(());
         let context = Arc::new(Context {
-            config: Arc::new(self.config),
+            config: Arc::new(config),
             registry: Registry::default(),
-            routes: self.routes,
+            routes,
             subprotocols: self.subprotocols,
             origin: self.origin,
             authorize: self.authorize,

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use everwire_proto::{Cause, CloseCode, CloseFrame, SendError};
+use everwire_proto::{Advice, Cause, CloseCode, CloseFrame, SendError};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::Server;
@@ -108,9 +108,9 @@ impl Drain {
 
     /// Returns the Close that everybody is sent.
     fn frame(&self) -> Result<CloseFrame, SendError> {
-        let reason = self.spread.map_or_else(String::new, |spread| {
-            format!("retry={};spread={}", self.retry.as_millis(), spread.as_millis())
-        });
+        let reason = self
+            .spread
+            .map_or_else(String::new, |spread| Advice::new(self.retry, spread).to_string());
         CloseFrame::new(self.notice, &reason)
     }
 

@@ -13,6 +13,10 @@ const AFTER_EOF: Duration = Duration::from_secs(1);
 pub(crate) struct Closing {
     /// Why it ends: while the peer's Close is awaited, what the cause will be if it comes.
     pub(crate) cause: Cause,
+    /// What came in the way of the closing handshake, if `cause` is a decision of ours.
+    pub(crate) failure: Option<Cause>,
+    /// Whether the end is our side's wish.
+    pub(crate) ours: bool,
     /// The Close that we queued.
     pub(crate) sent: Option<CloseFrame>,
     /// How many bytes will have been sent when it has.
@@ -50,12 +54,16 @@ impl Connection {
         Ok(())
     }
 
-    /// Like [`close`](Self::close), with the cause that the closure is to name.
+    /// Like [`close`](Self::close), with the cause that the closure is to name, such as
+    /// [`Cause::Kicked`]; [`Cause::close_frame`] has a frame for each.
     pub fn close_because(&mut self, now: Instant, cause: Cause, frame: CloseFrame) {
         if self.state != State::Open {
             return;
         }
         self.await_close(now, cause);
+        if let Some(closing) = &mut self.closing {
+            closing.ours = true;
+        }
         self.send_close(frame);
     }
 
@@ -125,6 +133,7 @@ impl Connection {
             if closing.write_error.is_some() && !is_ours_out {
                 // It cannot be answered, but it says why the peer went.
                 closing.cause = Cause::PeerClosed;
+                closing.ours = false;
             }
             // Else ours was first, or both crossed: the handshake is complete.
             closing.received = Some(received);
@@ -195,9 +204,14 @@ impl Connection {
     /// Writes down why the connection ends.
     fn decide(&mut self, now: Instant, cause: Cause) {
         match &mut self.closing {
-            // What was not to end by a handshake anyway keeps its name.
-            Some(closing) if !closing.cause.is_handshake() => {}
-            Some(closing) => closing.cause = closing.write_error.clone().unwrap_or(cause),
+            Some(closing) => {
+                let cause = closing.write_error.clone().unwrap_or(cause);
+                if closing.cause.is_decision() {
+                    closing.failure = Some(cause);
+                } else {
+                    closing.cause = cause;
+                }
+            }
             None => self.closing = Some(Box::new(self.new_closing(now, cause))),
         }
     }
@@ -213,7 +227,9 @@ impl Connection {
 
     fn new_closing(&self, deadline: Instant, cause: Cause) -> Closing {
         Closing {
+            ours: matches!(cause, Cause::Aborted | Cause::Cancelled),
             cause,
+            failure: None,
             sent: None,
             sent_at: 0,
             received: None,

@@ -48,8 +48,9 @@ impl Connection {
             self.fail(now, Cause::InvalidUtf8);
             return None;
         }
-        self.count_received(now);
-        Some(Event::Message(Message::from_validated(frame.kind, Payload::Borrowed(payload))))
+        let message = Message::from_validated(frame.kind, Payload::Borrowed(payload));
+        self.count_received(now, Some(&message));
+        Some(Event::Message(message))
     }
 
     /// Appends `input` to what was kept, and takes the next event from there.
@@ -174,8 +175,9 @@ impl Connection {
         if self.observer.is_some() {
             self.show(Direction::Received, &header, chunk.bytes());
         }
-        self.count_received(now);
-        Ok(Step::Event(Event::Message(Message::from_validated(kind, chunk.into_payload()))))
+        let message = Message::from_validated(kind, chunk.into_payload());
+        self.count_received(now, Some(&message));
+        Ok(Step::Event(Event::Message(message)))
     }
 
     /// Takes more of a frame whose payload did not arrive whole, or that is a fragment.
@@ -223,9 +225,9 @@ impl Connection {
             return Ok(Step::Next);
         };
         let Some(message) = partial.finish_frame()? else { return Ok(Step::Next) };
-        self.count_received(now);
-        let kind = message.kind;
-        Ok(Step::Event(Event::Message(Message::from_validated(kind, message.into_payload()))))
+        let message = Message::from_validated(message.kind, message.into_payload());
+        self.count_received(now, Some(&message));
+        Ok(Step::Event(Event::Message(message)))
     }
 
     fn hand_out_piece<'b>(
@@ -248,16 +250,16 @@ impl Connection {
             message.piece_given = true;
         }
         if last {
-            self.count_received(now);
+            self.count_received(now, None);
         }
         Ok(Step::Event(Event::Piece(Piece { kind, first, last, payload: chunk.into_payload() })))
     }
 
     #[inline]
-    fn count_received(&mut self, now: Instant) {
+    fn count_received(&mut self, now: Instant, message: Option<&Message<'_>>) {
         self.counters.messages_received += 1;
         if let Some(rare) = &mut self.rare {
-            rare.handle_message(now);
+            rare.handle_message(now, message);
         }
     }
 

@@ -7,8 +7,8 @@ use std::{
 
 use super::{Connection, State};
 use crate::{
-    Cause, Keepalive, Opcode, PathFacts, Tolerance, deadline::after, keepalive::Rhythm,
-    liveness::Due,
+    Cause, Keepalive, Opcode, PathFacts, Tolerance, deadline::after, heartbeat::Beat,
+    keepalive::Rhythm, liveness::Due,
 };
 
 impl Connection {
@@ -26,6 +26,7 @@ impl Connection {
                     self.message_deadline(),
                     self.write_deadline(),
                     self.idle_deadline(),
+                    self.rare_deadline(),
                 ];
                 deadlines.into_iter().flatten().min()
             }
@@ -74,6 +75,9 @@ impl Connection {
         {
             return self.close_because(now, Cause::Idle, frame);
         }
+        if self.handle_rare_timeout(now) {
+            return;
+        }
         let (rhythm, bytes_sent) = (self.rhythm(), self.counters.bytes_sent);
         let is_blocked = self.transmit.blocked_since().is_some();
         match self.liveness.handle_timeout(now, rhythm, bytes_sent, is_blocked) {
@@ -91,6 +95,35 @@ impl Connection {
                 if due == Due::PingAndPong {
                     self.write_control(Opcode::Pong, &[]);
                 }
+            }
+        }
+    }
+
+    /// Does what is due of what is off by default; returns whether the connection ends by it.
+    fn handle_rare_timeout(&mut self, now: Instant) -> bool {
+        let is_paused = self.liveness.is_paused();
+        let can_send = self.open_message.is_none()
+            && self.transmit.blocked_since().is_none()
+            && !self.is_full();
+        let Some(rare) = &mut self.rare else { return false };
+        if rare.too_old().is_some_and(|too_old| too_old <= now)
+            && let Some(max_age) = &self.config.max_age
+        {
+            let notice = max_age.notice.clone();
+            self.close_because(now, Cause::MaxAge, notice);
+            return true;
+        }
+        let Some(beating) = &mut rare.beating else { return false };
+        match beating.handle_timeout(now, is_paused, can_send) {
+            None => false,
+            Some(Beat::Send(message)) => {
+                rare.handle_beat_sent();
+                self.send_prepared(&message).expect("nothing stands in the way");
+                false
+            }
+            Some(Beat::Dead) => {
+                self.fail(now, Cause::HeartbeatTimeout);
+                true
             }
         }
     }
@@ -158,5 +191,12 @@ impl Connection {
         }
         let last_message = self.rare.as_ref()?.last_message();
         self.config.idle_timeout.map(|timeout| after(last_message, timeout))
+    }
+
+    /// Returns when something is due of what is off by default.
+    fn rare_deadline(&self) -> Option<Instant> {
+        let rare = self.rare.as_ref()?;
+        let beat = rare.beating.as_ref().map(|it| it.poll_timeout(self.liveness.is_paused()));
+        beat.into_iter().chain(rare.too_old()).min()
     }
 }
