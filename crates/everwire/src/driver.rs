@@ -514,7 +514,6 @@ impl<S: Stream, A: App> Driver<S, A> {
     fn finish(&mut self) {
         let Some(closure) = self.closure() else { return };
         self.publish();
-        tracing::info!(id = %self.shared.id, path = %self.shared.path, %closure, "connection closed");
         self.io = None;
         self.report(closure.clone());
         self.finished = Some(closure);
@@ -531,6 +530,7 @@ impl<S, A: App> Driver<S, A> {
 
     /// Tells everybody how the connection ended.
     fn report(&mut self, closure: Arc<Closure>) {
+        tracing::info!(id = %self.shared.id, path = %self.shared.path, %closure, "connection closed");
         self.app.close(&self.shared, &closure);
         if let Some(registration) = self.registration.take() {
             registration.end(&closure);

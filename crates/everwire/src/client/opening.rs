@@ -151,6 +151,10 @@ impl<'a> Attempt<'a> {
         let path = request.uri().path().into();
         let shared = Shared::new(path, peers, subprotocol.map(Into::into), data, &config.limits);
         let mut proto = Connection::client(config, clock::now(), random::source());
+        #[cfg(feature = "tls")]
+        if matches!(io, DialStream::Tls(_)) {
+            proto.set_tls();
+        }
         if let Some(frames) = self.client.frames() {
             proto.observe(frames);
         }

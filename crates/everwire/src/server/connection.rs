@@ -317,6 +317,10 @@ impl Negotiated {
         let now = crate::clock::now();
         let mut proto = Connection::server(self.config.clone(), now, random::byte());
         proto.transmit_head(head);
+        #[cfg(feature = "tls")]
+        if matches!(io, Io::Tls(_)) {
+            proto.set_tls();
+        }
         let limits = &self.config.limits;
         let shared = Shared::new(self.path, self.peers, self.subprotocol, self.data, limits);
         let registration = context.registry.insert(&shared, Some(slot));
