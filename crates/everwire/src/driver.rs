@@ -99,6 +99,8 @@ pub(crate) struct Driver<S, A: App> {
 struct Flags {
     opened: bool,
     eof: bool,
+    /// The writing side was shut down.
+    shut: bool,
     /// The handler asked to stop reading.
     paused: bool,
     /// Output waits beyond the limit; reading waits until it is below the low mark.
@@ -344,6 +346,7 @@ impl<S: Stream, A: App> Driver<S, A> {
         }
         if self.proto.wants_shutdown() {
             let shutdown = ready!(Pin::new(&mut *io).poll_shutdown(cx));
+            self.flags.shut = true;
             self.proto.handle_shutdown(now);
             // The peer may have gone first; reading finds out how.
             if let Err(error) = shutdown
@@ -514,6 +517,10 @@ impl<S: Stream, A: App> Driver<S, A> {
     fn finish(&mut self) {
         let Some(closure) = self.closure() else { return };
         self.publish();
+        if let Some(io) = self.io.as_mut().filter(|_| self.flags.eof && !self.flags.shut) {
+            // The peer went first. TLS answers with its goodbye, if the socket takes it at once.
+            let _ = Pin::new(io).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        }
         self.io = None;
         self.report(closure.clone());
         self.finished = Some(closure);
