@@ -79,3 +79,22 @@ fn without_certificates_and_terminal_sighup_is_ignored() {
     server.signal(Signal::INT);
     assert_eq!(server.wait().0.code(), Some(0));
 }
+
+/// The short form of `bench/lifecycle drain`.
+#[test]
+fn everybody_is_told_at_a_pace_and_nobody_is_reset() {
+    let server = Server::start(&["--threads", "2", "--drain-rate", "200"]);
+    let connections: Vec<_> = (0..200).map(|_| server.connect("/echo")).collect();
+    server.connections_until(|connections| connections.len() == 200);
+    server.signal(Signal::TERM);
+    // All at once: who waits for its turn must answer too.
+    let told = connections.into_iter().map(|c| std::thread::spawn(move || c.closed()));
+    for told in told.collect::<Vec<_>>() {
+        assert_eq!(told.join().unwrap(), (1012, String::new()));
+    }
+    let (status, said) = server.wait();
+    assert_eq!(
+        (status.code(), said),
+        (Some(0), vec!["closed 200 connections cleanly, cut 0".into()])
+    );
+}
