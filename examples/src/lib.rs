@@ -1,6 +1,6 @@
 //! Examples of everwire, one idea each; see `examples/README.md`.
 //!
-//! The documentation tests of this crate are the programs in the README and the guide.
+//! The documentation tests of this crate are the programs in the README and in `docs/`.
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
@@ -9,3 +9,11 @@ mod readme {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide.md")]
 mod guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/coming-from-gorilla.md")]
+mod coming_from_gorilla {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/coming-from-tokio-tungstenite.md")]
+mod coming_from_tokio_tungstenite {}

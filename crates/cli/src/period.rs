@@ -4,9 +4,6 @@ use std::{error::Error, fmt, str::FromStr, time::Duration};
 
 use everwire::Keepalive;
 
-/// The policy for those who must know soon.
-const FAST: Keepalive = Keepalive::new(Duration::from_millis(2500), Duration::from_millis(1500));
-
 /// A duration: `10s`, `500ms`, `2m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Period(pub(crate) Duration);
@@ -41,8 +38,8 @@ impl FromStr for KeepaliveArg {
     fn from_str(text: &str) -> Result<Self, KeepaliveError> {
         match text {
             "off" => return Ok(Self(None)),
-            "standard" => return Ok(Self(Some(Keepalive::default()))),
-            "fast" => return Ok(Self(Some(FAST))),
+            "standard" => return Ok(Self(Some(Keepalive::standard()))),
+            "fast" => return Ok(Self(Some(Keepalive::fast()))),
             _ => {}
         }
         let period = |text: &str| match text.parse() {
@@ -92,7 +89,7 @@ mod tests {
         let [two, one] = [2, 1].map(Duration::from_secs);
         assert_eq!("off".parse(), Ok(KeepaliveArg(None)));
         assert_eq!("2s/1s".parse(), Ok(KeepaliveArg(Some(Keepalive::new(two, one)))));
-        assert_eq!("standard".parse(), Ok(KeepaliveArg(Some(Keepalive::default()))));
+        assert_eq!("standard".parse(), Ok(KeepaliveArg(Some(Keepalive::standard()))));
         for text in
             ["", "on", "2s", "5s", "2s/", "/1s", "0s/1s", "1s/0s", "2/1", "2s/1s/1s", "Fast"]
         {

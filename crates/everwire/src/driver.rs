@@ -22,13 +22,15 @@ use bytes::BytesMut;
 use everwire_proto::{Cause, Closure, Connection, Event, State};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+#[cfg(target_os = "linux")]
+pub(crate) use self::looped::Accompanied;
 pub(crate) use self::task::Task;
 
 use crate::{
-    Conn, clock,
+    Conn, clock, path,
     pool::Buffers,
     registry::Registration,
-    shared::{Outgoing, Shared, Wake},
+    shared::{Outgoing, Shared, Wake, put_outbox},
 };
 
 /// A byte stream that a connection can run on.
@@ -155,6 +157,7 @@ impl<S: Stream, A: App> Driver<S, A> {
         }
         if due {
             self.lend_buffer();
+            self.look_at_path(now);
             self.proto.handle_timeout(now);
         }
         self.flags.worked = self.run(cx, now);
@@ -180,6 +183,14 @@ impl<S: Stream, A: App> Driver<S, A> {
             return None;
         }
         self.proto.poll_timeout()
+    }
+
+    fn look_at_path(&mut self, now: Instant) {
+        if self.proto.wants_path(now)
+            && let Some(facts) = self.io.as_ref().and_then(|io| path::facts(io))
+        {
+            self.proto.handle_path(now, facts);
+        }
     }
 
     fn open(&mut self, now: Instant) {
@@ -309,7 +320,9 @@ impl<S: Stream, A: App> Driver<S, A> {
         let has_work =
             self.proto.transmit_len() > 0 || self.flags.unflushed || self.proto.wants_shutdown();
         if has_work && let Poll::Ready(Err(error)) = self.poll_write(cx, now) {
-            self.proto.handle_io_error(now, &error);
+            // What the peer sent before it went may say why.
+            self.flags.unflushed = false;
+            self.proto.handle_write_error(now, &error);
         }
         // Even if nothing was written: what was read may have had no answer.
         if let Some(buffer) = self.proto.reclaim_buffer() {
@@ -381,15 +394,17 @@ impl<S: Stream, A: App> Driver<S, A> {
         }
     }
 
-    fn apply_all(&mut self, outbox: VecDeque<Outgoing>, now: Instant) {
+    fn apply_all(&mut self, mut outbox: VecDeque<Outgoing>, now: Instant) {
         self.lend_buffer();
         // It was counted against the limit when it was queued.
         self.proto.admit(true);
-        for outgoing in outbox {
+        while let Some(outgoing) = outbox.pop_front() {
             self.apply(outgoing, now);
         }
+        put_outbox(outbox);
         self.proto.admit(false);
-        self.publish();
+        // What was queued is encoded now, and counted there.
+        self.shared.publish_transmit_len(self.proto.transmit_len());
     }
 
     fn apply(&mut self, outgoing: Outgoing, now: Instant) {

@@ -5,8 +5,10 @@
 //! instance of the loop's own, and that by tokio: an epoll descriptor is readable itself while one
 //! of its sockets has news. One look at it gives the turns of all that are ready.
 //!
-//! Plain TCP under the push face runs here; everything else has a [task](crate::driver::Task). What
-//! is done with a connection is the same code, [`Driver::turn`].
+//! Plain TCP under the push face runs here, and under the pull face if the runtime has but one thread
+//! (with more, tasks that work for long can move to another). Everything else has a
+//! [task](crate::driver::Task). What is done with a connection is the same code,
+//! [`Driver::turn`](crate::driver::Driver::turn).
 
 mod socket;
 mod sys;
@@ -29,11 +31,11 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use slab::Slab;
-use tokio::time::Sleep;
+use tokio::{runtime::RuntimeFlavor, time::Sleep};
 
 pub(crate) use self::socket::LoopSocket;
 use self::{sys::Epoll, wheel::Wheel};
-use crate::{clock, io::Io, shared::Wake};
+use crate::{clock, io::Io};
 
 /// How many sockets get their turn before other tasks get theirs.
 const BATCH: usize = 256;
@@ -53,12 +55,16 @@ pub(crate) struct EventLoops(Arc<Loops>);
 struct Loops {
     loops: Vec<Arc<Remote>>,
     next: AtomicUsize,
+    /// The runtime has one thread only.
+    is_alone: bool,
 }
 
 impl EventLoops {
     /// Starts loops in the current runtime; none if the system refuses them.
     pub(crate) fn start() -> Self {
-        let threads = tokio::runtime::Handle::current().metrics().num_workers();
+        let runtime = tokio::runtime::Handle::current();
+        let threads = runtime.metrics().num_workers();
+        let is_alone = runtime.runtime_flavor() == RuntimeFlavor::CurrentThread;
         let started = (0..threads).map_while(|_| match EventLoop::new() {
             Ok(event_loop) => {
                 let remote = event_loop.remote.clone();
@@ -70,7 +76,15 @@ impl EventLoops {
                 None
             }
         });
-        Self(Arc::new(Loops { loops: started.collect(), next: AtomicUsize::new(0) }))
+        Self(Arc::new(Loops { loops: started.collect(), next: AtomicUsize::new(0), is_alone }))
+    }
+
+    /// Finds a loop for a connection whose companion lives beside it.
+    ///
+    /// # Errors
+    /// The stream, if it cannot run in a loop, or would share a thread that it need not share.
+    pub(crate) fn place_accompanied(&self, io: Io) -> Result<(Arc<Remote>, LoopSocket), Io> {
+        if self.0.is_alone { self.place(io) } else { Err(io) }
     }
 
     /// Finds a loop for a connection on this stream.
@@ -78,7 +92,7 @@ impl EventLoops {
     /// # Errors
     /// The stream, if it cannot run in a loop.
     pub(crate) fn place(&self, io: Io) -> Result<(Arc<Remote>, LoopSocket), Io> {
-        let Loops { loops, next } = &*self.0;
+        let Loops { loops, next, .. } = &*self.0;
         let turn = next.fetch_add(1, Ordering::Relaxed);
         let place = turn.checked_rem(loops.len()).map(|i| loops[i].clone());
         match place {
@@ -150,8 +164,8 @@ pub(crate) trait Drive: Send {
     /// Returns the socket, unless the connection has ended.
     fn socket(&mut self) -> Option<&mut LoopSocket>;
 
-    /// Tells the handles how to wake it.
-    fn set_wake(&mut self, wake: Wake);
+    /// Learns where it is; the handles are told how to wake it.
+    fn adopted(&mut self, by: Arc<Remote>, key: u32);
 
     /// Does all that there is to do.
     fn turn(&mut self, turn: &mut Turn) -> Poll<()>;
@@ -243,7 +257,7 @@ impl EventLoop {
     fn adopt(&mut self, mut driver: Box<dyn Drive>, now: Instant) {
         let entry = self.entries.vacant_entry();
         let key = entry.key();
-        driver.set_wake(Wake::Loop(self.remote.clone(), key as u32));
+        driver.adopted(self.remote.clone(), key as u32);
         let watched = driver.socket().map(|socket| self.epoll.watch(socket.stream(), key as u64));
         if let Some(Err(error)) = watched {
             // Dropped, it reports how it ended.

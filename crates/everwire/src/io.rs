@@ -22,6 +22,19 @@ pub(crate) enum Io {
     Tls(Box<tokio_rustls::server::TlsStream<Self>>),
 }
 
+impl Io {
+    /// Returns the socket at the bottom, if it is one of TCP.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(io) => Some(io),
+            Self::Unix(_) => None,
+            #[cfg(feature = "tls")]
+            Self::Tls(io) => io.get_ref().0.tcp(),
+        }
+    }
+}
+
 macro_rules! each {
     ($self:expr, $io:ident => $do:expr) => {
         match $self.get_mut() {

@@ -63,6 +63,7 @@ mod handler;
 mod io;
 mod json;
 mod message_writer;
+mod path;
 mod peers;
 mod pool;
 mod random;

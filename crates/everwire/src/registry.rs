@@ -197,6 +197,11 @@ impl Registry {
                 let (queued, has_room) = live.send_queue();
                 totals.queued_bytes += queued as u64;
                 totals.full_queues += u64::from(!has_room);
+                if let Some(rtt) = live.rtt() {
+                    totals.rtt_known += 1;
+                    totals.rtt_sum += rtt;
+                    totals.rtt_max = totals.rtt_max.max(rtt);
+                }
             }
         }
         let refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);

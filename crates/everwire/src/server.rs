@@ -125,6 +125,13 @@ impl Server {
         self.addrs.iter().find_map(BoundAddr::tcp)
     }
 
+    /// Returns how many connections there may be, those that are not yet open and those of ordinary
+    /// HTTP included.
+    #[must_use]
+    pub fn max_connections(&self) -> usize {
+        self.context.slots.limit()
+    }
+
     /// Returns the registry of live connections.
     #[must_use]
     pub fn registry(&self) -> &Registry {

@@ -1,6 +1,7 @@
 //! What a connection's driver shares with its handles and with the registry.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     fmt,
     sync::{
@@ -8,7 +9,7 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use everwire_proto::{
@@ -72,6 +73,22 @@ pub(crate) struct Shared {
     state: Mutex<State>,
 }
 
+thread_local! {
+    /// Room for what handles ask for, of a connection that sleeps by now.
+    static SPARE_OUTBOX: Cell<VecDeque<Outgoing>> = const { Cell::new(VecDeque::new()) };
+}
+
+/// An outbox that is larger than this is not kept.
+const SPARE_UP_TO: usize = 64;
+
+/// Keeps the room of an outbox that was emptied for the next one of this thread.
+#[inline]
+pub(crate) fn put_outbox(outbox: VecDeque<Outgoing>) {
+    if outbox.capacity() <= SPARE_UP_TO {
+        SPARE_OUTBOX.set(outbox);
+    }
+}
+
 /// What is passed between the driver and the handles. Never locked while user code runs.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -97,6 +114,9 @@ pub(crate) struct State {
     pub(crate) phase: Phase,
     /// The number of the last ping that was answered.
     pub(crate) answered: u32,
+    /// The round-trip time in microseconds as of that ping, 0 before the first. Three bytes, up to
+    /// 16 s, take the room that is left.
+    rtt_micros: [u8; 3],
     pub(crate) closure: Option<Arc<Closure>>,
     /// Where the connection is listed while it lives.
     pub(crate) registry: Option<Arc<registry::Inner>>,
@@ -272,6 +292,12 @@ impl Shared {
         self.bytes_sent.store(counters.bytes_sent, Ordering::Relaxed);
         self.messages_received.store(counters.messages_received, Ordering::Relaxed);
         self.messages_sent.store(counters.messages_sent, Ordering::Relaxed);
+        self.publish_transmit_len(transmit_len);
+    }
+
+    /// Publishes how many bytes wait to be written.
+    #[inline]
+    pub(crate) fn publish_transmit_len(&self, transmit_len: usize) {
         self.transmit_len.store(transmit_len, Ordering::Relaxed);
     }
 
@@ -285,13 +311,20 @@ impl Shared {
     }
 
     pub(crate) fn last_received(&self) -> Instant {
-        self.since + std::time::Duration::from_millis(self.last_received.load(Ordering::Relaxed))
+        self.since + Duration::from_millis(self.last_received.load(Ordering::Relaxed))
     }
 
     /// Returns how many bytes wait to be sent, and whether there is room for more.
     pub(crate) fn send_queue(&self) -> (usize, bool) {
         let queued = self.lock().queued(Until::Room) + self.transmit_len.load(Ordering::Relaxed);
         (queued, queued < self.send_limit)
+    }
+
+    /// Returns the round-trip time, once a ping was answered.
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        let [high, mid, low] = self.lock().rtt_micros;
+        let micros = u32::from_be_bytes([0, high, mid, low]);
+        (micros > 0).then(|| Duration::from_micros(micros.into()))
     }
 
     /// Queues what a handle asked for and wakes the driver.
@@ -586,7 +619,12 @@ impl Shared {
             state.phase = Phase::Closing;
         }
         let answered = state.answered != proto.answered();
-        state.answered = proto.answered();
+        if answered {
+            state.answered = proto.answered();
+            let rtt = proto.rtt().unwrap_or_default().as_micros();
+            let [_, micros @ ..] = (rtt.clamp(1, 0xff_ffff) as u32).to_be_bytes();
+            state.rtt_micros = micros;
+        }
         if state.waiters.is_empty() {
             return Some(Vec::new());
         }
@@ -672,6 +710,9 @@ impl State {
             deferred.queue.push_back(outgoing);
         } else {
             self.outbox_bytes += outgoing.len();
+            if self.outbox.capacity() == 0 {
+                self.outbox = SPARE_OUTBOX.take();
+            }
             self.outbox.push_back(outgoing);
         }
     }

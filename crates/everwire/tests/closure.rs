@@ -264,7 +264,8 @@ async fn a_peer_that_vanished_is_found_by_the_keepalive() {
     let closure = soon_virtual(ws.closed()).await;
     assert!(matches!(closure.cause, Cause::KeepaliveTimeout { .. }), "{closure}");
     let took = begun.elapsed().as_secs();
-    assert!((42..50).contains(&took), "{took}");
+    // The first silence is cut short by up to a half.
+    assert!((31..50).contains(&took), "{took}");
 }
 
 async fn soon_virtual<F: Future>(future: F) -> F::Output {

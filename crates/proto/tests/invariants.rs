@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, io, time::Duration};
 
 use everwire_proto::{
-    Cause, Config, ControlRate, Delivery, FrameHeader, Keepalive, MessageKind, PreparedMessage,
-    Role,
+    Answer, Cause, Config, ControlRate, Delivery, FrameHeader, Heartbeat, Keepalive, MaxAge,
+    MessageKind, PreparedMessage, Role,
 };
 use everwire_testkit::{Frame, Op, Seen, Solo, check_splits, check_splits_with, walk};
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -182,6 +182,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => any::<u16>().prop_map(Op::SendPrepared),
         3 => any::<u8>().prop_map(Op::Stream),
         2 => any::<u8>().prop_map(Op::Control),
+        1 => (0u64..3, 0u32..4).prop_map(|(unacked, again)| Op::Path(unacked, again)),
+        1 => (0u8..30).prop_map(Op::SetKeepalive),
         1 => (990u16..5010).prop_map(Op::Close),
         2 => Just(Op::Pause),
         2 => Just(Op::Resume),
@@ -194,10 +196,17 @@ fn walk_config() -> impl Strategy<Value = Config> {
     let seconds = |most: u64| (1..most).prop_map(Duration::from_secs);
     let keepalive = proptest::option::of((seconds(30), seconds(30)));
     let idle = proptest::option::of(seconds(90));
-    (config(), keepalive, idle, seconds(60), 0usize..200_000).prop_map(
-        |(mut config, keepalive, idle, write, queue)| {
+    let rare = (any::<bool>(), proptest::option::of(seconds(300)), any::<bool>());
+    (config(), keepalive, idle, seconds(60), 0usize..200_000, rare).prop_map(
+        |(mut config, keepalive, idle, write, queue, (fast, age, beats))| {
             config.keepalive =
                 keepalive.map(|(interval, timeout)| Keepalive::new(interval, timeout));
+            if fast {
+                config.keepalive = Some(Keepalive::fast());
+            }
+            config.max_age = age.map(MaxAge::new);
+            let beat = || Heartbeat::new("beat", write, write / 2, Answer::Any);
+            config.heartbeat = beats.then(beat);
             config.idle_timeout = idle;
             config.write_timeout = write;
             config.limits.send_queue = queue;

@@ -1,7 +1,7 @@
 //! What everwire's own tests stand on: two ends, an in-memory wire and a hand-turned clock.
 //!
-//! - [`Pair`]: two connections that talk to each other over two [`Link`]s, which can be held, cut
-//!   and made full.
+//! - [`Pair`]: two connections that talk to each other over two [`Link`]s, which can be slow, held,
+//!   cut, reset and made full, in virtual time.
 //! - [`Solo`]: one connection against a script of [`Frame`]s with any header bits, any mask and any
 //!   length, legal or not.
 //! - [`check_splits`]: feeds the same bytes whole, byte by byte and at random splits, and asserts

@@ -1,7 +1,7 @@
 //! Two ends, a wire and a clock.
 
 use std::{
-    io::IoSlice,
+    io::{ErrorKind, IoSlice},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -35,6 +35,7 @@ pub struct Pair {
     pub to_server: Link,
     started: Instant,
     now: Instant,
+    knows_path: bool,
 }
 
 /// One end of a [`Pair`].
@@ -72,6 +73,7 @@ impl Pair {
             to_server: Link::default(),
             started: now,
             now,
+            knows_path: false,
         }
     }
 
@@ -156,6 +158,10 @@ impl Pair {
     /// anything moved.
     pub fn step(&mut self) -> bool {
         let now = self.now;
+        if self.to_client.is_reset() || self.to_server.is_reset() {
+            self.to_client.reset();
+            self.to_server.reset();
+        }
         let mut moved = self.client.write(now, &mut self.to_server);
         moved |= self.server.read(now, &mut self.to_server);
         moved |= self.server.write(now, &mut self.to_client);
@@ -177,6 +183,18 @@ impl Pair {
         panic!("the two ends do not come to rest");
     }
 
+    /// Lets both ends know what the system knows of the path.
+    pub fn know_path(&mut self) {
+        self.knows_path = true;
+    }
+
+    /// Resets the connection: both ends get what is on its way, and then a failure.
+    pub fn reset(&mut self) {
+        self.to_client.reset();
+        self.to_server.reset();
+        self.drive();
+    }
+
     /// Moves the clock, firing every timer on the way at its time, and drives after each.
     ///
     /// # Panics
@@ -186,15 +204,17 @@ impl Pair {
         self.drive();
         let target = self.now + by;
         loop {
-            let next = [&self.client, &self.server]
-                .iter()
-                .filter_map(|end| end.connection.poll_timeout())
-                .filter(|&timeout| timeout <= target)
-                .min();
+            let ends = [&self.client, &self.server];
+            let timeouts = ends.into_iter().filter_map(|end| end.connection.poll_timeout());
+            let links = [&self.to_client, &self.to_server];
+            let arrivals = links.into_iter().filter_map(|link| link.next_arrival(self.now));
+            let next = timeouts.chain(arrivals).filter(|&next| next <= target).min();
             let Some(next) = next else { break };
             self.now = next.max(self.now);
-            self.client.fire(self.now);
-            self.server.fire(self.now);
+            // What has arrived is read before a deadline is judged, as a good engine does.
+            self.drive();
+            self.client.fire(self.now, &self.to_server, self.knows_path);
+            self.server.fire(self.now, &self.to_client, self.knows_path);
             self.drive();
         }
         self.now = target;
@@ -217,7 +237,11 @@ impl End {
             let n = self.connection.transmit(&mut slices);
             let bytes: Vec<u8> =
                 slices[..n].iter().flat_map(|slice| slice.iter().copied()).collect();
-            let taken = link.write(&bytes);
+            let Some(taken) = link.write(now, &bytes) else {
+                self.connection.handle_write_error(now, &ErrorKind::BrokenPipe.into());
+                moved = true;
+                break;
+            };
             if taken > 0 {
                 self.connection.handle_transmitted(now, taken);
                 moved = true;
@@ -229,12 +253,12 @@ impl End {
         }
         if self.connection.wants_shutdown() {
             self.connection.handle_shutdown(now);
-            link.end();
+            link.end(now);
             moved = true;
         }
         if self.connection.state() == State::Closed {
             self.dropped = true;
-            link.end();
+            link.end(now);
             moved = true;
         }
         moved
@@ -244,21 +268,28 @@ impl End {
         if self.dropped || self.connection.is_paused() {
             return false;
         }
-        let mut input = link.read();
+        let mut input = link.read(now);
         if !input.is_empty() || self.connection.has_unread() {
             let events = self.connection.handle_input(now, &mut input);
             self.events.extend(events.map(Seen::from));
             return true;
         }
-        let eof = link.read_eof();
+        let eof = link.read_eof(now);
         if eof {
             self.connection.handle_eof(now);
         }
-        eof
+        let reset = link.read_reset();
+        if reset {
+            self.connection.handle_io_error(now, &ErrorKind::ConnectionReset.into());
+        }
+        eof || reset
     }
 
     #[track_caller]
-    fn fire(&mut self, now: Instant) {
+    fn fire(&mut self, now: Instant, out: &Link, knows_path: bool) {
+        if knows_path && self.connection.wants_path(now) {
+            self.connection.handle_path(now, out.facts(now));
+        }
         if self.connection.poll_timeout().is_some_and(|timeout| timeout <= now) {
             self.connection.handle_timeout(now);
             let next = self.connection.poll_timeout();

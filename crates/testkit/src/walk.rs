@@ -8,8 +8,8 @@ use std::{
 
 use bytes::BufMut;
 use everwire_proto::{
-    Cause, CloseCode, CloseFrame, Closure, Config, Connection, MessageKind, PreparedMessage, Role,
-    State,
+    Cause, CloseCode, CloseFrame, Closure, Config, Connection, Keepalive, MessageKind, PathFacts,
+    PreparedMessage, Role, State,
 };
 
 use crate::{keys, start};
@@ -50,6 +50,10 @@ pub enum Op {
     Stream(u8),
     /// Send a Ping, a Pong or a numbered Ping.
     Control(u8),
+    /// Learn that so many bytes are unacknowledged, and sent again so many times.
+    Path(u64, u32),
+    /// Follow another keepalive, of so many seconds; none of 0.
+    SetKeepalive(u8),
     /// Start the closing handshake with this code.
     Close(u16),
     /// Stop reading.
@@ -143,8 +147,20 @@ impl Walker {
             Op::Control(n) => match n % 3 {
                 0 => drop(connection.ping(&vec![b'p'; usize::from(*n)])),
                 1 => drop(connection.pong(&vec![b'p'; usize::from(*n)])),
+                _ if n % 2 == 0 => drop(connection.probe(now)),
                 _ => drop(connection.ping_numbered(now)),
             },
+            Op::Path(unacked, retransmits) => {
+                let _ = connection.wants_path(now);
+                let since_ack = Duration::from_millis((*retransmits).into());
+                connection.handle_path(now, PathFacts::new(*unacked, *retransmits, since_ack));
+                self.fire();
+            }
+            Op::SetKeepalive(seconds) => {
+                let seconds = Duration::from_secs((*seconds).into());
+                let policy = (!seconds.is_zero()).then(|| Keepalive::new(seconds, seconds));
+                connection.set_keepalive(policy.map(Keepalive::learning));
+            }
             Op::Close(code) => {
                 if let Some(code) = CloseCode::new(*code) {
                     drop(connection.close(now, code, "walk"));

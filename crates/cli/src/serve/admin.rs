@@ -40,7 +40,7 @@ pub(super) async fn start(
 ) -> Result<Server, StartError> {
     let guard = Guard::new(addr.ip(), args.admin_host.clone(), args.admin_token.clone());
     let registry = server.registry().clone();
-    let admin = Arc::new(Admin { guard, registry });
+    let admin = Arc::new(Admin { guard, registry, max_connections: server.max_connections() });
     let service = Answer(move |request: &Parts| admin.answer(request));
     Server::builder().bind(addr.to_string()).http(service).start().await
 }
@@ -50,6 +50,7 @@ pub(super) async fn start(
 struct Admin {
     guard: Guard,
     registry: Registry,
+    max_connections: usize,
 }
 
 impl Admin {
@@ -77,7 +78,7 @@ impl Admin {
                 method_not_allowed("GET, HEAD")
             }
             [""] => text(StatusCode::OK, INDEX),
-            ["metrics"] => metrics::reply(&self.registry.totals()),
+            ["metrics"] => metrics::reply(&self.registry.totals(), self.max_connections),
             ["connections"] => connections::list(&self.registry),
             ["connections", id] => connections::get(&self.registry, id),
             _ => text(StatusCode::NOT_FOUND, "not found\n"),
@@ -98,7 +99,7 @@ mod tests {
     #[track_caller]
     fn check(method: Method, path: &str, expected: StatusCode) {
         let guard = Guard::new([127, 0, 0, 1].into(), Vec::new(), None);
-        let admin = Admin { guard, registry: Registry::default() };
+        let admin = Admin { guard, registry: Registry::default(), max_connections: 9 };
         let request = http::Request::builder()
             .method(method)
             .uri(path)

@@ -28,6 +28,11 @@ fn verbose_shows_heads_and_frames_without_secrets() {
         ran.says(line);
     }
     assert!(!ran.stderr.contains("hunter2") && !ran.stderr.contains("aHVudGVyMg"));
+    let url = fixture.url("/echo").replace("ws://", "ws://user:hunter2@");
+    let ran = run(&["-v", &url], "");
+    ran.check(0, "");
+    ran.says("> authorization: Basic ***\n");
+    assert!(!ran.stderr.contains("hunter2") && !ran.stderr.contains("dXNlcjpodW50ZXIy"));
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn a_connection_is_listed_while_it_is_open() {
         "bytes_sent": 7,
         "messages_received": 1,
         "messages_sent": 1,
+        "rtt_ms": null,
         "queued_bytes": 0,
         "state": "open",
         "subprotocol": null,
@@ -148,6 +149,22 @@ fn own_address(port: u16) -> Option<SocketAddr> {
     (!ip.is_loopback()).then_some(SocketAddr::new(ip, port))
 }
 
+#[test]
+fn the_round_trip_time_is_shown_once_a_ping_was_answered() {
+    let server = Server::start(&["--keepalive", "100ms/20s"]);
+    let mut ws = server.connect("/echo");
+    let (_quiet, (opcode, ping)) = (server.connect("/echo"), ws.recv());
+    assert_eq!(opcode, 9);
+    ws.send(10, &ping);
+    let list = server.connections_until(|list| list.iter().any(|c| !c["rtt_ms"].is_null()));
+    assert_eq!(list.iter().filter(|connection| connection["rtt_ms"].is_null()).count(), 1);
+    let rtt = list.iter().find_map(|connection| connection["rtt_ms"].as_f64()).unwrap();
+    assert!(rtt > 0.0, "{rtt}");
+    let metrics = metrics(&server);
+    assert_eq!(metrics["rtt_connections"], 1.0);
+    assert!(metrics["rtt_mean_seconds"] > 0.0, "{metrics:?}");
+}
+
 /// Reads the text format of Prometheus.
 pub(crate) fn metrics(server: &Server) -> HashMap<String, f64> {
     let reply = http::get(server.admin(), "/metrics");
@@ -168,7 +185,7 @@ pub(crate) fn metrics(server: &Server) -> HashMap<String, f64> {
 
 #[test]
 fn metrics_count_live_and_ended_connections() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--max-connections", "50"]);
     for path in ["/nowhere", "/neither"] {
         assert_eq!(WebSocket::open(http::connect(server.public()), path, &[]).err(), Some(404));
     }
@@ -184,6 +201,8 @@ fn metrics_count_live_and_ended_connections() {
     server.connections_until(|list| list[0]["messages_sent"] == 1);
     let metrics = metrics(&server);
     for (name, expected) in [
+        (concat!("build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
+        ("connections_limit", 50.0),
         ("connections_open", 1.0),
         ("connections_opened_total", 3.0),
         ("connections_closed_total{cause=\"peer_closed\"}", 1.0),

@@ -71,7 +71,7 @@ fn the_start_a_reload_and_the_end_are_told() {
     server.signal(Signal::TERM);
     assert_eq!(
         manager.next(),
-        "STOPPING=1\nEXTEND_TIMEOUT_USEC=125000000\nSTATUS=closing 1 connections"
+        "STOPPING=1\nEXTEND_TIMEOUT_USEC=125000000\nSTATUS=closing 1 connection"
     );
     assert_eq!(ws.closed().0, 1012);
     assert_eq!(server.wait().0.code(), Some(0));

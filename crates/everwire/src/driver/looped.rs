@@ -1,15 +1,18 @@
 //! A driver in an event loop.
 
 use std::{
-    task::{Context, Poll, Waker},
+    future::Future,
+    sync::Arc,
+    task::{self, Context, Poll, Waker},
     time::Duration,
 };
 
-use super::Driver;
+use super::{App, Driver};
 use crate::{
-    event_loop::{Drive, LoopSocket, Turn},
+    event_loop::{Drive, LoopSocket, Remote, Turn},
     handler::{Handler, HandlerApp},
     shared::Wake,
+    websocket::PullApp,
 };
 
 impl<H: Handler> Drive for Driver<LoopSocket, HandlerApp<H>> {
@@ -18,8 +21,8 @@ impl<H: Handler> Drive for Driver<LoopSocket, HandlerApp<H>> {
         self.io.as_mut()
     }
 
-    fn set_wake(&mut self, wake: Wake) {
-        self.shared.set_driver(wake);
+    fn adopted(&mut self, by: Arc<Remote>, key: u32) {
+        self.shared.set_driver(Wake::Loop(by, key));
         self.flags.registered = true;
     }
 
@@ -34,5 +37,62 @@ impl<H: Handler> Drive for Driver<LoopSocket, HandlerApp<H>> {
 
     fn log_stall(&self, took: Duration) {
         self.log_stall(took);
+    }
+}
+
+/// A driver with a companion, which waits for things of its own.
+pub(crate) struct Accompanied<F: Future<Output = ()> + Send> {
+    driver: Driver<LoopSocket, PullApp<F>>,
+    /// What wakes the companion wakes its connection.
+    waker: Waker,
+}
+
+impl<F: Future<Output = ()> + Send> Accompanied<F> {
+    pub(crate) fn new(driver: Driver<LoopSocket, PullApp<F>>) -> Self {
+        Self { driver, waker: Waker::noop().clone() }
+    }
+}
+
+impl<F: Future<Output = ()> + Send> Drive for Accompanied<F> {
+    fn socket(&mut self) -> Option<&mut LoopSocket> {
+        self.driver.io.as_mut()
+    }
+
+    fn adopted(&mut self, by: Arc<Remote>, key: u32) {
+        self.waker = Arc::new(KeyWaker { remote: by.clone(), key }).into();
+        self.driver.shared.set_driver(Wake::Loop(by, key));
+        self.driver.flags.registered = true;
+    }
+
+    fn turn(&mut self, turn: &mut Turn) -> Poll<()> {
+        let mut cx = Context::from_waker(&self.waker);
+        if self.driver.finished.is_none()
+            && self.driver.turn(&mut cx, turn.now, turn.due).is_pending()
+        {
+            turn.deadline = self.driver.deadline(turn.is_armed);
+            return Poll::Pending;
+        }
+        // Only the companion may still be at work.
+        self.driver.app.poll(&mut cx).map(|_| ())
+    }
+
+    fn log_stall(&self, took: Duration) {
+        self.driver.log_stall(took);
+    }
+}
+
+/// Wakes a connection of an event loop.
+struct KeyWaker {
+    remote: Arc<Remote>,
+    key: u32,
+}
+
+impl task::Wake for KeyWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.remote.wake(self.key);
     }
 }

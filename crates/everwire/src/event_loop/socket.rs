@@ -25,7 +25,7 @@ pub(crate) struct LoopSocket {
 }
 
 impl LoopSocket {
-    pub(super) fn stream(&self) -> &TcpStream {
+    pub(crate) fn stream(&self) -> &TcpStream {
         &self.stream
     }
 

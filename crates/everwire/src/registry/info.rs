@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use everwire_proto::Counters;
@@ -42,6 +42,12 @@ pub struct Totals {
     pub queued_bytes: u64,
     /// Live connections whose send queue is full.
     pub full_queues: u64,
+    /// Live connections that have answered a ping, so that their round-trip time is known.
+    pub rtt_known: u64,
+    /// The sum of those round-trip times.
+    pub rtt_sum: Duration,
+    /// The longest of them.
+    pub rtt_max: Duration,
     /// What went through all connections, live and ended.
     pub counters: Counters,
 }
@@ -89,6 +95,8 @@ pub struct ConnectionInfo {
     pub last_received: Instant,
     /// What went through it.
     pub counters: Counters,
+    /// The round-trip time, smoothed as in RFC 6298, up to 16 s; known once a ping was answered.
+    pub rtt: Option<Duration>,
     /// How many bytes wait to be sent.
     pub queued_bytes: usize,
     /// Whether a closing handshake has begun.
@@ -109,6 +117,7 @@ impl Shard {
             since: shared.since,
             last_received: shared.last_received(),
             counters: shared.counters(),
+            rtt: shared.rtt(),
             queued_bytes: shared.send_queue().0,
             is_closing: shared.lock().phase != Phase::Open,
             tags: self.tags.of(shared.id.into()).to_vec(),

@@ -316,6 +316,10 @@ impl Negotiated {
         let Seat { slot, loops } = seat;
         let now = crate::clock::now();
         let mut proto = Connection::server(self.config.clone(), now, random::byte());
+        #[cfg(feature = "tls")]
+        if matches!(io, Io::Tls(_)) {
+            proto.set_tls();
+        }
         proto.transmit_head(head);
         #[cfg(feature = "tls")]
         if matches!(io, Io::Tls(_)) {

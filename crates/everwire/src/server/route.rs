@@ -7,7 +7,7 @@ use http::Request;
 
 use crate::{
     Handler, UpgradeRequest, WebSocket,
-    driver::{Driver, Task},
+    driver::{Accompanied, Driver, Task},
     event_loop::EventLoops,
     handler::HandlerApp,
     io::Io,
@@ -98,11 +98,22 @@ where
     Fut: Future<Output = ()> + Send + 'static,
 {
     fn spawn(self: Box<Self>, opened: Opened) {
-        let Opened { io, proto, shared, early, registration, request, .. } = opened;
+        let Opened { io, proto, shared, early, registration, request, loops } = opened;
         let ws = WebSocket::new(shared.clone(), Some(Arc::new(request)));
         // Called in the connection's own task, where a panic is caught.
         let serve = self.0;
         let app = PullApp::with(async move { serve(ws).await });
-        tokio::spawn(Task::new(Driver::new(io, proto, shared, app, early, Some(registration))));
+        let registration = Some(registration);
+        #[cfg(target_os = "linux")]
+        let io = match loops.place_accompanied(io) {
+            Ok((event_loop, io)) => {
+                let driver = Driver::new(io, proto, shared, app, early, registration);
+                return event_loop.adopt(Box::new(Accompanied::new(driver)));
+            }
+            Err(io) => io,
+        };
+        #[cfg(not(target_os = "linux"))]
+        let _ = loops;
+        tokio::spawn(Task::new(Driver::new(io, proto, shared, app, early, registration)));
     }
 }

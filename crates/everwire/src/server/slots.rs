@@ -36,6 +36,11 @@ impl Slots {
         }))
     }
 
+    /// Returns how many places there are.
+    pub(crate) fn limit(&self) -> usize {
+        self.0.limit
+    }
+
     /// Takes a place; `None` when there is none, in all or for this address.
     pub(crate) fn take(&self, address: Option<IpAddr>) -> Option<Slot> {
         if self.0.used.fetch_add(1, Ordering::Relaxed) >= self.0.limit {

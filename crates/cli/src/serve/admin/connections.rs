@@ -25,6 +25,8 @@ struct Shown {
     bytes_sent: u64,
     messages_received: u64,
     messages_sent: u64,
+    /// The round-trip time in milliseconds, once a ping was answered.
+    rtt_ms: Option<f64>,
     /// What waits to be sent.
     queued_bytes: usize,
     state: &'static str,
@@ -44,6 +46,7 @@ impl From<ConnectionInfo> for Shown {
             bytes_sent: info.counters.bytes_sent,
             messages_received: info.counters.messages_received,
             messages_sent: info.counters.messages_sent,
+            rtt_ms: info.rtt.map(|rtt| rtt.as_micros() as f64 / 1000.0),
             queued_bytes: info.queued_bytes,
             state: if info.is_closing { "closing" } else { "open" },
             subprotocol: info.subprotocol,

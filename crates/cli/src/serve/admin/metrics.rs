@@ -13,39 +13,70 @@ use http::StatusCode;
 use crate::serve::reply::{Reply, body};
 
 /// Answers with the metrics.
-pub(super) fn reply(totals: &Totals) -> Reply {
-    body(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", render(totals))
+pub(super) fn reply(totals: &Totals, max_connections: usize) -> Reply {
+    let text = render(totals, max_connections);
+    body(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
 }
 
-fn render(totals: &Totals) -> String {
+fn render(totals: &Totals, max_connections: usize) -> String {
     let mut text = Text::default();
-    let counters = &totals.counters;
+    let version = env!("CARGO_PKG_VERSION");
+    text.labelled("build_info", "The version that runs.", "gauge", "version", [(&version, &1)]);
+    text.gauge(
+        "connections_limit",
+        "How many connections there may be, opening handshakes and ordinary HTTP included.",
+        max_connections as u64,
+    );
+    connections(&mut text, totals);
+    handshakes(&mut text, totals);
+    traffic(&mut text, totals);
+    text.0
+}
+
+fn connections(text: &mut Text, totals: &Totals) {
     text.gauge("connections_open", "Open connections.", totals.open);
     text.counter("connections_opened_total", "Connections that were opened.", totals.opened);
     text.labelled(
         "connections_closed_total",
         "Connections that have ended, by cause.",
+        "counter",
         "cause",
         &totals.closed,
     );
     text.labelled(
         "close_codes_received_total",
         "Connections that have ended, by the close code of the client; 1006 if it sent no Close.",
+        "counter",
         "code",
         &by_code(&totals.codes),
     );
+}
+
+fn handshakes(text: &mut Text, totals: &Totals) {
     text.labelled(
         "handshakes_refused_total",
         "Opening handshakes that were refused, by HTTP status.",
+        "counter",
         "status",
         &totals.refused,
     );
     text.labelled(
         "handshakes_failed_total",
         "Opening handshakes that ended without an answer, by reason.",
+        "counter",
         "reason",
         &totals.failed,
     );
+}
+
+fn traffic(text: &mut Text, totals: &Totals) {
+    let counters = &totals.counters;
+    let known = totals.rtt_known;
+    let mean = totals.rtt_sum.as_secs_f64() / known.max(1) as f64;
+    text.gauge("rtt_connections", "Open connections that have answered a ping.", known);
+    text.gauge("rtt_mean_seconds", "Their round-trip time on average.", mean);
+    let max = totals.rtt_max.as_secs_f64();
+    text.gauge("rtt_max_seconds", "The longest round-trip time of them.", max);
     text.gauge(
         "send_queued_bytes",
         "Bytes that wait to be sent on open connections.",
@@ -74,7 +105,6 @@ fn render(totals: &Totals) -> String {
         "Bytes sent after the opening handshake.",
         counters.bytes_sent,
     );
-    text.0
 }
 
 /// Names the codes. Those that clients may invent are counted together, so that they cannot make
@@ -100,7 +130,7 @@ impl Text {
         let _ = write!(self.0, "# HELP everwire_{name} {help}\n# TYPE everwire_{name} {kind}\n");
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
         self.head(name, help, "gauge");
         let _ = writeln!(self.0, "everwire_{name} {value}");
     }
@@ -110,16 +140,17 @@ impl Text {
         let _ = writeln!(self.0, "everwire_{name} {value}");
     }
 
-    /// Writes a counter for each value of a label. The values are words and numbers of our own,
+    /// Writes a value for each value of a label. The values are words and numbers of our own,
     /// which need no escapes.
     fn labelled<'a, L: Display + 'a>(
         &mut self,
         name: &str,
         help: &str,
+        kind: &str,
         label: &str,
         values: impl IntoIterator<Item = (&'a L, &'a u64)>,
     ) {
-        self.head(name, help, "counter");
+        self.head(name, help, kind);
         for (of, value) in values {
             let _ = writeln!(self.0, "everwire_{name}{{{label}=\"{of}\"}} {value}");
         }
@@ -128,6 +159,8 @@ impl Text {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -141,8 +174,11 @@ mod tests {
         totals.codes = [(1000, 1), (3000, 1), (3999, 2), (4001, 5)].into();
         totals.queued_bytes = 10;
         totals.full_queues = 1;
+        totals.rtt_known = 2;
+        totals.rtt_sum = Duration::from_millis(50);
+        totals.rtt_max = Duration::from_millis(40);
         totals.counters.bytes_sent = 9;
-        let text = render(&totals);
+        let text = render(&totals, 9);
         for expected in [
             "# HELP everwire_connections_open Open connections.\n# TYPE everwire_connections_open gauge\n\
              everwire_connections_open 2\n",
@@ -154,6 +190,11 @@ mod tests {
             "everwire_close_codes_received_total{code=\"4xxx\"} 5\n",
             "# TYPE everwire_send_queued_bytes gauge\neverwire_send_queued_bytes 10\n",
             "everwire_send_queues_full 1\n",
+            "everwire_rtt_connections 2\n",
+            "everwire_rtt_mean_seconds 0.025\n",
+            "everwire_rtt_max_seconds 0.04\n",
+            "# TYPE everwire_build_info gauge\neverwire_build_info{version=\"",
+            "everwire_connections_limit 9\n",
             "everwire_bytes_sent_total 9\n",
         ] {
             assert!(text.contains(expected), "{expected:?} in\n{text}");
