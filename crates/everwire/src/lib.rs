@@ -77,6 +77,7 @@ pub mod tls;
 pub mod trust;
 mod websocket;
 
+pub use everwire_proto::handshake::HeadLimits;
 pub use everwire_proto::{
     Advice, Answer, Cause, CloseCode, CloseFrame, Closure, Config, ControlRate, Counters, Delivery,
     Direction, FrameHeader, FrameLine, Heartbeat, Keepalive, Limits, MaxAge, Message, MessageKind,

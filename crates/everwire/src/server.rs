@@ -9,11 +9,15 @@ mod http_service;
 mod listener;
 mod route;
 mod slots;
+mod start;
 mod upgrade;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use everwire_proto::{CloseFrame, Config, handshake::is_upgrade};
+use everwire_proto::{
+    CloseFrame, Config,
+    handshake::{HeadLimits, is_upgrade},
+};
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, watch},
@@ -21,10 +25,11 @@ use tokio::{
 
 pub(crate) use self::slots::Slot;
 pub use self::{
-    builder::{ServerBuilder, StartError},
+    builder::ServerBuilder,
     drain::{Drain, Drained},
     http_service::{RequestAddrs, Respond},
     listener::{BoundAddr, Listener},
+    start::StartError,
     upgrade::{Accept, Decision, OriginPolicy, Reject, UpgradeRequest},
 };
 use self::{
@@ -44,6 +49,7 @@ pub(crate) struct Context {
     trusted: TrustedProxies,
     expects_proxy_header: bool,
     handshake_timeout: Duration,
+    head_limits: HeadLimits,
     slots: Slots,
     /// How many more may be told that there is no room; who comes beyond that is cut.
     refusals: Arc<Semaphore>,

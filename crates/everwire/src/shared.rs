@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     send_limit: usize,
     /// What may wait when those who wait for room are woken.
     send_low: usize,
+    /// Bytes of received messages that may wait before reading stops.
+    pub(crate) receive_limit: u32,
     /// Bytes that the driver has encoded and not yet written.
     transmit_len: AtomicUsize,
     last_received: AtomicU64,
@@ -265,6 +267,7 @@ impl Shared {
             subprotocol,
             send_limit: limits.send_queue_high(),
             send_low: limits.send_queue_low(),
+            receive_limit: u32::try_from(limits.receive_queue.max(1)).unwrap_or(u32::MAX),
             transmit_len: AtomicUsize::new(0),
             last_received: AtomicU64::new(0),
             bytes_received: AtomicU64::new(0),
@@ -325,6 +328,11 @@ impl Shared {
         let [high, mid, low] = self.lock().rtt_micros;
         let micros = u32::from_be_bytes([0, high, mid, low]);
         (micros > 0).then(|| Duration::from_micros(micros.into()))
+    }
+
+    /// Returns whether so much waits for `recv` that reading stops.
+    pub(crate) fn is_inbox_full(&self, state: &State) -> bool {
+        state.inbox_bytes >= self.receive_limit as usize
     }
 
     /// Queues what a handle asked for and wakes the driver.

@@ -337,3 +337,50 @@ async fn a_route_has_limits_of_its_own() {
         assert_eq!(peer.read().await.unwrap().0, first);
     }
 }
+
+#[tokio::test]
+async fn the_head_of_a_request_may_be_larger_if_that_is_wanted() {
+    let limits = everwire::HeadLimits { bytes: 40_000, headers: 200 };
+    for (builder, expected) in [(echo(), 431), (echo().head_limits(limits), 101)] {
+        let (_server, addr) = start(builder).await;
+        for more in [format!("X: {}\r\n", "y".repeat(30_000)), "X: y\r\n".repeat(150)] {
+            let mut io = TcpStream::connect(addr).await.unwrap();
+            io.write_all(head("/echo", &more).as_bytes()).await.unwrap();
+            assert_eq!(status(&read_head(&mut io).await), expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_maximum_age_holds_for_paths_with_limits_of_their_own() {
+    let mut config = everwire::Config::default();
+    config.limits.message = 10;
+    let builder = echo().push("/own", |_| Echo).route_config(config);
+    let (server, addr) = start(builder.max_age(Duration::from_millis(100))).await;
+    for path in ["/echo", "/own"] {
+        let mut peer = connect(addr, path).await;
+        assert_eq!(peer.read_close().await.0, 1001);
+        peer.write(&close(1001)).await;
+        peer.read_eof().await;
+    }
+    until_len(&server, 0).await;
+    assert_eq!(server.registry().totals().closed["max_age"], 2);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_path_with_a_keepalive_of_its_own_has_its_own_timeout_in_the_system() {
+    use everwire::{Config, Keepalive};
+    let mut config = Config::default();
+    config.keepalive = Some(Keepalive::new(Duration::from_secs(1), Duration::from_millis(500)));
+    config.limits.send_queue = 64 << 20;
+    let notes = Notes::default();
+    let recorded = notes.clone();
+    let builder = Server::builder().push("/", move |_| Recorder(recorded.clone()));
+    let (server, addr) = start(builder.route_config(config)).await;
+    let _never_reads = connect(addr, "/").await;
+    until_len(&server, 1).await;
+    let sender = server.registry().get(server.registry().list()[0].id).unwrap();
+    sender.send(vec![0; 32 << 20]).await.unwrap();
+    assert_eq!(notes.until(2).await, ["open", "path_timeout"]);
+}

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     Context, Listener,
-    connection::{Incoming, Seat, refuse, serve, turn_away},
+    connection::{Incoming, Seat, refuse, serve, set_user_timeout, turn_away},
     listener::Kind,
 };
 use crate::{event_loop::EventLoops, io::Io};
@@ -134,8 +134,9 @@ fn start(
     remote: Option<SocketAddr>,
 ) {
     if let Io::Tcp(stream) = &io {
-        set_options(stream, context);
+        stream.set_nodelay(true).ok();
     }
+    set_user_timeout(&io, &context.config);
     let local = match &io {
         Io::Tcp(stream) => stream.local_addr().ok(),
         _ => None,
@@ -152,19 +153,6 @@ fn start(
             tokio::spawn(refuse(context.clone(), io));
         }
     }
-}
-
-/// Turns Nagle's algorithm off, and lets the system give up a path on which nothing is
-/// acknowledged when the keepalive would.
-fn set_options(stream: &TcpStream, context: &Context) {
-    stream.set_nodelay(true).ok();
-    #[cfg(target_os = "linux")]
-    if let Some(policy) = &context.config.keepalive {
-        let socket = socket2::SockRef::from(stream);
-        socket.set_tcp_user_timeout(Some(policy.interval.saturating_add(policy.timeout))).ok();
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = context;
 }
 
 fn is_about_one_connection(error: &io::Error) -> bool {

@@ -5,8 +5,8 @@ use std::{io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duratio
 use everwire_proto::{
     Cause, Config, Connection,
     handshake::{
-        AcceptOptions, HandshakeError, HeadLimits, HeadReader, Rejection, ServerHandshake,
-        encode_response, encode_response_head, is_same_origin,
+        AcceptOptions, HandshakeError, HeadReader, Rejection, ServerHandshake, encode_response,
+        encode_response_head, is_same_origin,
     },
 };
 use futures_util::FutureExt as _;
@@ -59,6 +59,8 @@ pub(super) struct Negotiated {
     prepared: Box<dyn Prepared>,
     path: Arc<str>,
     config: Arc<Config>,
+    /// The path has one of its own.
+    has_own_config: bool,
     subprotocol: Option<Box<str>>,
     data: http::Extensions,
     peers: Peers,
@@ -180,7 +182,7 @@ async fn open(
     let mut origin = Origin { remote, local, is_tls: false };
     let mut io = unwrap(context, io, &mut origin).await?;
     let mut bytes = Vec::with_capacity(1024);
-    let mut reader = HeadReader::new(HeadLimits::default());
+    let mut reader = HeadReader::new(context.head_limits);
     loop {
         match reader.request(&bytes) {
             Ok(Some((request, len))) if context.is_upgrade(&request) => {
@@ -288,6 +290,7 @@ fn finish(
         response,
         prepared,
         path: route.path.clone(),
+        has_own_config: route.config.is_some(),
         config: route.config.clone().unwrap_or_else(|| context.config.clone()),
         subprotocol: subprotocol.map(Into::into),
         data: accept.data,
@@ -314,12 +317,11 @@ impl Negotiated {
         head: Vec<u8>,
     ) {
         let Seat { slot, loops } = seat;
+        if self.has_own_config {
+            set_user_timeout(&io, &self.config);
+        }
         let now = crate::clock::now();
         let mut proto = Connection::server(self.config.clone(), now, random::byte());
-        #[cfg(feature = "tls")]
-        if matches!(io, Io::Tls(_)) {
-            proto.set_tls();
-        }
         proto.transmit_head(head);
         #[cfg(feature = "tls")]
         if matches!(io, Io::Tls(_)) {
@@ -334,6 +336,18 @@ impl Negotiated {
         }
         self.prepared.spawn(Opened { io, proto, shared, early, registration, request, loops });
     }
+}
+
+/// Lets the system give up a path on which nothing is acknowledged when the keepalive would.
+pub(super) fn set_user_timeout(io: &Io, config: &Config) {
+    #[cfg(target_os = "linux")]
+    if let Some(stream) = io.tcp() {
+        let timeout = config.keepalive.as_ref();
+        let timeout = timeout.map(|policy| policy.interval.saturating_add(policy.timeout));
+        socket2::SockRef::from(stream).set_tcp_user_timeout(timeout).ok();
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (io, config);
 }
 
 /// Writes a refusal, and lets the client read it before the socket goes.
