@@ -143,11 +143,11 @@ async fn a_full_inbox_stops_reading_and_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn the_inbox_is_as_large_as_it_is_wanted() {
     for (receive_queue, fits) in [(16 << 20, true), (10_000, false)] {
-        let mut config = everwire::Config::default();
+        let mut config = Config::default();
         config.limits.receive_queue = receive_queue;
-        let (near, far) = tokio::io::duplex(1 << 10);
-        let _ws = everwire::adapt::Attach::server().config(config).pull(far);
-        let mut peer = common::Raw(near);
+        let (near, far) = duplex(1 << 10);
+        let _ws = Attach::server().config(config).pull(far);
+        let mut peer = Raw(near);
         let writing = async {
             for _ in 0..100 {
                 peer.write(&frame(0x82, &[0; 10_000])).await;
