@@ -11,6 +11,10 @@ mod readme {}
 mod guide {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/reconnecting.md")]
+mod reconnecting {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/coming-from-gorilla.md")]
 mod coming_from_gorilla {}
 

@@ -332,6 +332,30 @@ impl Client {
         self.dialer.clone().with_socket(socket)
     }
 
+    /// Connects to another URL.
+    pub(crate) fn at(mut self, target: Target) -> Self {
+        self.target = target;
+        self
+    }
+
+    /// Sends these headers instead of others of the same names.
+    pub(crate) fn replace_headers(mut self, headers: HeaderMap) -> Self {
+        for name in headers.keys() {
+            self.headers.remove(name);
+        }
+        self.headers.extend(headers);
+        self
+    }
+
+    pub(crate) fn connection_config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Returns the longest time that an attempt may take.
+    pub(crate) fn attempt_limit(&self) -> Duration {
+        self.connect_timeout
+    }
+
     /// Sends this header instead of others of the same name.
     fn set<V: TryInto<HeaderValue>>(mut self, name: HeaderName, value: V) -> Self {
         self.headers.remove(&name);

@@ -420,6 +420,10 @@ impl<S: Stream, A: App> Driver<S, A> {
             Outgoing::Probe(number) => self.proto.ping_numbered(now).map(|n| {
                 number.send(n).ok();
             }),
+            Outgoing::Adjust(adjustment) => {
+                (adjustment.0)(&mut self.proto, now);
+                Ok(())
+            }
             Outgoing::Resume => {
                 self.flags.paused = false;
                 Ok(())

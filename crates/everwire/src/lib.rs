@@ -1,14 +1,14 @@
 //! WebSocket connections that stay alive and end with one honest explanation.
 //!
 //! everwire is a server and a client. It owns what everybody otherwise writes by hand: heartbeats,
-//! the detection of a peer that vanished, the closing handshake, limits. All of it is on by default.
-//! It leaves to others what a message means: there are no rooms or channels in it. Connecting again
-//! is the caller's as well; there is no client that does so by itself yet.
+//! the detection of a peer that vanished, the closing handshake, limits, connecting again. It
+//! leaves to others what a message means: there are no rooms or channels in it.
 //!
 //! | to | begin with |
 //! |---|---|
 //! | serve | [`Server::builder`] with a [`Handler`] (pushed) or a future over a [`WebSocket`] (pulled) |
 //! | connect | [`connect`], or [`Client`] with choices |
+//! | stay connected | [`ReconnectingClient`], and [`reconnect`] |
 //! | send from elsewhere | [`Sender`], to many [`PreparedMessage`], in pieces [`MessageWriter`] |
 //! | know how it ended | [`Closure`]: exactly one per connection, with its [`Cause`] |
 //! | set limits and deadlines | [`Config`] |
@@ -67,6 +67,7 @@ mod path;
 mod peers;
 mod pool;
 mod random;
+pub mod reconnect;
 mod registry;
 mod sender;
 mod server;
@@ -90,6 +91,7 @@ pub use self::{
     client::{Client, ClientObserver, ConnectError, CookieJar, CookieStore, Refused, connect},
     handler::{Conn, Handler},
     message_writer::MessageWriter,
+    reconnect::ReconnectingClient,
     registry::{ConnectionInfo, Ended, Registry, Totals, Watched, Watcher},
     sender::{Because, Closing, Permit, Sender},
     server::{

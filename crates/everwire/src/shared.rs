@@ -205,6 +205,8 @@ pub(crate) enum Outgoing {
     Ping(Box<[u8]>),
     /// A numbered ping; the number goes to whoever waits.
     Probe(tokio::sync::oneshot::Sender<u32>),
+    /// A change of the connection that needs no byte in the send queue.
+    Adjust(Adjustment),
     /// Go on reading.
     Resume,
     /// Tell the application that the server shuts down.
@@ -213,6 +215,17 @@ pub(crate) enum Outgoing {
     /// Tell the peer in a Close why it ends, and end.
     Fail(Cause),
     Abort(Cause),
+}
+
+/// What a handle wants of the connection itself.
+pub(crate) struct Adjustment(pub(crate) Adjust);
+
+type Adjust = Box<dyn FnOnce(&mut Connection, Instant) + Send>;
+
+impl fmt::Debug for Adjustment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Adjustment")
+    }
 }
 
 impl Outgoing {

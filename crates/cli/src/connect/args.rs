@@ -238,7 +238,7 @@ impl Args {
 
 /// A header, as in `Name: value`.
 #[derive(Clone)]
-struct Header(HeaderName, HeaderValue);
+pub(crate) struct Header(pub(crate) HeaderName, pub(crate) HeaderValue);
 
 impl FromStr for Header {
     type Err = &'static str;
