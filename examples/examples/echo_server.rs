@@ -6,9 +6,9 @@
 //!
 //! Then give the address that it prints to `echo_client`.
 
-use std::{error::Error, time::Duration};
+use std::error::Error;
 
-use everwire::{CloseCode, Closure, Conn, Handler, Message, Server};
+use everwire::{Closure, Conn, Drain, Handler, Message, Server};
 
 /// One value for each connection. Its fields are the state of that connection.
 #[derive(Default)]
@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on ws://{}/echo", server.addrs()[0]);
 
     tokio::signal::ctrl_c().await?;
-    let drained = server.shutdown(CloseCode::GOING_AWAY, Duration::from_secs(5)).await?;
+    let drained = server.shutdown(Drain::leaving()).await?;
     println!("closed {} cleanly, cut {}", drained.clean, drained.cut);
     Ok(())
 }

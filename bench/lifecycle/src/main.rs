@@ -1,5 +1,6 @@
 //! What becomes of connections when servers and paths fail; each measurement is a subcommand.
 
+mod drain;
 mod herd;
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +13,12 @@ usage: lifecycle COMMAND
         simulates clients that lost one server together: N clients (default 50000), a server that
         admits N a second (default 1000), random numbers from N (default 1). Fails if those that
         were given advice are not back in time, or come too many at once.
+
+  drain [--server PATH] [--connections N] [--rate N] [--deadline SECONDS]
+        opens N connections (default 10000) to `everwire serve` (default
+        ../target/release/everwire), ends it by SIGTERM with this rate (default 5000 a second) and
+        deadline (default 10), and looks at what each connection sees. Fails unless all of them see
+        the close code and an end without a reset, in time.
 ";
 
 fn main() -> Result<()> {
@@ -19,6 +26,7 @@ fn main() -> Result<()> {
     let command = args.subcommand()?;
     match command.as_deref() {
         Some("herd") => herd(args),
+        Some("drain") => drain(args),
         _ => {
             print!("{USAGE}");
             Ok(())
@@ -30,10 +38,7 @@ fn herd(mut args: Arguments) -> Result<()> {
     let n_clients = args.opt_value_from_str("--clients")?.unwrap_or(50_000);
     let rate = args.opt_value_from_str("--rate")?.unwrap_or(1_000);
     let seed = args.opt_value_from_str("--seed")?.unwrap_or(1);
-    let rest = args.finish();
-    if !rest.is_empty() {
-        bail!("unknown arguments: {rest:?}");
-    }
+    finish(args)?;
     let rows = herd::Scenario::all(n_clients, rate).map(|scenario| {
         let outcome = scenario.run(seed);
         (scenario, outcome)
@@ -41,6 +46,29 @@ fn herd(mut args: Arguments) -> Result<()> {
     print!("{}", herd::table(&rows));
     for (scenario, outcome) in &rows {
         scenario.check(outcome).with_context(|| format!("in the row \"{}\"", scenario.name))?;
+    }
+    Ok(())
+}
+
+fn drain(mut args: Arguments) -> Result<()> {
+    let scenario = drain::Scenario {
+        server: args
+            .opt_value_from_str("--server")?
+            .unwrap_or_else(|| "../target/release/everwire".into()),
+        n_connections: args.opt_value_from_str("--connections")?.unwrap_or(10_000),
+        rate: args.opt_value_from_str("--rate")?.unwrap_or(5_000),
+        deadline: args.opt_value_from_str("--deadline")?.unwrap_or(10),
+    };
+    finish(args)?;
+    let outcome = scenario.run()?;
+    print!("{}", outcome.table(&scenario));
+    outcome.check(&scenario)
+}
+
+fn finish(args: Arguments) -> Result<()> {
+    let rest = args.finish();
+    if !rest.is_empty() {
+        bail!("unknown arguments: {rest:?}");
     }
     Ok(())
 }

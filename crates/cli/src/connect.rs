@@ -12,7 +12,12 @@ mod verdict;
 
 use std::process::ExitCode;
 
-pub(crate) use self::args::Args;
+pub(crate) use self::{
+    args::{Args, Header},
+    escape::escape,
+    masked::masked,
+    verbose::shown,
+};
 use self::{output::Output, reconnecting::Reconnecting, session::Session, verdict::Verdict};
 
 /// Runs the client to its end.

@@ -1,9 +1,10 @@
-//! The `everwire` binary: `serve` runs a server, `connect` talks to one.
+//! The `everwire` binary: `serve` runs a server, `connect` talks to one, `probe` examines one.
 
 mod completions;
 mod connect;
 mod man;
 mod period;
+mod probe;
 mod serve;
 mod size;
 mod usage;
@@ -29,6 +30,8 @@ enum Command {
     Serve(Box<serve::Args>),
     /// Connects to a server: lines from stdin become messages, messages are printed.
     Connect(Box<connect::Args>),
+    /// Examines a server and the way to it, and says what is wrong with them.
+    Probe(Box<probe::Args>),
     /// Prints the completions of a shell.
     Completions(completions::Args),
     /// Prints the manual page, or that of a subcommand.
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Serve(args) => serve::run(*args),
         Command::Connect(args) => connect::run(*args),
+        Command::Probe(args) => probe::run(*args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     }

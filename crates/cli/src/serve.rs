@@ -114,13 +114,13 @@ async fn run_to_end(
 ) -> anyhow::Result<ExitCode> {
     let signal = wait_for_end(signals, tls, notify).await;
     args.listen.iter().for_each(ListenAddr::clean_up);
-    notify.stopping(server, args.shutdown.drain_timeout.0);
+    notify.stopping(server, args.shutdown.drain_deadline.0);
     let notice = match signal {
         Signal::Terminate => args.shutdown.notice,
         Signal::Interrupt | Signal::HangUp => CloseCode::GOING_AWAY,
     };
     let drained = tokio::select! {
-        drained = server.shutdown(notice, args.shutdown.drain_timeout.0) => drained?,
+        drained = server.shutdown(args.shutdown.drain(notice)) => drained?,
         again = signals.next_end() => return Ok(again.exit_code()),
     };
     announce::drained(drained);

@@ -120,6 +120,6 @@ fn the_image_has_no_root_and_ends_in_time() {
     let user = recipe("USER");
     assert!(user.len() == 1 && !user[0].starts_with("root") && !user[0].starts_with("0"));
     assert_eq!(recipe("STOPSIGNAL"), ["SIGTERM"]);
-    let drain = recipe("ENV").into_iter().find(|env| env.starts_with("EVERWIRE_DRAIN_TIMEOUT="));
-    assert_eq!(drain.as_deref(), Some("EVERWIRE_DRAIN_TIMEOUT=8s"), "less than the usual 10 s");
+    let drain = recipe("ENV").into_iter().find(|env| env.starts_with("EVERWIRE_DRAIN_DEADLINE="));
+    assert_eq!(drain.as_deref(), Some("EVERWIRE_DRAIN_DEADLINE=8s"), "less than the usual 10 s");
 }

@@ -46,6 +46,11 @@ pub(crate) trait App: Send {
     /// Is called for each event.
     fn event(&mut self, conn: &mut Conn<'_>, event: Event<'_>);
 
+    /// Is called once if the server shuts down.
+    fn drain(&mut self, conn: &mut Conn<'_>) {
+        let _ = conn;
+    }
+
     /// Returns whether more events are welcome.
     #[inline]
     fn is_ready(&mut self, shared: &Shared) -> bool {
@@ -96,6 +101,8 @@ pub(crate) struct Driver<S, A: App> {
 struct Flags {
     opened: bool,
     eof: bool,
+    /// The writing side was shut down.
+    shut: bool,
     /// The handler asked to stop reading.
     paused: bool,
     /// Output waits beyond the limit; reading waits until it is below the low mark.
@@ -112,6 +119,8 @@ struct Flags {
     worked: bool,
     /// The last answered ping that the handles know of.
     answered: u32,
+    /// Messages that came too late to be sent.
+    unsent: u32,
 }
 
 impl<S: Stream, A: App> Driver<S, A> {
@@ -350,6 +359,7 @@ impl<S: Stream, A: App> Driver<S, A> {
         }
         if self.proto.wants_shutdown() {
             let shutdown = ready!(Pin::new(&mut *io).poll_shutdown(cx));
+            self.flags.shut = true;
             self.proto.handle_shutdown(now);
             // The peer may have gone first; reading finds out how.
             if let Err(error) = shutdown
@@ -399,7 +409,8 @@ impl<S: Stream, A: App> Driver<S, A> {
 
     fn apply(&mut self, outgoing: Outgoing, now: Instant) {
         // Room and order were seen to when it was queued; only an end may have come in between.
-        let _ = match outgoing {
+        let begins_message = outgoing.begins_message();
+        let done = match outgoing {
             Outgoing::Message(message) => self.proto.send(message),
             Outgoing::Prepared(message) => self.proto.send_prepared(&message),
             Outgoing::Start(kind) => self.proto.start_message(kind),
@@ -417,6 +428,14 @@ impl<S: Stream, A: App> Driver<S, A> {
                 self.flags.paused = false;
                 Ok(())
             }
+            Outgoing::Drain => {
+                // What it sends counts like anything that a handler sends.
+                self.proto.admit(false);
+                let (app, mut conn) = self.split(now);
+                app.drain(&mut conn);
+                self.proto.admit(true);
+                Ok(())
+            }
             // A panic drops handles; that is not why the connection ends.
             Outgoing::Fail(Cause::Cancelled) if self.flags.panicked => Ok(()),
             Outgoing::Fail(cause) => {
@@ -432,6 +451,7 @@ impl<S: Stream, A: App> Driver<S, A> {
                 Ok(())
             }
         };
+        self.flags.unsent += u32::from(begins_message && done.is_err());
     }
 
     #[inline]
@@ -514,9 +534,12 @@ impl<S: Stream, A: App> Driver<S, A> {
 
     /// Lets go of the socket and reports the closure.
     fn finish(&mut self) {
-        let Some(closure) = self.proto.closure().map(Arc::new) else { return };
+        let Some(closure) = self.closure() else { return };
         self.publish();
-        tracing::info!(id = %self.shared.id, path = %self.shared.path, %closure, "connection closed");
+        if let Some(io) = self.io.as_mut().filter(|_| self.flags.eof && !self.flags.shut) {
+            // The peer went first. TLS answers with its goodbye, if the socket takes it at once.
+            let _ = Pin::new(io).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        }
         self.io = None;
         self.report(closure.clone());
         self.finished = Some(closure);
@@ -524,8 +547,16 @@ impl<S: Stream, A: App> Driver<S, A> {
 }
 
 impl<S, A: App> Driver<S, A> {
+    /// Returns how the connection ended, with what nobody will send any more.
+    fn closure(&self) -> Option<Arc<Closure>> {
+        let mut closure = self.proto.closure()?;
+        closure.unsent += u64::from(self.flags.unsent) + self.shared.seal();
+        Some(Arc::new(closure))
+    }
+
     /// Tells everybody how the connection ended.
     fn report(&mut self, closure: Arc<Closure>) {
+        tracing::info!(id = %self.shared.id, path = %self.shared.path, %closure, "connection closed");
         self.app.close(&self.shared, &closure);
         if let Some(registration) = self.registration.take() {
             registration.end(&closure);
@@ -542,8 +573,8 @@ impl<S, A: App> Drop for Driver<S, A> {
             return;
         }
         self.proto.abort(clock::now(), Cause::Cancelled);
-        if let Some(closure) = self.proto.closure() {
-            self.report(Arc::new(closure));
+        if let Some(closure) = self.closure() {
+            self.report(closure);
         }
     }
 }

@@ -60,6 +60,13 @@ pub trait Handler: Send + 'static {
         let _ = (conn, payload);
     }
 
+    /// Is called once if the server [shuts down](crate::Server::shutdown), before it closes the
+    /// connection. What is sent here leaves before the Close; closing here is as good as leaving it
+    /// to the server.
+    fn on_drain(&mut self, conn: &mut Conn<'_>) {
+        let _ = conn;
+    }
+
     /// Is called exactly once, last, with how the connection ended.
     fn on_close(&mut self, closure: &Closure) {
         let _ = closure;
@@ -270,6 +277,10 @@ impl<H: Handler> HandlerApp<H> {
 impl<H: Handler> App for HandlerApp<H> {
     fn open(&mut self, conn: &mut Conn<'_>) {
         self.call(conn, H::on_open);
+    }
+
+    fn drain(&mut self, conn: &mut Conn<'_>) {
+        self.call(conn, H::on_drain);
     }
 
     #[inline]

@@ -78,10 +78,11 @@ pub mod tls;
 pub mod trust;
 mod websocket;
 
+pub use everwire_proto::handshake::HeadLimits;
 pub use everwire_proto::{
-    Advice, Cause, CloseCode, CloseFrame, Closure, Config, ControlRate, Counters, Delivery,
-    Direction, FrameHeader, FrameLine, Keepalive, Limits, Message, MessageKind, Opcode, Payload,
-    Piece, PreparedMessage, ProtocolError, Retry, SendError, Text, Tolerance,
+    Advice, Answer, Cause, CloseCode, CloseFrame, Closure, Config, ControlRate, Counters, Delivery,
+    Direction, FrameHeader, FrameLine, Heartbeat, Keepalive, Limits, MaxAge, Message, MessageKind,
+    Opcode, Payload, Piece, PreparedMessage, ProtocolError, Retry, SendError, Text, Tolerance,
 };
 
 #[cfg(feature = "json")]
@@ -91,10 +92,10 @@ pub use self::{
     handler::{Conn, Handler},
     message_writer::MessageWriter,
     reconnect::ReconnectingClient,
-    registry::{ConnectionInfo, Registry, Totals},
-    sender::{Closing, Permit, Sender},
+    registry::{ConnectionInfo, Ended, Registry, Totals, Watched, Watcher},
+    sender::{Because, Closing, Permit, Sender},
     server::{
-        Accept, BoundAddr, Decision, Drained, Listener, OriginPolicy, Reject, RequestAddrs,
+        Accept, BoundAddr, Decision, Drain, Drained, Listener, OriginPolicy, Reject, RequestAddrs,
         Respond, Server, ServerBuilder, StartError, UpgradeRequest,
     },
     shared::ConnectionId,

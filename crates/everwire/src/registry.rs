@@ -1,38 +1,66 @@
 //! All live connections of a server.
 
+mod empty;
+mod info;
+mod tags;
+mod watcher;
+
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
 };
 
-use everwire_proto::{Cause, CloseCode, CloseFrame, Closure, Counters, SendError};
+use everwire_proto::{
+    Cause, CloseCode, CloseFrame, Closure, Counters, Message, PreparedMessage, SendError,
+};
 use http::StatusCode;
 
-use crate::{
-    ConnectionId, Sender,
-    server::Slot,
-    shared::{Phase, Shared},
+pub(crate) use self::tags::TagList;
+use self::{empty::Empty, info::add, tags::Tags, watcher::Watchers};
+pub use self::{
+    info::{ConnectionInfo, Totals},
+    watcher::{Ended, Watched, Watcher},
 };
+use crate::{ConnectionId, Sender, server::Slot, shared::Shared};
 
 /// Connections are spread over this many tables, so that threads seldom meet.
 const SHARDS: usize = 16;
 
 /// All live connections of a server. Cheap to clone.
+///
+/// A connection is in it from before its first event until its [`Closure`] is known.
+///
+/// # Examples
+/// One connection by its id, some by a tag, and all:
+/// ```
+/// use everwire::{CloseCode, ConnectionId, PreparedMessage, Registry};
+///
+/// fn examples(registry: &Registry, id: ConnectionId) -> Result<(), everwire::SendError> {
+///     registry.try_send(id, "for you")?;
+///     let news = PreparedMessage::new("for the room");
+///     for member in registry.tagged("room") {
+///         member.try_send_prepared(&news).ok();
+///     }
+///     registry.close_tagged("room", CloseCode::GOING_AWAY, "the room closes")?;
+///     println!("{} connections", registry.len());
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Default)]
 pub struct Registry(Arc<Inner>);
 
 #[derive(Default)]
-struct Inner {
+pub(crate) struct Inner {
     shards: [Mutex<Shard>; SHARDS],
     count: AtomicUsize,
     /// Opening handshakes that were refused, by status.
     refused: Mutex<BTreeMap<u16, u64>>,
+    watchers: Watchers,
+    empty: Empty,
     /// Opening handshakes that ended without an answer, by reason.
     failed: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -42,13 +70,15 @@ struct Inner {
 #[derive(Default)]
 struct Shard {
     live: HashMap<u64, Arc<Shared>>,
+    tags: Tags,
     closed: Totals,
 }
 
 /// Takes a connection out of the registry when it is dropped.
+///
+/// The connection knows its registry, which so lives as long as one of them.
 pub(crate) struct Registration {
-    registry: Weak<Inner>,
-    id: u64,
+    shared: Arc<Shared>,
     /// Its place among the connections that a server allows.
     _slot: Option<Slot>,
 }
@@ -57,9 +87,14 @@ impl Registry {
     /// Adds a connection until the returned value is dropped.
     pub(crate) fn insert(&self, shared: &Arc<Shared>, slot: Option<Slot>) -> Registration {
         let id = shared.id.into();
-        self.0.shard(id).live.insert(id, shared.clone());
-        self.0.count.fetch_add(1, Ordering::Relaxed);
-        Registration { registry: Arc::downgrade(&self.0), id, _slot: slot }
+        let mut shard = self.0.shard(id);
+        self.0.count.fetch_add(1, Ordering::SeqCst);
+        shard.live.insert(id, shared.clone());
+        if let Some(TagList(tags)) = shared.data.get() {
+            tags.iter().for_each(|tag| shard.tags.add(shared, tag.clone()));
+        }
+        shared.lock().registry = Some(self.0.clone());
+        Registration { shared: shared.clone(), _slot: slot }
     }
 
     /// Returns how many connections are live.
@@ -77,8 +112,35 @@ impl Registry {
     /// Looks a connection up.
     #[must_use]
     pub fn get(&self, id: ConnectionId) -> Option<Sender> {
-        let id = id.into();
-        self.0.shard(id).live.get(&id).cloned().map(Sender::unguarded)
+        self.0.get(id).map(Sender::unguarded)
+    }
+
+    /// Queues a message on one connection if there is room now. Returns whether there is a
+    /// connection of this id.
+    ///
+    /// To wait for room, [look the connection up](Self::get) and use [`Sender::send`].
+    ///
+    /// # Errors
+    /// As [`Sender::try_send`].
+    pub fn try_send<'a>(
+        &self,
+        id: ConnectionId,
+        message: impl Into<Message<'a>>,
+    ) -> Result<bool, SendError> {
+        self.get(id).map_or(Ok(false), |sender| sender.try_send(message).map(|()| true))
+    }
+
+    /// Queues a message that was encoded before on one connection, if there is room now. Returns
+    /// whether there is a connection of this id.
+    ///
+    /// # Errors
+    /// As [`Sender::try_send`].
+    pub fn try_send_prepared(
+        &self,
+        id: ConnectionId,
+        message: &PreparedMessage,
+    ) -> Result<bool, SendError> {
+        self.get(id).map_or(Ok(false), |sender| sender.try_send_prepared(message).map(|()| true))
     }
 
     /// Ends one connection with a closing handshake. Returns whether there was one of this id.
@@ -92,8 +154,7 @@ impl Registry {
         reason: &str,
     ) -> Result<bool, SendError> {
         let frame = CloseFrame::new(code, reason)?;
-        let id = id.into();
-        let shared = self.0.shard(id).live.get(&id).cloned();
+        let shared = self.0.get(id);
         if let Some(shared) = &shared {
             shared.close(Cause::Kicked, frame);
         }
@@ -103,8 +164,13 @@ impl Registry {
     /// Returns what is known of every connection, in order of their ids.
     #[must_use]
     pub fn list(&self) -> Vec<ConnectionInfo> {
-        let mut list: Vec<_> =
-            self.all().iter().map(|shared| ConnectionInfo::new(shared)).collect();
+        let mut list: Vec<_> = (0..SHARDS as u64)
+            .flat_map(|shard| {
+                let shard = self.0.shard(shard);
+                let infos = shard.live.values().map(|shared| shard.info(shared));
+                infos.collect::<Vec<_>>()
+            })
+            .collect();
         list.sort_by_key(|info| info.id);
         list
     }
@@ -112,9 +178,8 @@ impl Registry {
     /// Returns what is known of one connection.
     #[must_use]
     pub fn info(&self, id: ConnectionId) -> Option<ConnectionInfo> {
-        let id = id.into();
-        let shared = self.0.shard(id).live.get(&id).cloned();
-        shared.map(|shared| ConnectionInfo::new(&shared))
+        let shard = self.0.shard(id.into());
+        shard.live.get(&id.into()).map(|shared| shard.info(shared))
     }
 
     /// Returns what has happened since the server started, for metrics. Nothing is counted per
@@ -124,15 +189,9 @@ impl Registry {
         let mut totals = Totals::default();
         for shard in 0..SHARDS as u64 {
             let shard = self.0.shard(shard);
-            totals.opened += shard.closed.opened + shard.live.len() as u64;
+            totals.add_closed(&shard.closed);
+            totals.opened += shard.live.len() as u64;
             totals.open += shard.live.len() as u64;
-            for (cause, n) in &shard.closed.closed {
-                *totals.closed.entry(cause).or_default() += n;
-            }
-            add(&mut totals.counters, &shard.closed.counters);
-            for (code, n) in &shard.closed.codes {
-                *totals.codes.entry(*code).or_default() += n;
-            }
             for live in shard.live.values() {
                 add(&mut totals.counters, &live.counters());
                 let (queued, has_room) = live.send_queue();
@@ -151,6 +210,13 @@ impl Registry {
         let failed = self.0.failed.lock().unwrap_or_else(PoisonError::into_inner);
         totals.failed.clone_from(&failed);
         drop(failed);
+        totals
+    }
+
+    /// Returns what has happened on the connections that have ended.
+    pub(crate) fn closed(&self) -> Totals {
+        let mut totals = Totals::default();
+        (0..SHARDS as u64).for_each(|shard| totals.add_closed(&self.0.shard(shard).closed));
         totals
     }
 
@@ -174,34 +240,51 @@ impl Registry {
 }
 
 impl Inner {
-    fn shard(&self, id: u64) -> std::sync::MutexGuard<'_, Shard> {
+    fn shard(&self, id: u64) -> MutexGuard<'_, Shard> {
         let shard = &self.shards[(id % SHARDS as u64) as usize];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, id: ConnectionId) -> Option<Arc<Shared>> {
+        self.shard(id.into()).live.get(&id.into()).cloned()
     }
 }
 
 impl Registration {
-    /// Takes the connection out of the registry and remembers how it ended.
-    pub(crate) fn end(mut self, closure: &Closure) {
-        self.take_out(closure.cause.label(), closure.code(), &closure.counters);
+    /// Takes the connection out of the registry, remembers how it ended, and tells those who watch.
+    pub(crate) fn end(mut self, closure: &Arc<Closure>) {
+        self.take_out(Some(closure));
     }
 
-    fn take_out(&mut self, cause: &'static str, code: CloseCode, counters: &Counters) {
-        let Some(registry) = std::mem::take(&mut self.registry).upgrade() else { return };
-        registry.count.fetch_sub(1, Ordering::Relaxed);
-        let mut shard = registry.shard(self.id);
-        shard.live.remove(&self.id);
+    fn take_out(&mut self, closure: Option<&Arc<Closure>>) {
+        let Some(registry) = self.shared.lock().registry.take() else { return };
+        let id = self.shared.id.into();
+        let mut shard = registry.shard(id);
+        shard.live.remove(&id);
+        let tags = shard.tags.remove_all(id);
         shard.closed.opened += 1;
+        let cause = closure.map_or(Cause::Cancelled.label(), |closure| closure.cause.label());
         *shard.closed.closed.entry(cause).or_default() += 1;
+        let code = closure.map_or(CloseCode::ABNORMAL_CLOSURE, |closure| closure.code());
         *shard.closed.codes.entry(code.into()).or_default() += 1;
-        add(&mut shard.closed.counters, counters);
+        shard.closed.clean += u64::from(closure.is_some_and(|closure| closure.is_clean()));
+        shard.closed.unsent += closure.map_or(0, |closure| closure.unsent);
+        let counters = closure.map_or_else(Counters::default, |closure| closure.counters);
+        add(&mut shard.closed.counters, &counters);
+        let was_last = registry.count.fetch_sub(1, Ordering::SeqCst) == 1;
+        drop(shard);
+        if let Some(closure) = closure {
+            registry.watchers.tell(|| Ended::new(&self.shared, tags, closure.clone()));
+        }
+        if was_last {
+            registry.empty.tell(&registry.count);
+        }
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let code = CloseCode::ABNORMAL_CLOSURE;
-        self.take_out(Cause::Cancelled.label(), code, &Counters::default());
+        self.take_out(None);
     }
 }
 
@@ -211,88 +294,8 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// What has happened on a server since it started. See [`Registry::totals`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Totals {
-    /// Connections that were opened.
-    pub opened: u64,
-    /// Connections that are live.
-    pub open: u64,
-    /// Connections that have ended, by [`Cause::label`].
-    pub closed: BTreeMap<&'static str, u64>,
-    /// Connections that have ended, by the code that the peer sent ([`Closure::code`]: 1005 if its
-    /// Close had none, 1006 if no Close came).
-    pub codes: BTreeMap<u16, u64>,
-    /// Opening handshakes that were refused, by HTTP status.
-    pub refused: BTreeMap<u16, u64>,
-    /// Opening handshakes that ended without an answer, by reason: `proxy_header` (a trusted proxy
-    /// sent no PROXY protocol header, or a bad one), `tls`, `timeout`, `eof` (the client went before
-    /// its request was complete) and `io`.
-    pub failed: BTreeMap<&'static str, u64>,
-    /// Bytes that wait to be sent on live connections.
-    pub queued_bytes: u64,
-    /// Live connections whose send queue is full.
-    pub full_queues: u64,
-    /// Live connections that have answered a ping, so that their round-trip time is known.
-    pub rtt_known: u64,
-    /// The sum of those round-trip times.
-    pub rtt_sum: Duration,
-    /// The longest of them.
-    pub rtt_max: Duration,
-    /// What went through all connections, live and ended.
-    pub counters: Counters,
-}
-
-fn add(sum: &mut Counters, more: &Counters) {
-    sum.bytes_received += more.bytes_received;
-    sum.bytes_sent += more.bytes_sent;
-    sum.messages_received += more.messages_received;
-    sum.messages_sent += more.messages_sent;
-}
-
-/// What is known of a live connection.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ConnectionInfo {
-    /// Its id.
-    pub id: ConnectionId,
-    /// The path that the client asked for.
-    pub path: Arc<str>,
-    /// The address that the socket is connected to.
-    pub remote_addr: Option<SocketAddr>,
-    /// The address of the client, which a trusted proxy may have told.
-    pub client_ip: Option<IpAddr>,
-    /// The subprotocol that was agreed on.
-    pub subprotocol: Option<String>,
-    /// Since when it is open.
-    pub since: Instant,
-    /// When the last byte was received.
-    pub last_received: Instant,
-    /// What went through it.
-    pub counters: Counters,
-    /// The round-trip time, smoothed as in RFC 6298, up to 16 s; known once a ping was answered.
-    pub rtt: Option<Duration>,
-    /// How many bytes wait to be sent.
-    pub queued_bytes: usize,
-    /// Whether a closing handshake has begun.
-    pub is_closing: bool,
-}
-
-impl ConnectionInfo {
-    fn new(shared: &Shared) -> Self {
-        Self {
-            id: shared.id,
-            path: shared.path.clone(),
-            remote_addr: shared.peers.remote(),
-            client_ip: shared.client_ip(),
-            subprotocol: shared.subprotocol.as_deref().map(Into::into),
-            since: shared.since,
-            last_received: shared.last_received(),
-            counters: shared.counters(),
-            rtt: shared.rtt(),
-            queued_bytes: shared.send_queue().0,
-            is_closing: shared.lock().phase != Phase::Open,
-        }
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("count", &self.count).finish_non_exhaustive()
     }
 }

@@ -157,6 +157,34 @@ impl Sender {
         Ok(Closing { shared: self.shared.clone(), place: Place::None })
     }
 
+    /// Starts the closing handshake and lets the closure say why: what the application found out
+    /// is told by the metrics and the log, and not lost in
+    /// [`LocalClosed`](Cause::LocalClosed).
+    ///
+    /// # Errors
+    /// [`SendError::ReservedCloseCode`] for a code that must never be sent.
+    ///
+    /// # Examples
+    /// ```
+    /// use everwire::{Because, CloseCode, SendError, Sender};
+    ///
+    /// fn publish(member: &Sender, text: &str) {
+    ///     if let Err(SendError::Full { .. }) = member.try_send(text) {
+    ///         let code = CloseCode::POLICY_VIOLATION;
+    ///         member.close_because(Because::SlowConsumer, code, "too slow").ok();
+    ///     }
+    /// }
+    /// ```
+    pub fn close_because(
+        &self,
+        because: Because,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<Closing, SendError> {
+        self.shared.close(because.into(), CloseFrame::new(code, reason)?);
+        Ok(Closing { shared: self.shared.clone(), place: Place::None })
+    }
+
     /// Cuts the connection without a closing handshake.
     pub fn abort(&self) {
         self.shared.abort(Cause::Aborted);
@@ -166,6 +194,15 @@ impl Sender {
     /// [`pause_reading`](crate::Conn::pause_reading).
     pub fn resume_reading(&self) {
         self.shared.resume_reading();
+    }
+
+    /// Waits until the server [shuts down](crate::Server::shutdown), or the closing of this
+    /// connection has begun. From then until the grace is over there is time for a goodbye.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn draining(&self) {
+        self.shared.waiting(|cx, place| self.shared.poll_draining(cx, place)).await;
     }
 
     /// Waits for the end of the connection.
@@ -212,6 +249,28 @@ impl fmt::Debug for Sender {
             .field("id", &self.shared.id)
             .field("guarded", &self.guard.is_some())
             .finish()
+    }
+}
+
+/// Why an application closes a connection. See [`Sender::close_because`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Because {
+    /// Somebody else wanted it: [`Cause::Kicked`].
+    Kicked,
+    /// A newer connection takes its place: [`Cause::Superseded`].
+    Superseded,
+    /// The peer does not keep up with what is sent to it: [`Cause::SlowConsumer`].
+    SlowConsumer,
+}
+
+impl From<Because> for Cause {
+    fn from(because: Because) -> Self {
+        match because {
+            Because::Kicked => Self::Kicked,
+            Because::Superseded => Self::Superseded,
+            Because::SlowConsumer => Self::SlowConsumer,
+        }
     }
 }
 

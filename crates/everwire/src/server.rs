@@ -3,16 +3,21 @@
 mod accept;
 mod builder;
 mod connection;
+mod drain;
 mod failure;
 mod http_service;
 mod listener;
 mod route;
 mod slots;
+mod start;
 mod upgrade;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use everwire_proto::{Cause, CloseCode, CloseFrame, Config, SendError, handshake::is_upgrade};
+use everwire_proto::{
+    CloseFrame, Config,
+    handshake::{HeadLimits, is_upgrade},
+};
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, watch},
@@ -20,18 +25,17 @@ use tokio::{
 
 pub(crate) use self::slots::Slot;
 pub use self::{
-    builder::{ServerBuilder, StartError},
+    builder::ServerBuilder,
+    drain::{Drain, Drained},
     http_service::{RequestAddrs, Respond},
     listener::{BoundAddr, Listener},
+    start::StartError,
     upgrade::{Accept, Decision, OriginPolicy, Reject, UpgradeRequest},
 };
 use self::{
     failure::Warnings, http_service::HttpService, route::Route, slots::Slots, upgrade::Authorize,
 };
 use crate::{Registry, trust::TrustedProxies};
-
-/// As good as for ever, and not beyond what a clock can show.
-const FOREVER: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// Everything that the tasks of a server share.
 pub(crate) struct Context {
@@ -45,19 +49,20 @@ pub(crate) struct Context {
     trusted: TrustedProxies,
     expects_proxy_header: bool,
     handshake_timeout: Duration,
+    head_limits: HeadLimits,
     slots: Slots,
     /// How many more may be told that there is no room; who comes beyond that is cut.
     refusals: Arc<Semaphore>,
     warnings: Warnings,
-    stopped: watch::Receiver<Option<CloseCode>>,
+    stopped: watch::Receiver<Option<CloseFrame>>,
     #[cfg(feature = "tls")]
     tls: Option<crate::tls::ServerTls>,
 }
 
 impl Context {
-    /// Returns the code that shutting down tells clients, once it has begun.
-    fn stopping(&self) -> Option<CloseCode> {
-        *self.stopped.borrow()
+    /// Returns what shutting down tells clients, once it has begun.
+    fn stopping(&self) -> Option<CloseFrame> {
+        self.stopped.borrow().clone()
     }
 
     /// Returns whether a request is for a WebSocket connection of this server's own. On a path that
@@ -78,8 +83,7 @@ impl Context {
 ///
 /// # Examples
 /// ```
-/// use everwire::{CloseCode, Server, WebSocket};
-/// use std::time::Duration;
+/// use everwire::{Drain, Server, WebSocket};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let server = Server::builder()
@@ -92,7 +96,8 @@ impl Context {
 ///     .start()
 ///     .await?;
 /// println!("listening on {}", server.addrs()[0]);
-/// server.shutdown(CloseCode::GOING_AWAY, Duration::from_secs(5)).await?;
+/// let drained = server.shutdown(Drain::leaving()).await?;
+/// println!("closed {} cleanly, cut {}", drained.clean, drained.cut);
 /// # Ok(())
 /// # }
 /// ```
@@ -100,7 +105,9 @@ pub struct Server {
     context: Arc<Context>,
     addrs: Vec<BoundAddr>,
     /// Dropped to stop accepting; set to refuse everybody, and to tell those who slip in.
-    stop: watch::Sender<Option<CloseCode>>,
+    stop: watch::Sender<Option<CloseFrame>>,
+    /// Closed when nobody accepts, answers a request or turns somebody away any more.
+    busy: watch::Sender<()>,
     /// What serves connections, one for each thread.
     runtimes: Vec<Handle>,
 }
@@ -152,51 +159,6 @@ impl Server {
             }
         }
     }
-
-    /// Stops accepting, sends everybody a Close with this code, waits up to `deadline`, and cuts
-    /// who is left. Returns how it went.
-    ///
-    /// 1012 (service restart) tells clients to come back, 1001 (going away) that the server leaves.
-    ///
-    /// # Errors
-    /// [`SendError::ReservedCloseCode`] for a code that must never be sent.
-    ///
-    /// # Cancel safety
-    /// Dropped, the closings that were begun go on.
-    pub async fn shutdown(
-        &self,
-        notice: CloseCode,
-        deadline: Duration,
-    ) -> Result<Drained, SendError> {
-        let frame = CloseFrame::new(notice, "")?;
-        self.stop.send_replace(Some(notice));
-        let mut drained = Drained::default();
-        let until = tokio::time::Instant::now() + deadline.min(FOREVER);
-        let mut timed_out = false;
-        // An opening handshake that was nearly done may slip in behind the first round.
-        while !timed_out {
-            let connections = self.context.registry.all();
-            if connections.is_empty() {
-                break;
-            }
-            for shared in &connections {
-                shared.close(Cause::Shutdown, frame.clone());
-            }
-            for shared in &connections {
-                let closed = shared.waiting(|cx, place| shared.poll_closed(cx, place));
-                match tokio::time::timeout_at(until, closed).await {
-                    Ok(closure) if closure.is_clean() => drained.clean += 1,
-                    Ok(_) => drained.cut += 1,
-                    Err(_) => {
-                        shared.abort(Cause::Aborted);
-                        drained.cut += 1;
-                        timed_out = true;
-                    }
-                }
-            }
-        }
-        Ok(drained)
-    }
 }
 
 impl fmt::Debug for Server {
@@ -206,14 +168,4 @@ impl fmt::Debug for Server {
             .field("connections", &self.context.registry.len())
             .finish_non_exhaustive()
     }
-}
-
-/// How a [shutdown](Server::shutdown) went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Drained {
-    /// Connections that ended with a closing handshake.
-    pub clean: usize,
-    /// Connections that ended in another way, or were cut at the deadline.
-    pub cut: usize,
 }

@@ -17,7 +17,7 @@ use everwire_proto::{
     PreparedMessage, SendError, State as ProtoState,
 };
 
-use crate::{peers::Peers, signal::Signal, websocket::Received};
+use crate::{peers::Peers, registry, signal::Signal, websocket::Received};
 
 /// Names a connection for the life of the process. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     send_limit: usize,
     /// What may wait when those who wait for room are woken.
     send_low: usize,
+    /// Bytes of received messages that may wait before reading stops.
+    pub(crate) receive_limit: u32,
     /// Bytes that the driver has encoded and not yet written.
     transmit_len: AtomicUsize,
     last_received: AtomicU64,
@@ -106,6 +108,8 @@ pub(crate) struct State {
     stream_open: bool,
     /// The connection is to be cut; nothing else matters.
     aborted: bool,
+    /// The server shuts down and has said so.
+    draining: bool,
     driver: Option<Wake>,
     /// The driver stopped reading because the inbox is full.
     pub(crate) inbox_was_full: bool,
@@ -116,6 +120,8 @@ pub(crate) struct State {
     /// 16 s, take the room that is left.
     rtt_micros: [u8; 3],
     pub(crate) closure: Option<Arc<Closure>>,
+    /// Where the connection is listed while it lives.
+    pub(crate) registry: Option<Arc<registry::Inner>>,
     waiters: Vec<Waiter>,
     /// The last key that was given to a waiter.
     last_key: u32,
@@ -141,6 +147,8 @@ pub(crate) enum Until {
     Turn,
     /// A ping was answered.
     Answer,
+    /// The server shuts down.
+    Drain,
     /// The connection has ended.
     Closed,
 }
@@ -201,6 +209,8 @@ pub(crate) enum Outgoing {
     Adjust(Adjustment),
     /// Go on reading.
     Resume,
+    /// Tell the application that the server shuts down.
+    Drain,
     Close(Cause, CloseFrame),
     /// Tell the peer in a Close why it ends, and end.
     Fail(Cause),
@@ -238,6 +248,11 @@ impl Outgoing {
         matches!(self, Self::Message(_) | Self::Prepared(_))
     }
 
+    /// Returns whether it is a message or the start of one.
+    pub(crate) fn begins_message(&self) -> bool {
+        self.is_message() || matches!(self, Self::Start(_))
+    }
+
     /// Returns what it has to wait for when the send queue is full.
     fn room(&self) -> Until {
         match self {
@@ -265,6 +280,7 @@ impl Shared {
             subprotocol,
             send_limit: limits.send_queue_high(),
             send_low: limits.send_queue_low(),
+            receive_limit: u32::try_from(limits.receive_queue.max(1)).unwrap_or(u32::MAX),
             transmit_len: AtomicUsize::new(0),
             last_received: AtomicU64::new(0),
             bytes_received: AtomicU64::new(0),
@@ -325,6 +341,11 @@ impl Shared {
         let [high, mid, low] = self.lock().rtt_micros;
         let micros = u32::from_be_bytes([0, high, mid, low]);
         (micros > 0).then(|| Duration::from_micros(micros.into()))
+    }
+
+    /// Returns whether so much waits for `recv` that reading stops.
+    pub(crate) fn is_inbox_full(&self, state: &State) -> bool {
+        state.inbox_bytes >= self.receive_limit as usize
     }
 
     /// Queues what a handle asked for and wakes the driver.
@@ -435,14 +456,42 @@ impl Shared {
         }
         state.phase = Phase::Closing;
         state.aborted |= is_abort;
-        let moot = if is_abort { std::mem::take(&mut state.outbox) } else { VecDeque::new() };
-        state.queue(outgoing);
+        if is_abort {
+            // What is behind it is not sent, but counted.
+            state.outbox.push_front(outgoing);
+        } else {
+            state.queue(outgoing);
+        }
         let driver = self.alert(&state);
         let waiters = state.take_waiters(|until| until != Until::Closed);
         drop(state);
-        drop(moot);
         wake(driver);
         waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// Tells the application that the server shuts down; does nothing once it was told, or once
+    /// closing has begun.
+    pub(crate) fn drain(&self) {
+        let mut state = self.lock();
+        if state.phase != Phase::Open || state.draining {
+            return;
+        }
+        state.draining = true;
+        state.queue(Outgoing::Drain);
+        let driver = self.alert(&state);
+        let waiters = state.take_waiters(|until| until == Until::Drain);
+        drop(state);
+        wake(driver);
+        waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// Is ready once the server shuts down, or closing has begun.
+    pub(crate) fn poll_draining(&self, cx: &Context<'_>, place: &mut Place) -> Poll<()> {
+        let mut state = self.lock();
+        if state.draining || state.phase != Phase::Open {
+            return Poll::Ready(());
+        }
+        self.wait(&mut state, Until::Drain, cx, place)
     }
 
     /// Is ready once the connection has ended.
@@ -606,7 +655,7 @@ impl Shared {
         let over = state.take_waiters(|until| match until {
             Until::Room => closing || room,
             Until::PieceRoom => closing || piece_room,
-            Until::Turn => closing,
+            Until::Turn | Until::Drain => closing,
             Until::Answer => answered,
             Until::Closed => false,
         });
@@ -641,6 +690,17 @@ impl Shared {
             let left = self.lock().waiters.extract_if(.., |waiter| waiter.key == key).next();
             drop(left);
         }
+    }
+
+    /// Takes no more messages; returns how many wait that nobody will send.
+    pub(crate) fn seal(&self) -> u64 {
+        let mut state = self.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Closing;
+        }
+        let deferred = state.deferred.iter().flat_map(|deferred| &deferred.queue);
+        let waiting = state.outbox.iter().chain(deferred);
+        waiting.filter(|outgoing| outgoing.begins_message()).count() as u64
     }
 
     /// Tells every handle how the connection ended.

@@ -22,17 +22,15 @@ use crate::{
     shared::{Outgoing, Place, Shared, Until, wake},
 };
 
-/// Bytes of messages that may wait for `recv` before reading stops; one message may exceed it.
-pub(crate) const INBOX_LIMIT: usize = 64 << 10;
-
 /// What a queued message counts beside its payload, so that empty ones fill the queue too.
 const MESSAGE_COST: usize = 64;
 
 /// A WebSocket connection for application code.
 ///
 /// Pings are answered, the heartbeat runs and closing works whether or not anybody is in
-/// [`recv`](Self::recv), as far as the queue of received messages reaches: 64 KiB or one message.
-/// Behind a full queue reading stops.
+/// [`recv`](Self::recv), as far as the queue of received messages reaches: 64 KiB
+/// ([`Limits::receive_queue`](everwire_proto::Limits::receive_queue)) or one message. Behind a full
+/// queue reading stops.
 ///
 /// Dropping it, and every [`Sender`] cloned from it, ends the connection: what was queued is
 /// written, then a Close with 1001, and nobody waits for the answer
@@ -241,7 +239,7 @@ impl Receiver {
         let mut state = shared.lock();
         if let Some(received) = state.inbox.pop_front() {
             state.inbox_bytes -= received.cost();
-            let driver = if state.inbox_was_full && state.inbox_bytes < INBOX_LIMIT {
+            let driver = if state.inbox_was_full && !shared.is_inbox_full(&state) {
                 shared.alert(&state)
             } else {
                 None
@@ -447,7 +445,7 @@ impl<F: Future<Output = ()> + Send> App for PullApp<F> {
         let mut state = conn.shared.lock();
         // Behind our Close, what nobody takes is discarded.
         let discard = state.receiver_gone
-            || (conn.proto.state() != State::Open && state.inbox_bytes >= INBOX_LIMIT);
+            || (conn.proto.state() != State::Open && conn.shared.is_inbox_full(&state));
         if discard {
             return;
         }
@@ -460,7 +458,7 @@ impl<F: Future<Output = ()> + Send> App for PullApp<F> {
         state.inbox.push_back(received);
         // What follows may be a Close; this is to be answered first.
         conn.proto.hold_end();
-        self.full = state.inbox_bytes >= INBOX_LIMIT;
+        self.full = conn.shared.is_inbox_full(&state);
         state.inbox_was_full = self.full;
         let elsewhere = match (&state.receiver, &self.own) {
             (Some(receiver), Some(own)) if receiver.will_wake(own) => None,
@@ -473,7 +471,7 @@ impl<F: Future<Output = ()> + Send> App for PullApp<F> {
     fn is_ready(&mut self, shared: &Shared) -> bool {
         if self.full {
             let mut state = shared.lock();
-            self.full = state.inbox_bytes >= INBOX_LIMIT;
+            self.full = shared.is_inbox_full(&state);
             state.inbox_was_full = self.full;
         }
         !self.full

@@ -141,6 +141,24 @@ async fn a_full_inbox_stops_reading_and_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_inbox_is_as_large_as_it_is_wanted() {
+    for (receive_queue, fits) in [(16 << 20, true), (10_000, false)] {
+        let mut config = Config::default();
+        config.limits.receive_queue = receive_queue;
+        let (near, far) = duplex(1 << 10);
+        let _ws = Attach::server().config(config).pull(far);
+        let mut peer = Raw(near);
+        let writing = async {
+            for _ in 0..100 {
+                peer.write(&frame(0x82, &[0; 10_000])).await;
+            }
+        };
+        let written = tokio::time::timeout(Duration::from_secs(30), writing).await;
+        assert_eq!(written.is_ok(), fits);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_larger_than_the_inbox_is_received_alone() {
     let (client, mut server) = Pair::new().pull();
     for _ in 0..3 {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use common::{Echo, connect, soon, text};
-use everwire::{CloseCode, Conn, Handler, Message, Server};
+use everwire::{Conn, Drain, Handler, Message, Server};
 use tokio::time::timeout;
 
 /// Holds its thread until the test lets go.
@@ -51,7 +51,7 @@ async fn a_server_that_shuts_down_has_a_pulse() {
         }
         let server = builder.start().await.unwrap();
         soon(server.pulse()).await;
-        server.shutdown(CloseCode::GOING_AWAY, Duration::ZERO).await.unwrap();
+        server.shutdown(Drain::leaving().deadline(Duration::ZERO)).await.unwrap();
         // Its threads end by themselves.
         for _ in 0..20 {
             soon(server.pulse()).await;

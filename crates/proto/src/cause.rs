@@ -16,12 +16,12 @@ const SUPERSEDED: CloseCode = CloseCode::new(4509).expect("in range");
 /// | cause | said by |
 /// |---|---|
 /// | [`LocalClosed`](Self::LocalClosed) | [`Connection::close`](crate::Connection::close) |
-/// | [`Kicked`](Self::Kicked), [`Shutdown`](Self::Shutdown), [`Superseded`](Self::Superseded) | [`Connection::close_because`](crate::Connection::close_because) |
-/// | [`SlowConsumer`](Self::SlowConsumer), [`HandlerPanicked`](Self::HandlerPanicked), [`Cancelled`](Self::Cancelled) | [`Connection::fail`](crate::Connection::fail) |
+/// | [`Kicked`](Self::Kicked), [`Shutdown`](Self::Shutdown), [`Superseded`](Self::Superseded), [`SlowConsumer`](Self::SlowConsumer) | [`Connection::close_because`](crate::Connection::close_because) |
+/// | [`HandlerPanicked`](Self::HandlerPanicked), [`Cancelled`](Self::Cancelled) | [`Connection::fail`](crate::Connection::fail) |
 /// | [`Aborted`](Self::Aborted) | [`Connection::abort`](crate::Connection::abort) |
 ///
 /// What was decided is not forgotten when the closing handshake then comes to nothing: an end that
-/// began as `Kicked`, `Shutdown`, `MaxAge`, `Superseded` or `Idle` keeps that cause, and
+/// began as `Kicked`, `Shutdown`, `MaxAge`, `Superseded`, `SlowConsumer` or `Idle` keeps that cause, and
 /// [`Closure::failure`](crate::Closure::failure) says what came in the way, such as
 /// [`CloseTimeout`](Self::CloseTimeout). `LocalClosed` says no more than that we closed, which
 /// [`Closure::ours`](crate::Closure::ours) says as well, so there what came in the way is the cause.
@@ -184,7 +184,8 @@ impl Cause {
 
     /// Returns whether it is a decision of ours that tells more than that we closed.
     pub(crate) fn is_decision(&self) -> bool {
-        self.is_handshake() && !matches!(self, Self::PeerClosed | Self::LocalClosed)
+        let tells_more = self.is_handshake() || *self == Self::SlowConsumer;
+        tells_more && !matches!(self, Self::PeerClosed | Self::LocalClosed)
     }
 }
 

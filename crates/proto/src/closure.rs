@@ -26,6 +26,9 @@ pub struct Closure {
     pub duration: Duration,
     /// What went through it.
     pub counters: Counters,
+    /// Messages of ours that were queued and not handed to the system whole. What was handed to it
+    /// may still not have arrived.
+    pub unsent: u64,
     /// The last smoothed round-trip time.
     pub rtt: Option<Duration>,
     /// Which silences the path tolerated, and which one it did not, if the keepalive

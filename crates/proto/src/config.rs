@@ -67,6 +67,9 @@ pub struct Limits {
     pub send_queue: usize,
     /// Bytes that may still wait when sending is welcome again. Default: 256 KiB.
     pub send_queue_low: usize,
+    /// Bytes of received messages that may wait for the application, where they wait at all, before
+    /// reading stops; one message may exceed it. Default: 64 KiB.
+    pub receive_queue: usize,
 }
 
 impl Limits {
@@ -102,6 +105,7 @@ impl Default for Limits {
             control_rate: Some(ControlRate::new(100, 200)),
             send_queue: 1 << 20,
             send_queue_low: 256 << 10,
+            receive_queue: 64 << 10,
         }
     }
 }

@@ -210,6 +210,7 @@ impl Connection {
             received: closing.received.clone(),
             duration: closing.ended.saturating_duration_since(self.opened),
             counters: closing.counters,
+            unsent: closing.unsent,
             rtt: self.liveness.rtt(),
             tolerance: self.liveness.tolerance(),
         })

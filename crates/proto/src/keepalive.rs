@@ -119,6 +119,18 @@ impl Rhythm {
         (interval - Duration::from_nanos(u64::try_from(cut).unwrap_or(0))).max(SHORTEST)
     }
 
+    /// Returns how soon we show life when we stop reading: a question of the peer's may be on its
+    /// way that we shall not answer. Not at once, because most pauses are short.
+    pub(crate) fn first_show(&self) -> Duration {
+        (self.timeout() / 8).clamp(SHORTEST, Duration::from_secs(1)).min(self.interval())
+    }
+
+    /// Returns how often we show life while we do not read: a peer of the same policy that asks
+    /// just after must see the next in time, whatever the path takes.
+    pub(crate) fn show(&self) -> Duration {
+        (self.timeout() * 2 / 5).clamp(SHORTEST, self.interval())
+    }
+
     pub(crate) fn timeout(&self) -> Duration {
         self.policy.timeout.max(SHORTEST)
     }

@@ -86,6 +86,23 @@ struct Pause {
     since: Instant,
     /// When we last showed life.
     shown: Option<Instant>,
+    /// When our last ping went out.
+    pinged: Option<Instant>,
+}
+
+impl Pause {
+    /// Returns when we show life next.
+    fn poll_show(&self, rhythm: Rhythm) -> Instant {
+        let show = match self.shown {
+            None => after(self.since, rhythm.first_show()),
+            Some(shown) => after(shown, rhythm.show()),
+        };
+        show.min(self.next_ping(rhythm))
+    }
+
+    fn next_ping(&self, rhythm: Rhythm) -> Instant {
+        after(self.pinged.unwrap_or(self.since), rhythm.interval())
+    }
 }
 
 /// What is due.
@@ -93,7 +110,9 @@ struct Pause {
 pub(crate) enum Due {
     /// Send a ping.
     Ping,
-    /// Send a ping and an unsolicited pong: we are not reading, but we live.
+    /// Send an unsolicited pong: we are not reading, but we live.
+    Pong,
+    /// Send a ping and an unsolicited pong: for a peer that waits for one, and one for the other.
     PingAndPong,
     /// Give the peer up: nothing came for so long.
     Dead(Duration),
@@ -229,7 +248,7 @@ impl Liveness {
 
     pub(crate) fn pause(&mut self, now: Instant) {
         let watch = self.watch.get_or_insert_default();
-        watch.pause.get_or_insert(Pause { since: now, shown: None });
+        watch.pause.get_or_insert(Pause { since: now, shown: None, pinged: None });
         watch.sent_at = None;
     }
 
@@ -278,7 +297,7 @@ impl Liveness {
             return Some(after(self.last_received, self.patience(rhythm?)));
         };
         if let Some(pause) = &watch.pause {
-            return Some(after(pause.shown.unwrap_or(pause.since), rhythm?.interval()));
+            return Some(pause.poll_show(rhythm?));
         }
         let life = watch.life.unwrap_or(self.last_received);
         let silence = match &watch.question {
@@ -313,16 +332,16 @@ impl Liveness {
         }
         let timeout = rhythm.map_or(PROBE_UNKNOWN, |rhythm| rhythm.timeout());
         match (&mut watch.question, &mut watch.path) {
-            (Some(question), _) if question.deadline <= now => match &mut question.ground {
-                Ground::Suspicion { confirmed } => *confirmed = facts.is_stuck(),
-                // The ping waits its turn in a transfer that moves.
-                _ if facts.unacked > bytes_sent.saturating_sub(question.ends_at)
-                    && facts.is_moving(timeout) =>
-                {
+            (Some(question), _) if question.deadline <= now => {
+                let is_ahead = facts.unacked > bytes_sent.saturating_sub(question.ends_at);
+                if is_ahead && facts.is_moving(timeout) {
+                    // The ping waits its turn in a transfer that moves.
                     question.deadline = after(now, timeout);
+                    question.ground = Ground::Silence;
+                } else if let Ground::Suspicion { confirmed } = &mut question.ground {
+                    *confirmed = facts.is_stuck();
                 }
-                _ => {}
-            },
+            }
             (Some(question), Some(_)) if facts.is_stuck() && question.ground == Ground::Silence => {
                 question.ground = Ground::Suspicion { confirmed: false };
                 question.deadline = question.deadline.min(soon);
@@ -351,6 +370,10 @@ impl Liveness {
         let watch = self.watch.get_or_insert_default();
         if let Some(pause) = &mut watch.pause {
             pause.shown = Some(now);
+            if rhythm.is_some_and(|rhythm| pause.next_ping(rhythm) > now) {
+                return (!is_blocked).then_some(Due::Pong);
+            }
+            pause.pinged = Some(now);
             return (!is_blocked).then_some(Due::PingAndPong);
         }
         let suspects = watch.path.as_mut().is_some_and(|path| std::mem::take(&mut path.suspects));
@@ -360,8 +383,9 @@ impl Liveness {
         match &mut watch.question {
             Some(question) if question.deadline <= now => {
                 let is_late = now.saturating_duration_since(question.deadline) > LATE;
+                let had_its_time = after(question.asked, timeout) <= now;
                 let is_dead = match question.ground {
-                    Ground::Suspicion { confirmed } => confirmed,
+                    Ground::Suspicion { confirmed } => confirmed || (had_its_time && !is_blocked),
                     Ground::Silence | Ground::Probe => !is_blocked,
                 };
                 if is_dead && !is_late {
@@ -370,11 +394,16 @@ impl Liveness {
                     let silence = now.saturating_duration_since(self.last_received);
                     return Some(Due::Dead(silence.saturating_sub(watch.unread_for)));
                 }
+                if matches!(question.ground, Ground::Suspicion { .. }) && !had_its_time {
+                    question.ground = Ground::Silence;
+                    question.deadline = after(question.asked, timeout);
+                    return None;
+                }
                 self.ask(now, timeout, Ground::Silence, bytes_sent);
             }
             Some(_) => return None,
             None if suspects => {
-                let patience = self.rtt.probe_timeout(SUSPECT_UNKNOWN);
+                let patience = self.rtt.probe_timeout(SUSPECT_UNKNOWN).min(timeout);
                 self.ask(now, patience, Ground::Suspicion { confirmed: false }, bytes_sent);
             }
             None => {

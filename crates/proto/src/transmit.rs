@@ -29,8 +29,11 @@ pub(crate) struct Transmit {
 struct Rest {
     /// How much of `buf` has been written.
     written: usize,
-    /// Payloads that go out between the bytes of `buf`.
+    /// Payloads that go out between the bytes of `buf`, in order. Those that were written stay,
+    /// without their bytes, as long as the frames that they belong to are in `buf`.
     shared: VecDeque<Shared>,
+    /// How many of them have been written.
+    shared_written: usize,
     /// Bytes in `shared`.
     shared_len: usize,
     /// Since when the socket has taken nothing, while it is full.
@@ -45,7 +48,20 @@ struct Rest {
 #[derive(Debug)]
 struct Shared {
     at: usize,
+    /// What is left of it.
     bytes: Bytes,
+    len: usize,
+}
+
+/// Where a frame ends.
+#[derive(Clone, Copy, Debug, Default)]
+struct FrameEnd {
+    /// In `buf`.
+    at: usize,
+    /// How many of the shared payloads come before.
+    n_shared: usize,
+    /// Whether a message ends here too.
+    is_message: bool,
 }
 
 impl Transmit {
@@ -120,7 +136,7 @@ impl Transmit {
         } else {
             let rest = self.rest.get_or_insert_default();
             rest.shared_len += bytes.len();
-            rest.shared.push_back(Shared { at: self.buf.len(), bytes });
+            rest.shared.push_back(Shared { at: self.buf.len(), len: bytes.len(), bytes });
         }
     }
 
@@ -146,7 +162,7 @@ impl Transmit {
     pub(crate) fn as_slice(&self) -> Option<&[u8]> {
         match &self.rest {
             None => Some(&self.buf),
-            Some(rest) if rest.shared.is_empty() => Some(&self.buf[rest.written..]),
+            Some(rest) if rest.shared_len == 0 => Some(&self.buf[rest.written..]),
             Some(_) => None,
         }
     }
@@ -178,7 +194,7 @@ impl Transmit {
             return n;
         };
         let mut from = rest.written;
-        for shared in &rest.shared {
+        for shared in rest.shared.iter().skip(rest.shared_written) {
             push(&self.buf[from..shared.at]);
             push(&shared.bytes);
             from = shared.at;
@@ -203,17 +219,70 @@ impl Transmit {
         let head = n.min(rest.head);
         rest.head -= head;
         rest.advance(n);
-        if rest.written == self.buf.len() && rest.shared.is_empty() {
+        if rest.written == self.buf.len() && rest.shared_len == 0 {
             self.buf.clear();
             rest.written = 0;
+            rest.shared.clear();
+            rest.shared_written = 0;
             self.rest.take_if(|rest| rest.unanswered.is_none());
         } else if rest.written >= COMPACT_FROM && rest.written > self.buf.len() / 2 {
-            // Cut off what was written, once it is more than what waits.
-            self.buf.drain(..rest.written);
-            rest.shared.iter_mut().for_each(|shared| shared.at -= rest.written);
-            rest.written = 0;
+            self.compact();
         }
         n - head
+    }
+
+    /// Cuts off the frames that were written, once they are more than what waits.
+    fn compact(&mut self) {
+        let end = self.frame_ends().take_while(|end| self.is_written(end)).last();
+        let (Some(end), Some(rest)) = (end, &mut self.rest) else { return };
+        self.buf.drain(..end.at);
+        rest.written -= end.at;
+        rest.shared.drain(..end.n_shared);
+        rest.shared_written -= end.n_shared;
+        rest.shared.iter_mut().for_each(|shared| shared.at -= end.at);
+    }
+
+    /// Counts the messages of which at least the end was not written.
+    pub(crate) fn unsent(&self) -> u64 {
+        self.frame_ends().filter(|end| end.is_message && !self.is_written(end)).count() as u64
+    }
+
+    fn is_written(&self, end: &FrameEnd) -> bool {
+        self.rest
+            .as_ref()
+            .is_some_and(|rest| end.at <= rest.written && end.n_shared <= rest.shared_written)
+    }
+
+    /// Returns the ends of all frames that are still here, written or not. `buf` begins with a
+    /// frame, or with the head of the opening handshake.
+    fn frame_ends(&self) -> impl Iterator<Item = FrameEnd> {
+        let head = match self.buf.starts_with(b"HTTP/") {
+            true => self.buf.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4),
+            false => None,
+        };
+        let mut last = FrameEnd { at: head.unwrap_or(0), ..FrameEnd::default() };
+        std::iter::from_fn(move || {
+            let next = self.rest.as_ref().and_then(|rest| rest.shared.get(last.n_shared));
+            last = match next {
+                // Only a whole frame begins in shared memory: that of a prepared message.
+                Some(shared) if shared.at == last.at => {
+                    FrameEnd { at: last.at, n_shared: last.n_shared + 1, is_message: true }
+                }
+                _ => {
+                    let rest = self.buf.get(last.at..)?;
+                    let (header, len) = FrameHeader::parse(rest).ok()??;
+                    let is_message = header.fin && !header.opcode.is_control();
+                    let at = last.at + len;
+                    let payload = usize::try_from(header.payload_len).ok()?;
+                    if next.is_some_and(|shared| shared.at == at && shared.len == payload) {
+                        FrameEnd { at, n_shared: last.n_shared + 1, is_message }
+                    } else {
+                        FrameEnd { at: at + payload, n_shared: last.n_shared, is_message }
+                    }
+                }
+            };
+            Some(last)
+        })
     }
 
     /// Notes that the socket is full.
@@ -229,7 +298,7 @@ impl Transmit {
 
 impl Rest {
     fn advance(&mut self, mut n: usize) {
-        while let Some(front) = self.shared.front_mut() {
+        while let Some(front) = self.shared.get_mut(self.shared_written) {
             let inline = n.min(front.at - self.written);
             self.written += inline;
             n -= inline;
@@ -240,7 +309,8 @@ impl Rest {
             if !front.bytes.is_empty() || self.written < front.at {
                 return;
             }
-            self.shared.pop_front();
+            front.bytes = Bytes::new();
+            self.shared_written += 1;
         }
         self.written += n;
     }
@@ -287,13 +357,53 @@ mod tests {
     #[test]
     fn a_queue_that_is_never_empty_keeps_nothing_that_was_written() {
         let mut transmit = Transmit::default();
-        let payload = |size| Bytes::from(vec![0; size]);
         for _ in 0..1000 {
-            transmit.push_bytes(payload(10_000));
-            transmit.push_bytes(payload(20_000));
+            for size in [10_000, 20_000] {
+                FrameHeader::new(Opcode::Binary, true, size as u64).encode(transmit.buf());
+                transmit.push_bytes(Bytes::from(vec![0; size]));
+            }
             transmit.advance(transmit.len().saturating_sub(35_000));
         }
         assert_eq!(transmit.len(), 35_000);
         assert!(transmit.buf.capacity() < 512 << 10, "{}", transmit.buf.capacity());
+        let kept = transmit.rest.as_ref().map_or(0, |rest| rest.shared.len());
+        assert!(kept < 50, "{kept}");
+    }
+
+    #[test]
+    fn what_was_not_written_whole_is_counted_after_every_byte() {
+        let sizes = [0, 3, 125, 300, 16 << 10, 70_000, 5, 40_000, 20_000, 1];
+        let mut transmit = Transmit::default();
+        transmit.set_head(b"HTTP/1.1 101 X\r\nA: b\r\n\r\n".to_vec());
+        let mut ends = Vec::new();
+        for (i, size) in sizes.into_iter().enumerate() {
+            let payload = vec![0x81; size];
+            let header = FrameHeader::new(Opcode::Binary, true, size as u64);
+            match i % 3 {
+                0 => transmit.push(&header, &payload),
+                1 => {
+                    header.encode(transmit.buf());
+                    transmit.push_bytes(payload.into());
+                }
+                _ => {
+                    let mut frame = Vec::new();
+                    header.encode(&mut frame);
+                    frame.extend_from_slice(&payload);
+                    transmit.push_bytes(frame.into());
+                }
+            }
+            ends.push(transmit.len());
+            transmit.push_small(Opcode::Ping, true, b"no message");
+        }
+        let all = transmit.len();
+        let mut written = 0;
+        while written < all {
+            let step = if ends.iter().any(|end| end.abs_diff(written) < 3) { 1 } else { 2 };
+            let step = step.min(all - written);
+            transmit.advance(step);
+            written += step;
+            let expected = ends.iter().filter(|end| **end > written).count() as u64;
+            assert_eq!(transmit.unsent(), expected, "{written} of {all}");
+        }
     }
 }

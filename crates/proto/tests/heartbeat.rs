@@ -47,7 +47,7 @@ fn no_answer_for_the_timeout_is_the_end() {
     server.advance(4 * SECOND - MILLI).receive([Frame::binary("back"), Frame::text("bac")]);
     assert_eq!(server.connection.state(), State::Open);
     server.advance(MILLI);
-    assert_eq!(server.sent().last().map(|frame| frame.close_code()), Some(1011));
+    assert_eq!(server.sent().last().map(everwire_testkit::SentFrame::close_code), Some(1011));
     let closure = server.finish();
     assert_eq!((closure.cause, closure.duration), (Cause::HeartbeatTimeout, 14 * SECOND));
 }

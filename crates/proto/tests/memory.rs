@@ -9,7 +9,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use everwire_proto::{Config, Delivery, Role};
+use everwire_proto::{Config, Delivery, Keepalive, Role};
 use everwire_testkit::{Frame, Solo};
 
 struct Counting;
@@ -127,4 +127,27 @@ fn memory_follows_bytes_that_have_arrived() {
         server.connection.handle_input(server.now, chunk).for_each(drop);
     }
     assert_eq!(HELD.load(Relaxed), before);
+
+    keepalive_costs_an_idle_connection_nothing();
+}
+
+/// An idle connection that is kept alive holds at most 16 bytes more than one that is not, between
+/// its pings; `size_of` is the same for both.
+fn keepalive_costs_an_idle_connection_nothing() {
+    let held = |keepalive| {
+        let mut config = Config::default();
+        config.keepalive = keepalive;
+        let mut server = Solo::new(Role::Server, config);
+        let before = HELD.load(Relaxed);
+        for _ in 0..10 {
+            server.advance(std::time::Duration::from_secs(28));
+            let Some(ping) = server.sent().pop() else { continue };
+            server.receive([Frame::pong(&ping.payload)]).events();
+        }
+        // The socket takes a write buffer back when all is written, as an engine does.
+        drop(server.connection.reclaim_buffer());
+        HELD.load(Relaxed) as isize - before as isize
+    };
+    let (on, off) = (held(Some(Keepalive::standard())), held(Keepalive::off_i_have_my_own()));
+    assert!(on - off <= 16, "{on} bytes with keepalive, {off} without");
 }

@@ -292,3 +292,19 @@ fn a_silence_in_which_we_sent_something_proves_nothing() {
     server.advance(70 * SECOND);
     assert_eq!(server.finish().tolerance.failed, Some(50 * SECOND));
 }
+
+#[test]
+fn a_suspicion_gives_a_peer_no_more_time_than_the_policy() {
+    // The round trip is long, and so is the probe's deadline, but the policy's is shorter.
+    let mut server = with(Keepalive::fast());
+    server.connection.ping_numbered(server.now).unwrap();
+    let ping = server.sent().remove(0).payload;
+    server.advance(1500 * MILLI).receive([Frame::pong(ping)]);
+    server.connection.send("lost twice").unwrap();
+    let facts = |now: Duration| match now {
+        now if now < 1200 * MILLI => dead_path(now),
+        _ => PathFacts::new(0, 0, 100 * MILLI),
+    };
+    let noticed = advance_looking(&mut server, 10 * SECOND, facts);
+    assert!(noticed.is_some_and(|noticed| noticed <= 3500 * MILLI), "{noticed:?}");
+}

@@ -141,10 +141,7 @@ impl Link {
         if self.is_reset() {
             return None;
         }
-        // What was lost lies in the sender's socket until it gives up.
-        let used = self.in_flight_len + self.lost.map_or(0, |(_, lost)| lost);
-        let room = self.room.map_or(usize::MAX, |room| room.saturating_sub(used));
-        let n = bytes.len().min(room);
+        let n = bytes.len().min(self.free());
         if !self.forgets {
             self.history.extend_from_slice(&bytes[..n]);
         }
@@ -162,6 +159,13 @@ impl Link {
             self.in_flight_len += through;
         }
         Some(n)
+    }
+
+    /// Returns how many bytes the sender's socket would take.
+    pub(crate) fn free(&self) -> usize {
+        // What was lost lies in the sender's socket until it gives up.
+        let used = self.in_flight_len + self.lost.map_or(0, |(_, lost)| lost);
+        self.room.map_or(usize::MAX, |room| room.saturating_sub(used))
     }
 
     /// Returns when what is written now arrives.

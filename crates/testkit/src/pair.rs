@@ -235,8 +235,8 @@ impl End {
         while self.connection.transmit_len() > 0 {
             let mut slices = [IoSlice::new(&[]); 4];
             let n = self.connection.transmit(&mut slices);
-            let bytes: Vec<u8> =
-                slices[..n].iter().flat_map(|slice| slice.iter().copied()).collect();
+            let bytes = slices[..n].iter().flat_map(|slice| slice.iter().copied());
+            let bytes: Vec<u8> = bytes.take(link.free()).collect();
             let Some(taken) = link.write(now, &bytes) else {
                 self.connection.handle_write_error(now, &ErrorKind::BrokenPipe.into());
                 moved = true;
@@ -246,7 +246,7 @@ impl End {
                 self.connection.handle_transmitted(now, taken);
                 moved = true;
             }
-            if taken < bytes.len() {
+            if self.connection.transmit_len() > 0 && link.free() == 0 {
                 self.connection.handle_blocked(now);
                 break;
             }

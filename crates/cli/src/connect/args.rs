@@ -302,7 +302,7 @@ fn state_folder() -> Option<PathBuf> {
 
 /// A header, as in `Name: value`.
 #[derive(Clone)]
-struct Header(HeaderName, HeaderValue);
+pub(crate) struct Header(pub(crate) HeaderName, pub(crate) HeaderValue);
 
 impl FromStr for Header {
     type Err = &'static str;

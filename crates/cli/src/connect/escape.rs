@@ -6,7 +6,7 @@ use std::fmt::Write;
 ///
 /// Letters of every script stay; what goes is C0 (a line feed too: it could fake a line of ours),
 /// DEL, C1, and the characters that turn the direction of the text around.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -26,7 +26,7 @@ pub(super) fn sounds_secret(name: &str) -> bool {
 
 /// Returns a URL, or a part of one, without its password and the values of those parameters that
 /// sound like secrets.
-pub(super) fn masked(url: &str) -> String {
+pub(crate) fn masked(url: &str) -> String {
     let (url, fragment) = split(url, '#');
     let (url, query) = split(url, '?');
     let query = query.map(|query| format!("?{}", masked_pairs(query)));

@@ -49,7 +49,7 @@ impl Verbose {
 }
 
 /// Returns what may be seen of a header's value.
-fn shown(name: &HeaderName, value: &HeaderValue) -> String {
+pub(crate) fn shown(name: &HeaderName, value: &HeaderValue) -> String {
     let text = String::from_utf8_lossy(value.as_bytes());
     if *name == SEC_WEBSOCKET_PROTOCOL {
         let mask = |name: &str| match name.trim() {

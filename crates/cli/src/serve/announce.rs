@@ -40,9 +40,14 @@ pub(super) fn started(server: &Server, admin: Option<&Server>, scheme: Scheme) {
 
 /// Says how the shutdown went.
 pub(super) fn drained(drained: Drained) {
-    let Drained { clean, cut, .. } = drained;
-    let plural = if clean == 1 { "" } else { "s" };
-    say(&format!("closed {clean} connection{plural} cleanly, cut {cut}"));
+    let Drained { clean, cut, unsent, .. } = drained;
+    let plural = |n: u64| if n == 1 { "" } else { "s" };
+    let connections = format!("{clean} connection{}", plural(clean as u64));
+    let lost = match unsent {
+        0 => String::new(),
+        n => format!(", dropped {n} message{}", plural(n)),
+    };
+    say(&format!("closed {connections} cleanly, cut {cut}{lost}"));
 }
 
 /// The address of a page; "every address" is one of them.

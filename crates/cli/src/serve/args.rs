@@ -1,15 +1,16 @@
 //! What `serve` can be told. Every option is also a variable of the environment.
 
 mod admin;
+mod shutdown;
 mod tls;
 mod trust;
 
 use std::num::NonZeroUsize;
 
-use everwire::{CloseCode, Config};
+use everwire::{Config, MaxAge};
 
 pub(super) use self::admin::{AdminAddr, AdminArgs};
-use self::{tls::TlsArgs, trust::TrustArgs};
+use self::{shutdown::ShutdownArgs, tls::TlsArgs, trust::TrustArgs};
 use super::listen::ListenAddr;
 use crate::{
     period::{KeepaliveArg, Period},
@@ -64,6 +65,11 @@ struct LimitArgs {
     #[arg(long, value_name = "N", env = "EVERWIRE_MAX_CONNECTIONS_PER_ADDRESS")]
     max_connections_per_address: Option<NonZeroUsize>,
 
+    /// At what age connections are closed, give or take a tenth, and clients asked to come back
+    /// [default: never].
+    #[arg(long, value_name = "DURATION", env = "EVERWIRE_MAX_AGE")]
+    max_age: Option<Period>,
+
     /// After how much silence a client is pinged and how long it then has to show life; fast
     /// notices a dead client within 5s, standard is 25s/20s.
     #[arg(
@@ -73,33 +79,6 @@ struct LimitArgs {
         default_value = "25s/20s"
     )]
     keepalive: KeepaliveArg,
-}
-
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Shutdown")]
-pub(super) struct ShutdownArgs {
-    /// The close code on SIGTERM: 1012 asks clients to come back, 1001 says goodbye. On SIGINT it
-    /// is always 1001.
-    #[arg(
-        long,
-        value_name = "CODE",
-        env = "EVERWIRE_NOTICE",
-        default_value = "1012",
-        value_parser = parse_notice
-    )]
-    pub(super) notice: CloseCode,
-
-    /// How long a shutdown waits for clients to answer the Close.
-    #[arg(long, value_name = "DURATION", env = "EVERWIRE_DRAIN_TIMEOUT", default_value = "10s")]
-    pub(super) drain_timeout: Period,
-}
-
-fn parse_notice(text: &str) -> Result<CloseCode, &'static str> {
-    match text {
-        "1001" => Ok(CloseCode::GOING_AWAY),
-        "1012" => Ok(CloseCode::SERVICE_RESTART),
-        _ => Err("expected 1012 or 1001"),
-    }
 }
 
 impl Args {
@@ -112,6 +91,7 @@ impl Args {
         let mut config = Config::default();
         config.limits.message = self.limits.max_message.0;
         config.keepalive = self.limits.keepalive.0;
+        config.max_age = self.limits.max_age.map(|Period(age)| MaxAge::new(age));
         config
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use everwire::{
-    CloseCode, Conn, ConnectionId, Handler, Message, PreparedMessage, SendError, Sender,
+    Because, CloseCode, Conn, ConnectionId, Handler, Message, PreparedMessage, SendError, Sender,
 };
 
 /// Everybody who is connected. Cheap to clone.
@@ -29,7 +29,8 @@ impl Chat {
         for member in members.values() {
             if let Err(SendError::Full { .. }) = member.try_send_prepared(&message) {
                 // Whoever does not keep up leaves, and delays nobody.
-                member.close(CloseCode::POLICY_VIOLATION, "too slow").ok();
+                let code = CloseCode::POLICY_VIOLATION;
+                member.close_because(Because::SlowConsumer, code, "too slow").ok();
             }
         }
     }

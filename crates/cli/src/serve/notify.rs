@@ -63,10 +63,10 @@ impl Notify {
     }
 
     /// Tells that the end has begun and how long clients are given.
-    pub(super) fn stopping(&self, server: &Server, drain_timeout: Duration) {
+    pub(super) fn stopping(&self, server: &Server, drain_deadline: Duration) {
         let open = server.registry().len();
         let plural = if open == 1 { "" } else { "s" };
-        let micros = drain_timeout.saturating_add(MARGIN).as_micros();
+        let micros = drain_deadline.saturating_add(MARGIN).as_micros();
         let micros = u64::try_from(micros).unwrap_or(u64::MAX);
         self.send(&format!(
             "STOPPING=1\nEXTEND_TIMEOUT_USEC={micros}\nSTATUS=closing {open} connection{plural}"

@@ -36,6 +36,13 @@ fn a_member_that_does_not_keep_up_is_closed_and_delays_nobody() {
         if connections.iter().find(|c| is_slow(c)).is_none_or(|slow| slow["state"] == "closing") {
             assert_eq!(slow.recv_close(), (1008, "too slow".into()));
             quick.close();
+            drop(slow);
+            let name = "connections_closed_total{cause=\"slow_consumer\"}";
+            let start = std::time::Instant::now();
+            while crate::admin::metrics(&server).get(name) != Some(&1.0) {
+                assert!(start.elapsed() < crate::DEADLINE, "it is not called a slow consumer");
+                std::thread::yield_now();
+            }
             return;
         }
     }

@@ -58,7 +58,7 @@ fn the_start_a_reload_and_the_end_are_told() {
     let path = dir.path().join("notify");
     let manager = Manager::new(UnixDatagram::bind(&path).unwrap());
     let mut command = serve();
-    command.args(["--drain-timeout", "2m"]).env("NOTIFY_SOCKET", path);
+    command.args(["--drain-deadline", "2m"]).env("NOTIFY_SOCKET", path);
     let server = Server::spawn(command, 1);
     let ready = format!("READY=1\nSTATUS=listening on {}", server.public());
     assert_eq!(manager.next(), ready);

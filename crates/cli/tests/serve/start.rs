@@ -84,7 +84,7 @@ fn what_is_wrong_is_said_in_one_line() {
     for (args, expected) in [
         (&["--frob"][..], "unexpected argument '--frob' found"),
         (&["--max-message", "16potatoes"], "expected a size such as 16MiB"),
-        (&["--drain-timeout", "10"], "expected a duration such as 10s"),
+        (&["--drain-deadline", "10"], "expected a duration such as 10s"),
         (&["--keepalive", "never"], "expected INTERVAL/TIMEOUT such as 25s/20s, fast, standard"),
         (&["--keepalive", "5s"], "expected INTERVAL/TIMEOUT"),
         (&["--listen", "8080"], "expected ADDR:PORT"),

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::error::DialError;
 
@@ -43,18 +44,33 @@ impl fmt::Display for Phase {
 ///
 /// Clones share the note. A new one stands at [`Phase::Resolve`].
 #[derive(Clone, Debug, Default)]
-pub struct PhaseTracker(Arc<AtomicU8>);
+pub struct PhaseTracker(Arc<Mutex<Entered>>);
+
+/// The current phase, as its place among [`PHASES`], and when each was entered last.
+#[derive(Debug, Default)]
+struct Entered {
+    current: usize,
+    at: [Option<Instant>; PHASES.len()],
+}
 
 impl PhaseTracker {
     /// Notes that `phase` begins.
     pub fn enter(&self, phase: Phase) {
         let idx = PHASES.iter().position(|it| *it == phase).expect("every phase is in the table");
-        self.0.store(idx as u8, Ordering::Relaxed);
+        let mut entered = self.lock();
+        entered.current = idx;
+        entered.at[idx] = Some(Instant::now());
     }
 
     /// Returns the phase that was entered last.
     pub fn current(&self) -> Phase {
-        PHASES[usize::from(self.0.load(Ordering::Relaxed))]
+        PHASES[self.lock().current]
+    }
+
+    /// Returns when `phase` was entered last; `None` if it has not been.
+    pub fn entered(&self, phase: Phase) -> Option<Instant> {
+        let idx = PHASES.iter().position(|it| *it == phase)?;
+        self.lock().at[idx]
     }
 
     /// Runs `attempt` under one deadline for all its phases.
@@ -77,6 +93,10 @@ impl PhaseTracker {
             Err(_) => Err(DialError::Timeout { phase: self.current(), after: limit }.into()),
         }
     }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Entered> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
@@ -91,6 +111,17 @@ mod tests {
             tracker.clone().enter(phase);
             assert_eq!(tracker.current(), phase);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_tracker_knows_when_each_phase_began() {
+        let (tracker, began) = (PhaseTracker::default(), Instant::now());
+        tracker.enter(Phase::Connect);
+        tokio::time::advance(Duration::from_secs(3)).await;
+        tracker.enter(Phase::Tls);
+        let after = |phase| tracker.entered(phase).map(|at| (at - began).as_secs());
+        let entered = PHASES.map(after);
+        assert_eq!(entered, [None, Some(0), None, Some(3), None]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use everwire_proto::CloseCode;
+use everwire_proto::CloseFrame;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     Context, Listener,
-    connection::{Incoming, Seat, refuse, serve},
+    connection::{Incoming, Seat, refuse, serve, set_user_timeout, turn_away},
     listener::Kind,
 };
 use crate::{event_loop::EventLoops, io::Io};
@@ -90,7 +90,8 @@ pub(super) async fn accept_loop(
     context: Arc<Context>,
     loops: EventLoops,
     listener: Accepting,
-    mut stopped: watch::Receiver<Option<CloseCode>>,
+    mut stopped: watch::Receiver<Option<CloseFrame>>,
+    busy: watch::Receiver<()>,
 ) {
     let mut warned = None;
     loop {
@@ -99,7 +100,7 @@ pub(super) async fn accept_loop(
             _ = stopped.wait_for(Option::is_some) => break,
         };
         match accepted {
-            Ok((io, remote)) => start(&context, &loops, io, remote),
+            Ok((io, remote)) => start(&context, &loops, &busy, io, remote),
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 // Most likely out of descriptors: wait for some to be closed.
@@ -114,15 +115,28 @@ pub(super) async fn accept_loop(
     }
     // Who waits to be accepted would else be reset; they are told when to come back instead.
     let Ok(listener) = listener.into_std() else { return };
-    while let Ok(io) = accept_now(&listener) {
-        tokio::spawn(refuse(context.clone(), io, "shutting down\n"));
+    loop {
+        match accept_now(&listener) {
+            Ok(io) => {
+                tokio::spawn(turn_away(context.clone(), io, busy.clone()));
+            }
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(_) => break,
+        }
     }
 }
 
-fn start(context: &Arc<Context>, loops: &EventLoops, io: Io, remote: Option<SocketAddr>) {
+fn start(
+    context: &Arc<Context>,
+    loops: &EventLoops,
+    busy: &watch::Receiver<()>,
+    io: Io,
+    remote: Option<SocketAddr>,
+) {
     if let Io::Tcp(stream) = &io {
-        set_options(stream, context);
+        stream.set_nodelay(true).ok();
     }
+    set_user_timeout(&io, &context.config);
     let local = match &io {
         Io::Tcp(stream) => stream.local_addr().ok(),
         _ => None,
@@ -132,26 +146,13 @@ fn start(context: &Arc<Context>, loops: &EventLoops, io: Io, remote: Option<Sock
     match context.slots.take(address) {
         Some(slot) => {
             let seat = Seat { slot, loops: loops.clone() };
-            let incoming = Incoming { remote, local, seat };
+            let incoming = Incoming { remote, local, seat, busy: busy.clone() };
             tokio::spawn(serve(context.clone(), io, incoming));
         }
         None => {
-            tokio::spawn(refuse(context.clone(), io, "too many connections\n"));
+            tokio::spawn(refuse(context.clone(), io));
         }
     }
-}
-
-/// Turns Nagle's algorithm off, and lets the system give up a path on which nothing is
-/// acknowledged when the keepalive would.
-fn set_options(stream: &TcpStream, context: &Context) {
-    stream.set_nodelay(true).ok();
-    #[cfg(target_os = "linux")]
-    if let Some(policy) = &context.config.keepalive {
-        let socket = socket2::SockRef::from(stream);
-        socket.set_tcp_user_timeout(Some(policy.interval.saturating_add(policy.timeout))).ok();
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = context;
 }
 
 fn is_about_one_connection(error: &io::Error) -> bool {

@@ -1,52 +1,37 @@
 //! Everything that can be set before a server starts.
 
-use std::{
-    error::Error,
-    fmt,
-    future::Future,
-    io,
-    net::{SocketAddr, ToSocketAddrs},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use everwire_proto::{CloseCode, Config};
-use tokio::{
-    runtime::Handle,
-    sync::{Semaphore, watch},
-};
+use everwire_proto::{Config, MaxAge, handshake::HeadLimits};
 
 use super::{
-    Context, Listener, OriginPolicy, Server, UpgradeRequest,
-    accept::accept_loop,
+    Listener, OriginPolicy, UpgradeRequest,
     http_service::{HttpService, Respond},
     route::{Pull, Push, Route},
-    slots::Slots,
     upgrade::{Authorize, Decision},
 };
-use crate::{Handler, Registry, WebSocket, event_loop::EventLoops, trust::TrustedProxies};
-
-/// How many clients are told at the same time that there is no room.
-const REFUSALS: usize = 256;
+use crate::{Handler, WebSocket, trust::TrustedProxies};
 
 /// What a server is made of. See [`Server::builder`].
 pub struct ServerBuilder {
-    addrs: Vec<String>,
-    listeners: Vec<Listener>,
-    threads: Option<usize>,
-    config: Config,
-    routes: Vec<Route>,
-    subprotocols: Vec<String>,
-    origin: OriginPolicy,
-    authorize: Option<Authorize>,
-    http: Option<HttpService>,
-    trusted: TrustedProxies,
-    expects_proxy_header: bool,
-    handshake_timeout: Duration,
-    max_connections: Option<usize>,
-    max_per_address: Option<usize>,
+    pub(super) addrs: Vec<String>,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) threads: Option<usize>,
+    pub(super) config: Config,
+    pub(super) routes: Vec<Route>,
+    pub(super) subprotocols: Vec<String>,
+    pub(super) origin: OriginPolicy,
+    pub(super) authorize: Option<Authorize>,
+    pub(super) http: Option<HttpService>,
+    pub(super) trusted: TrustedProxies,
+    pub(super) expects_proxy_header: bool,
+    pub(super) handshake_timeout: Duration,
+    pub(super) head_limits: HeadLimits,
+    pub(super) max_age: Option<MaxAge>,
+    pub(super) max_connections: Option<usize>,
+    pub(super) max_per_address: Option<usize>,
     #[cfg(feature = "tls")]
-    tls: Option<crate::tls::ServerTls>,
+    pub(super) tls: Option<crate::tls::ServerTls>,
 }
 
 impl Default for ServerBuilder {
@@ -64,6 +49,8 @@ impl Default for ServerBuilder {
             trusted: TrustedProxies::default(),
             expects_proxy_header: false,
             handshake_timeout: Duration::from_secs(10),
+            head_limits: HeadLimits::default(),
+            max_age: None,
             max_connections: None,
             max_per_address: None,
             #[cfg(feature = "tls")]
@@ -233,6 +220,22 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets how large the head of a request may be; over it, 431. Default: 16 KiB and 100 headers.
+    #[must_use]
+    pub fn head_limits(mut self, limits: HeadLimits) -> Self {
+        self.head_limits = limits;
+        self
+    }
+
+    /// Closes connections of this age, give or take a tenth so that those that were opened together
+    /// do not end together, and asks their clients to come back. Holds for every path whose
+    /// [`route_config`](Self::route_config) names no [`max_age`](Config::max_age). Default: never.
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(MaxAge::new(age));
+        self
+    }
+
     /// Sets how many connections are allowed; over it, 503 with Retry-After. Default: 90 % of the
     /// descriptors that the process may open.
     #[must_use]
@@ -255,121 +258,6 @@ impl ServerBuilder {
         self.tls = Some(tls);
         self
     }
-
-    /// Binds, and starts accepting.
-    ///
-    /// # Errors
-    /// An address that cannot be bound, or a thread that cannot be started.
-    ///
-    /// # Cancel safety
-    /// Dropped, the server may have started and stops.
-    #[expect(clippy::unused_async, reason = "needs a runtime, and may one day resolve names")]
-    pub async fn start(self) -> Result<Server, StartError> {
-        let threads = self.threads;
-        let mut per_thread: Vec<Vec<Listener>> = Vec::new();
-        per_thread.resize_with(threads.unwrap_or(1), Vec::new);
-        for addr in &self.addrs {
-            let bound = bind(addr, per_thread.len())
-                .map_err(|source| StartError { what: format!("listen on {addr}"), source })?;
-            per_thread.iter_mut().zip(bound).for_each(|(thread, listener)| thread.push(listener));
-        }
-        for listener in self.listeners {
-            // All threads accept from the one socket.
-            for thread in per_thread.iter_mut().skip(1) {
-                let clone = listener.try_clone().map_err(|source| StartError {
-                    what: "share a listener between threads".into(),
-                    source,
-                })?;
-                thread.push(clone);
-            }
-            per_thread[0].push(listener);
-        }
-        let addrs = per_thread[0].iter().filter_map(|listener| listener.local_addr().ok());
-        let addrs = addrs.collect();
-        let (stop, stopped) = watch::channel(None);
-        let context = Arc::new(Context {
-            config: Arc::new(self.config),
-            registry: Registry::default(),
-            routes: self.routes,
-            subprotocols: self.subprotocols,
-            origin: self.origin,
-            authorize: self.authorize,
-            http: self.http,
-            trusted: self.trusted,
-            expects_proxy_header: self.expects_proxy_header,
-            handshake_timeout: self.handshake_timeout,
-            slots: Slots::new(self.max_connections, self.max_per_address),
-            refusals: Arc::new(Semaphore::new(REFUSALS)),
-            warnings: Default::default(),
-            stopped: stopped.clone(),
-            #[cfg(feature = "tls")]
-            tls: self.tls,
-        });
-        let mut runtimes = Vec::with_capacity(per_thread.len());
-        for (i, listeners) in per_thread.into_iter().enumerate() {
-            let context = context.clone();
-            let stopped = stopped.clone();
-            runtimes.push(match threads {
-                Some(_) => run_thread(i, context, listeners, stopped)
-                    .map_err(|source| StartError { what: "start a thread".into(), source })?,
-                None => {
-                    spawn_loops(&context, listeners, &stopped)
-                        .map_err(|source| StartError { what: "accept".into(), source })?;
-                    Handle::current()
-                }
-            });
-        }
-        Ok(Server { context, addrs, stop, runtimes })
-    }
-}
-
-fn bind(addr: &str, threads: usize) -> io::Result<Vec<Listener>> {
-    let addr: SocketAddr = addr.to_socket_addrs()?.next().ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidInput, "expected an address such as 127.0.0.1:8080")
-    })?;
-    match threads {
-        1 => Listener::tcp(addr).map(|listener| vec![listener]),
-        n => Listener::tcp_per_thread(addr, n),
-    }
-}
-
-fn spawn_loops(
-    context: &Arc<Context>,
-    listeners: Vec<Listener>,
-    stopped: &watch::Receiver<Option<CloseCode>>,
-) -> io::Result<()> {
-    let loops = EventLoops::start();
-    for listener in listeners {
-        let listener = listener.try_into()?;
-        tokio::spawn(accept_loop(context.clone(), loops.clone(), listener, stopped.clone()));
-    }
-    Ok(())
-}
-
-/// Starts a thread with a runtime of its own, which it returns; it lives as long as it has
-/// connections.
-fn run_thread(
-    index: usize,
-    context: Arc<Context>,
-    listeners: Vec<Listener>,
-    mut stopped: watch::Receiver<Option<CloseCode>>,
-) -> io::Result<Handle> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let entered = runtime.enter();
-    spawn_loops(&context, listeners, &stopped)?;
-    drop(entered);
-    let handle = runtime.handle().clone();
-    std::thread::Builder::new().name(format!("everwire-{index}")).spawn(move || {
-        runtime.block_on(async move {
-            stopped.wait_for(Option::is_some).await.ok();
-            // What serves a connection may outlive it, and so may answers to those who were late.
-            let tasks = Handle::current();
-            while tasks.metrics().num_alive_tasks() > 0 {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        });
-    })?;
-    Ok(handle)
 }
 
 impl fmt::Debug for ServerBuilder {
@@ -380,32 +268,5 @@ impl fmt::Debug for ServerBuilder {
             .field("routes", &routes)
             .field("config", &self.config)
             .finish_non_exhaustive()
-    }
-}
-
-/// A server could not start.
-#[derive(Debug)]
-pub struct StartError {
-    what: String,
-    source: io::Error,
-}
-
-impl StartError {
-    /// Returns what the system said.
-    #[must_use]
-    pub fn io(&self) -> &io::Error {
-        &self.source
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}", self.what, self.source)
-    }
-}
-
-impl Error for StartError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.source)
     }
 }

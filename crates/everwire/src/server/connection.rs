@@ -3,17 +3,18 @@
 use std::{io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use everwire_proto::{
-    Cause, CloseFrame, Config, Connection,
+    Cause, Config, Connection,
     handshake::{
-        AcceptOptions, HandshakeError, HeadLimits, HeadReader, Rejection, ServerHandshake,
-        encode_response, encode_response_head, is_same_origin,
+        AcceptOptions, HandshakeError, HeadReader, Rejection, ServerHandshake, encode_response,
+        encode_response_head, is_same_origin,
     },
 };
 use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::timeout,
+    sync::watch,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -34,6 +35,8 @@ pub(super) struct Incoming {
     pub(super) remote: Option<SocketAddr>,
     pub(super) local: Option<SocketAddr>,
     pub(super) seat: Seat,
+    /// Held until it is known what becomes of it, and while HTTP is answered.
+    pub(super) busy: watch::Receiver<()>,
 }
 
 /// What a socket takes up, and where its connection may run.
@@ -56,6 +59,8 @@ pub(super) struct Negotiated {
     prepared: Box<dyn Prepared>,
     path: Arc<str>,
     config: Arc<Config>,
+    /// The path has one of its own.
+    has_own_config: bool,
     subprotocol: Option<Box<str>>,
     data: http::Extensions,
     peers: Peers,
@@ -75,8 +80,9 @@ enum First {
 /// Serves one accepted socket. The opening handshake's state is gone before the connection's own
 /// task begins.
 pub(super) async fn serve(context: Arc<Context>, io: Io, incoming: Incoming) {
-    let Incoming { remote, local, seat } = incoming;
-    let first = match timeout(context.handshake_timeout, open(&context, io, remote, local)).await {
+    let Incoming { remote, local, seat, busy: _busy } = incoming;
+    let opening = until_stopped(&context, open(&context, io, remote, local));
+    let first = match timeout(context.handshake_timeout, opening).await {
         Ok(Ok(first)) => first,
         Ok(Err(failure)) => return context.failed(remote, &failure),
         Err(_) => return context.failed(remote, &Failure::Timeout),
@@ -95,8 +101,41 @@ pub(super) async fn serve(context: Arc<Context>, io: Io, incoming: Incoming) {
     }
 }
 
+/// Gives up soon once the server shuts down: whoever has not asked by then gets no more time.
+async fn until_stopped(
+    context: &Context,
+    opening: impl Future<Output = Result<First, Failure>>,
+) -> Result<First, Failure> {
+    let mut stopped = context.stopped.clone();
+    let grace = async {
+        if stopped.wait_for(Option::is_some).await.is_ok() {
+            sleep(GOODBYE).await;
+        } else {
+            // The server was dropped; what it accepted lives on.
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        opened = opening => opened,
+        () = grace => Err(Failure::Timeout),
+    }
+}
+
+/// Tells a client that the server shuts down, by TLS if that is what it speaks.
+pub(super) async fn turn_away(context: Arc<Context>, io: Io, _busy: watch::Receiver<()>) {
+    context.registry.count_refused(StatusCode::SERVICE_UNAVAILABLE);
+    let remote = match &io {
+        Io::Tcp(stream) => stream.peer_addr().ok(),
+        _ => None,
+    };
+    let mut origin = Origin { remote, local: None, is_tls: false };
+    if let Ok(Ok(io)) = timeout(GOODBYE, unwrap(&context, io, &mut origin)).await {
+        say_goodbye(io, &unavailable("shutting down\n")).await;
+    }
+}
+
 /// Tells a client that there is no room.
-pub(super) async fn refuse(context: Arc<Context>, io: Io, why: &str) {
+pub(super) async fn refuse(context: Arc<Context>, io: Io) {
     context.registry.count_refused(StatusCode::SERVICE_UNAVAILABLE);
     #[cfg(feature = "tls")]
     if context.tls.is_some() {
@@ -104,7 +143,7 @@ pub(super) async fn refuse(context: Arc<Context>, io: Io, why: &str) {
     }
     let Ok(_permit) = context.refusals.clone().try_acquire_owned() else { return };
     drop(context);
-    say_goodbye(io, &unavailable(why)).await;
+    say_goodbye(io, &unavailable("too many connections\n")).await;
 }
 
 fn unavailable(why: &str) -> Response<String> {
@@ -114,15 +153,10 @@ fn unavailable(why: &str) -> Response<String> {
         .response()
 }
 
-async fn open(
-    context: &Context,
-    mut io: Io,
-    remote: Option<SocketAddr>,
-    local: Option<SocketAddr>,
-) -> Result<First, Failure> {
-    let mut origin = Origin { remote, local, is_tls: false };
+/// Takes off what is around HTTP: the header of a proxy, and TLS.
+async fn unwrap(context: &Context, mut io: Io, origin: &mut Origin) -> Result<Io, Failure> {
     if context.expects_proxy_header
-        && let Some(peer) = remote
+        && let Some(peer) = origin.remote
         && let Some(header) = context.trusted.read_proxy_header(peer, &mut io).await?
         && let Some(addrs) = header.addrs
     {
@@ -136,8 +170,19 @@ async fn open(
         io = Io::Tls(Box::new(tls.accept(io).await?));
         origin.is_tls = true;
     }
+    Ok(io)
+}
+
+async fn open(
+    context: &Context,
+    io: Io,
+    remote: Option<SocketAddr>,
+    local: Option<SocketAddr>,
+) -> Result<First, Failure> {
+    let mut origin = Origin { remote, local, is_tls: false };
+    let mut io = unwrap(context, io, &mut origin).await?;
     let mut bytes = Vec::with_capacity(1024);
-    let mut reader = HeadReader::new(HeadLimits::default());
+    let mut reader = HeadReader::new(context.head_limits);
     loop {
         match reader.request(&bytes) {
             Ok(Some((request, len))) if context.is_upgrade(&request) => {
@@ -245,6 +290,7 @@ fn finish(
         response,
         prepared,
         path: route.path.clone(),
+        has_own_config: route.config.is_some(),
         config: route.config.clone().unwrap_or_else(|| context.config.clone()),
         subprotocol: subprotocol.map(Into::into),
         data: accept.data,
@@ -271,24 +317,37 @@ impl Negotiated {
         head: Vec<u8>,
     ) {
         let Seat { slot, loops } = seat;
+        if self.has_own_config {
+            set_user_timeout(&io, &self.config);
+        }
         let now = crate::clock::now();
         let mut proto = Connection::server(self.config.clone(), now, random::byte());
+        proto.transmit_head(head);
         #[cfg(feature = "tls")]
         if matches!(io, Io::Tls(_)) {
             proto.set_tls();
         }
-        proto.transmit_head(head);
         let limits = &self.config.limits;
         let shared = Shared::new(self.path, self.peers, self.subprotocol, self.data, limits);
         let registration = context.registry.insert(&shared, Some(slot));
         let request = self.request;
-        if let Some(notice) = context.stopping()
-            && let Ok(frame) = CloseFrame::new(notice, "")
-        {
+        if let Some(frame) = context.stopping() {
             shared.close(Cause::Shutdown, frame);
         }
         self.prepared.spawn(Opened { io, proto, shared, early, registration, request, loops });
     }
+}
+
+/// Lets the system give up a path on which nothing is acknowledged when the keepalive would.
+pub(super) fn set_user_timeout(io: &Io, config: &Config) {
+    #[cfg(target_os = "linux")]
+    if let Some(stream) = io.tcp() {
+        let timeout = config.keepalive.as_ref();
+        let timeout = timeout.map(|policy| policy.interval.saturating_add(policy.timeout));
+        socket2::SockRef::from(stream).set_tcp_user_timeout(timeout).ok();
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (io, config);
 }
 
 /// Writes a refusal, and lets the client read it before the socket goes.

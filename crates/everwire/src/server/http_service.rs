@@ -5,9 +5,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use everwire_proto::handshake::{HandshakeError, Rejection, is_upgrade};
+use everwire_proto::handshake::{HandshakeError, HeadLimits, Rejection, is_upgrade};
 use http::{Request, Response, StatusCode};
-use http_body::Body;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,36 +25,47 @@ type BoxBody = UnsyncBoxBody<Bytes, BoxError>;
 type Responding = Pin<Box<dyn Future<Output = Response<BoxBody>> + Send>>;
 
 /// Something that answers HTTP requests: any [`tower_service::Service`] that cannot fail, such as
-/// an axum `Router`.
-pub trait Respond: Send + Sync + 'static {
-    /// Answers a request.
-    #[doc(hidden)]
-    fn respond(&self, request: Request<Incoming>) -> Responding;
-}
+/// an axum `Router`. Nothing else can be.
+pub trait Respond: sealed::Answer {}
 
-impl<S, B> Respond for S
-where
-    S: tower_service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    fn respond(&self, request: Request<Incoming>) -> Responding {
-        let mut service = self.clone();
-        Box::pin(async move {
-            let Ok(()) = std::future::poll_fn(|cx| service.poll_ready(cx)).await;
-            let Ok(response) = service.call(request).await;
-            response.map(|body| body.map_err(Into::into).boxed_unsync())
-        })
+impl<S: sealed::Answer> Respond for S {}
+
+mod sealed {
+    use super::{BoxError, Incoming, Request, Responding};
+
+    pub trait Answer: Send + Sync + 'static {
+        /// Answers a request.
+        fn answer(&self, request: Request<Incoming>) -> Responding;
+    }
+
+    impl<S, B> Answer for S
+    where
+        S: tower_service::Service<
+                Request<Incoming>,
+                Response = http::Response<B>,
+                Error = std::convert::Infallible,
+            > + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send,
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        fn answer(&self, request: Request<Incoming>) -> Responding {
+            use http_body_util::BodyExt as _;
+            let mut service = self.clone();
+            Box::pin(async move {
+                let Ok(()) = std::future::poll_fn(|cx| service.poll_ready(cx)).await;
+                let Ok(response) = service.call(request).await;
+                response.map(|body| body.map_err(Into::into).boxed_unsync())
+            })
+        }
     }
 }
 
 /// What answers ordinary HTTP requests.
-pub(super) struct HttpService(Box<dyn Respond>);
+pub(super) struct HttpService(Box<dyn sealed::Answer>);
 
 impl HttpService {
     pub(super) fn new(service: impl Respond) -> Self {
@@ -74,6 +84,7 @@ impl fmt::Debug for HttpService {
 pub(super) async fn serve(context: Arc<Context>, io: Io, early: Bytes, origin: Origin, seat: Seat) {
     let seat = Arc::new(std::sync::Mutex::new(Some(seat)));
     let header_timeout = context.handshake_timeout;
+    let HeadLimits { bytes: max_head, headers: max_headers } = context.head_limits;
     let mut stopped = context.stopped.clone();
     let service = hyper::service::service_fn(move |request| {
         let (context, origin, seat) = (context.clone(), origin.clone(), seat.clone());
@@ -82,6 +93,8 @@ pub(super) async fn serve(context: Arc<Context>, io: Io, early: Bytes, origin: O
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
+        .max_headers(max_headers)
+        .max_buf_size(max_head.max(8192)) // hyper takes no less.
         .serve_connection(TokioIo::new(Rewind { early, io }), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
@@ -128,7 +141,7 @@ async fn answer(
         Some(HttpService(service)) => {
             let Origin { remote, local, .. } = origin;
             request.extensions_mut().insert(RequestAddrs { remote, local });
-            service.respond(request).await
+            service.answer(request).await
         }
         None => full(Rejection::new(StatusCode::NOT_FOUND).body("not found\n").response()),
     };

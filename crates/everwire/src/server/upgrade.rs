@@ -12,6 +12,8 @@ use std::{
 use everwire_proto::handshake::{AcceptOptions, BearerToken, Rejection, ServerHandshake};
 use http::{HeaderMap, Request, Response, StatusCode};
 
+use crate::registry::TagList;
+
 /// A request to open a WebSocket connection, verified by RFC 6455 §4.2.1 but not yet accepted.
 pub struct UpgradeRequest {
     pub(crate) request: Request<()>,
@@ -129,6 +131,14 @@ impl Accept {
     #[must_use]
     pub fn header(mut self, name: http::HeaderName, value: http::HeaderValue) -> Self {
         self.options.headers.append(name, value);
+        self
+    }
+
+    /// Gives the connection a tag, by which [`Registry::tagged`](crate::Registry::tagged) finds it;
+    /// may be called several times.
+    #[must_use]
+    pub fn tag(mut self, tag: impl Into<Arc<str>>) -> Self {
+        self.data.get_or_insert_default::<TagList>().0.push(tag.into());
         self
     }
 

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use everwire::{Closure, Conn, Handler, Message};
+use everwire::{Closure, Conn, Handler, Message, Server, ServerBuilder};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
@@ -68,18 +68,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         soon(self.0.write_all(bytes)).await.unwrap();
     }
 
-    /// Reads a frame that is not masked: its first byte and its payload; `None` at the end.
+    /// Reads a frame: its first byte and its payload, unmasked; `None` at the end.
     pub async fn read(&mut self) -> Option<(u8, Vec<u8>)> {
+        self.try_read().await.ok()
+    }
+
+    /// Reads a frame; how the stream ended is in the error.
+    pub async fn try_read(&mut self) -> io::Result<(u8, Vec<u8>)> {
         let mut head = [0; 2];
-        soon(self.0.read_exact(&mut head)).await.ok()?;
-        let len = match head[1] {
-            126 => u64::from(soon(self.0.read_u16()).await.unwrap()),
-            127 => soon(self.0.read_u64()).await.unwrap(),
+        soon(self.0.read_exact(&mut head)).await?;
+        let len = match head[1] & 0x7f {
+            126 => u64::from(soon(self.0.read_u16()).await?),
+            127 => soon(self.0.read_u64()).await?,
             n => u64::from(n),
         };
+        let mut key = [0; 4];
+        if head[1] & 0x80 != 0 {
+            soon(self.0.read_exact(&mut key)).await?;
+        }
         let mut payload = vec![0; len as usize];
-        soon(self.0.read_exact(&mut payload)).await.ok()?;
-        Some((head[0], payload))
+        soon(self.0.read_exact(&mut payload)).await?;
+        payload.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
+        Ok((head[0], payload))
     }
 
     /// Expects a Close and returns its code and reason.
@@ -129,6 +139,28 @@ pub async fn connect(addr: SocketAddr, path: &str) -> Raw<TcpStream> {
     let response = read_head(&mut io).await;
     assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
     Raw(io)
+}
+
+/// Starts a server on a free port.
+pub async fn start(builder: ServerBuilder) -> (Server, SocketAddr) {
+    let server = builder.bind("127.0.0.1:0").start().await.unwrap();
+    let addr = server.local_addr().unwrap();
+    (server, addr)
+}
+
+/// A server that echoes on `/echo`.
+pub fn echo() -> ServerBuilder {
+    Server::builder().push("/echo", |_| Echo)
+}
+
+/// Waits until a server has this many connections.
+pub async fn until_len(server: &Server, len: usize) {
+    soon(async {
+        while server.registry().len() != len {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 /// Sends bytes to a server and returns everything it answers, to the end.
@@ -203,6 +235,8 @@ pub struct Watch {
     pub slices: Mutex<Vec<(usize, usize)>>,
     pub fail_writes: AtomicBool,
     pub fail_reads: AtomicBool,
+    /// How reads fail, if not by a reset.
+    pub read_error: Mutex<Option<io::ErrorKind>>,
     pub flushes: AtomicUsize,
     /// Answer `Pending` once to each flush.
     pub slow_flush: AtomicBool,
@@ -229,7 +263,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Probe<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.watch.fail_reads.load(Ordering::Relaxed) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            let kind = *self.watch.read_error.lock().unwrap();
+            return Poll::Ready(Err(kind.unwrap_or(io::ErrorKind::ConnectionReset).into()));
         }
         Pin::new(&mut self.io).poll_read(cx, buf)
     }

@@ -31,6 +31,8 @@ pub(crate) struct Closing {
     pub(crate) ended: Instant,
     /// What had gone through at the end.
     pub(crate) counters: Counters,
+    /// How many messages had not been written whole at the end.
+    pub(crate) unsent: u64,
 }
 
 impl Closing {
@@ -76,8 +78,10 @@ impl Connection {
             State::Draining => return self.handle_shutdown(now),
             State::Closed => return,
         }
+        let unsent = self.transmit.unsent();
         self.transmit.clear();
         if let Some(closing) = &mut self.closing {
+            closing.unsent += unsent;
             closing.write_error.get_or_insert(cause);
         }
     }
@@ -188,10 +192,12 @@ impl Connection {
         self.state = State::Closed;
         self.takes_simple = false;
         self.inbound.clear();
+        let unsent = self.transmit.unsent() + u64::from(self.open_message.is_some());
         self.transmit.clear();
         if let Some(closing) = &mut self.closing {
             closing.ended = now;
             closing.counters = self.counters;
+            closing.unsent += unsent;
         }
     }
 
@@ -232,6 +238,7 @@ impl Connection {
             eof: false,
             ended: deadline,
             counters: self.counters,
+            unsent: 0,
         }
     }
 

@@ -100,8 +100,9 @@ impl Connection {
 
     /// Tells that we stop reading because the application is slow.
     ///
-    /// Meanwhile the peer's deadlines stand still, and we show life by a Ping and an unsolicited
-    /// Pong (RFC 6455 §5.5.3) at each keepalive interval.
+    /// Meanwhile the peer's deadlines stand still, and we show life, because what the peer asks
+    /// lies unread: an unsolicited Pong (RFC 6455 §5.5.3) a second after the beginning and then at
+    /// two fifths of the keepalive's timeout, a Ping at each interval.
     pub fn pause(&mut self, now: Instant) {
         self.liveness.pause(now);
     }

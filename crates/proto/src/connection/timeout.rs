@@ -91,8 +91,10 @@ impl Connection {
                 }
             }
             Some(due) => {
-                self.write_numbered_ping(now);
-                if due == Due::PingAndPong {
+                if due != Due::Pong {
+                    self.write_numbered_ping(now);
+                }
+                if due != Due::Ping {
                     self.write_control(Opcode::Pong, &[]);
                 }
             }

@@ -87,6 +87,11 @@ fn traffic(text: &mut Text, totals: &Totals) {
         "Open connections whose send queue is full.",
         totals.full_queues,
     );
+    text.counter(
+        "messages_dropped_total",
+        "Messages that were queued on connections that have ended, and never written whole.",
+        totals.unsent,
+    );
     let received = counters.messages_received;
     text.counter("messages_received_total", "Messages received.", received);
     text.counter("messages_sent_total", "Messages sent.", counters.messages_sent);

@@ -1,0 +1,64 @@
+//! `everwire probe`: examines a server and the way to it.
+
+mod args;
+mod certificate;
+mod closing;
+mod doctor;
+mod extensions;
+mod fault;
+mod idle;
+mod line;
+mod message;
+mod ping;
+mod progress;
+mod reach;
+mod report;
+mod rtt;
+mod setup;
+mod size_search;
+mod text;
+mod upgrade;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+pub(crate) use self::args::Args;
+use self::{doctor::Doctor, setup::Setup};
+
+/// The command line cannot be followed.
+const USAGE: u8 = 2;
+
+/// Examines, prints the report, and says with the status how it turned out.
+pub(crate) fn run(args: Args) -> ExitCode {
+    let setup = match Setup::new(&args) {
+        Ok(setup) => setup,
+        Err(error) => return usage(&error),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return usage(&format!("cannot start: {error}")),
+    };
+    let report = runtime.block_on(Doctor::new(setup, &args).examine());
+    // A look-up of a name may hang in a thread for long.
+    runtime.shutdown_background();
+    let printed = if args.json {
+        serde_json::to_string_pretty(&report).expect("a report has no maps with odd keys") + "\n"
+    } else {
+        text::render(&report, args.verbose)
+    };
+    if let Err(error) =
+        io::stdout().write_all(printed.as_bytes()).and_then(|()| io::stdout().flush())
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        writeln!(io::stderr(), "everwire: cannot write to stdout: {error}").ok();
+        return ExitCode::from(1);
+    }
+    ExitCode::from(report.verdict.status())
+}
+
+fn usage(error: &str) -> ExitCode {
+    writeln!(io::stderr(), "everwire: {error}").ok();
+    ExitCode::from(USAGE)
+}

@@ -1,0 +1,118 @@
+//! What `probe` can be told.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, builder::FalseyValueParser};
+use everwire::dial::ProxyUrl;
+use http::HeaderValue;
+
+use crate::{connect::Header, period::Period, size::Size};
+
+const AFTER_HELP: &str = "\
+The report goes to stdout, one line for each check, and for each fault who is to blame, what was expected, what came
+and what to do. Nothing a server sends reaches the terminal unescaped, and secrets in headers and in the query are
+masked.
+
+A few connections are opened, one after the other, and nine at the same time for --idle-timeout. Pings and text
+messages of random letters are sent. Whether the server echoes them is found out; it need not.
+
+Exit status:
+  0  all is well
+  1  something is wrong
+  2  wrong usage
+  3  no connection: the server refused or could not be reached
+
+Examples:
+  everwire probe wss://example.com/live
+  everwire probe --json -H 'Authorization: Bearer …' wss://example.com/live
+  everwire probe --idle-timeout 10m wss://example.com/live";
+
+/// What `probe` was told.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// What to examine, such as `wss://example.com/live`.
+    #[arg(env = "EVERWIRE_URL", hide_env_values = true)]
+    pub(super) url: String,
+
+    /// Sends a header with the opening handshake; may be repeated.
+    #[arg(
+        short = 'H',
+        long = "header",
+        value_name = "NAME: VALUE",
+        env = "EVERWIRE_HEADER",
+        hide_env_values = true
+    )]
+    pub(super) headers: Vec<Header>,
+
+    /// Offers a subprotocol; may be repeated, the preferred one first.
+    #[arg(long = "subprotocol", value_name = "NAME", env = "EVERWIRE_SUBPROTOCOL")]
+    pub(super) subprotocols: Vec<String>,
+
+    /// Connects as if from a page of this origin.
+    #[arg(long, value_name = "ORIGIN", env = "EVERWIRE_CONNECT_ORIGIN")]
+    pub(super) origin: Option<HeaderValue>,
+
+    /// Accepts every certificate. The connection is then secret from nobody.
+    #[arg(
+        short = 'k',
+        long,
+        alias = "insecure",
+        env = "EVERWIRE_DANGER_ACCEPT_ANY_CERTIFICATE",
+        value_parser = FalseyValueParser::new(),
+        action = ArgAction::SetTrue,
+        conflicts_with = "ca"
+    )]
+    pub(super) danger_accept_any_certificate: bool,
+
+    /// Trusts the authorities in this PEM file instead of the system's.
+    #[arg(long, value_name = "FILE", env = "EVERWIRE_CA")]
+    pub(super) ca: Option<PathBuf>,
+
+    /// Shows the certificate in this PEM file to the server.
+    #[arg(long, value_name = "FILE", env = "EVERWIRE_CERT", requires = "key")]
+    pub(super) cert: Option<PathBuf>,
+
+    /// The key of --cert, a PEM file.
+    #[arg(long, value_name = "FILE", env = "EVERWIRE_KEY", requires = "cert")]
+    pub(super) key: Option<PathBuf>,
+
+    /// Connects through this proxy (http, https, socks5, socks5h) instead of the environment's.
+    #[arg(long, value_name = "URL", env = "EVERWIRE_PROXY", hide_env_values = true)]
+    pub(super) proxy: Option<ProxyUrl>,
+
+    /// Connects directly, whatever the environment says.
+    #[arg(
+        long,
+        env = "EVERWIRE_NO_PROXY",
+        value_parser = FalseyValueParser::new(),
+        action = ArgAction::SetTrue,
+        conflicts_with = "proxy"
+    )]
+    pub(super) no_proxy: bool,
+
+    /// Time for each step, and for each answer.
+    #[arg(long, value_name = "TIME", env = "EVERWIRE_PROBE_TIMEOUT", default_value = "5s")]
+    pub(super) timeout: Period,
+
+    /// How many Pings to measure with.
+    #[arg(long, value_name = "N", env = "EVERWIRE_PROBE_PINGS", default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(super) pings: u32,
+
+    /// The largest message to try; at most 256MiB.
+    #[arg(long, value_name = "SIZE", env = "EVERWIRE_PROBE_MAX_MESSAGE", default_value = "1MiB")]
+    pub(super) max_message: Size,
+
+    /// Finds out how long a silent connection lives, up to this time. Takes that time.
+    #[arg(long, value_name = "UP_TO", env = "EVERWIRE_PROBE_IDLE_TIMEOUT")]
+    pub(super) idle_timeout: Option<Period>,
+
+    /// Prints the report as JSON.
+    #[arg(long, env = "EVERWIRE_PROBE_JSON", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub(super) json: bool,
+
+    /// Shows the opening handshake, without secrets.
+    #[arg(short, long, env = "EVERWIRE_VERBOSE", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub(super) verbose: bool,
+}

@@ -1,0 +1,9 @@
+//! `everwire probe`, the real binary, against servers in this process, good ones and bad ones.
+
+mod frames;
+mod idle;
+mod peer;
+mod process;
+mod reach;
+mod report;
+mod upgrade;
