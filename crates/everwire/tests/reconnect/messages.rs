@@ -43,12 +43,14 @@ async fn a_send_dropped_while_it_waits_has_sent_nothing() {
 
 #[tokio::test]
 async fn what_goes_unread_over_several_connections_is_bounded_and_counted() {
-    // A message that leaves room to read the Close behind it.
+    // A message that leaves room to notice the end behind it.
     let mut frames = vec![0x82, 126];
     frames.extend_from_slice(&60_000_u16.to_be_bytes());
     frames.resize(frames.len() + 60_000, 7);
-    frames.extend(close_frame(1001, ""));
-    let (url, _) = script(vec![open_with(&frames); 30]).await;
+    let ends = Step::Say([OPEN.as_bytes(), &frames].concat());
+    let mut steps = vec![ends; 29];
+    steps.push(open_with(b"\x81\x01z")); // This one stays.
+    let (url, _) = script(steps).await;
     let mut client = builder(&url).start();
     let mut states = client.states();
     soon(async { while states.next().await.unwrap().generation() != Some(30) {} }).await;

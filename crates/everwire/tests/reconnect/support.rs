@@ -132,8 +132,6 @@ pub(crate) fn field(head: &str, name: &str) -> String {
     fields.find(|field| field.0.eq_ignore_ascii_case(name)).expect(name).1.into()
 }
 
-/// Returns how long the client waits after this answer.
-
 pub(crate) async fn echo(mut ws: WebSocket) {
     while let Some(message) = ws.recv().await {
         if ws.send(message).await.is_err() {
