@@ -87,7 +87,8 @@ const SPARE_UP_TO: usize = 64;
 #[inline]
 pub(crate) fn put_outbox(outbox: VecDeque<Outgoing>) {
     if outbox.capacity() <= SPARE_UP_TO {
-        SPARE_OUTBOX.set(outbox);
+        // A thread that ends has none any more.
+        SPARE_OUTBOX.try_with(|spare| spare.set(outbox)).ok();
     }
 }
 
@@ -732,7 +733,8 @@ impl State {
         } else {
             self.outbox_bytes += outgoing.len();
             if self.outbox.capacity() == 0 {
-                self.outbox = SPARE_OUTBOX.take();
+                // A thread that ends has none any more, and may still drop handles.
+                self.outbox = SPARE_OUTBOX.try_with(Cell::take).unwrap_or_default();
             }
             self.outbox.push_back(outgoing);
         }
