@@ -85,10 +85,8 @@ impl Connection {
             Some(Due::Dead(silent_for)) => {
                 // Best effort: the peer may hear us even though we do not hear it.
                 self.fail(now, Cause::KeepaliveTimeout { silent_for });
-                if let Some(closing) = &mut self.closing {
-                    // It is not worth a wait; what the socket takes at once is enough.
-                    closing.deadline = closing.deadline.min(now + Duration::from_secs(1));
-                }
+                // It is not worth a wait; what the socket takes at once is enough.
+                self.hurry(now);
             }
             Some(due) => {
                 if due != Due::Pong {
