@@ -8,7 +8,7 @@ use common::{
     Echo, Notes, Raw, Recorder, close, connect, echo, exchange, frame, head, read_head, soon,
     start, status, text, until_len,
 };
-use everwire::{Cause, Conn, Drain, Handler, Listener, Message, Sender, Server};
+use everwire::{Cause, Config, Conn, Drain, Handler, Keepalive, Listener, Message, Sender, Server};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -367,20 +367,24 @@ async fn the_maximum_age_holds_for_paths_with_limits_of_their_own() {
     assert_eq!(server.registry().totals().closed["max_age"], 2);
 }
 
+/// Linux gives up a path whose window stays closed for as long as TCP_USER_TIMEOUT says.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_path_with_a_keepalive_of_its_own_has_its_own_timeout_in_the_system() {
-    use everwire::{Config, Keepalive};
-    let mut config = Config::default();
-    config.keepalive = Some(Keepalive::new(Duration::from_secs(1), Duration::from_millis(500)));
-    config.limits.send_queue = 64 << 20;
+async fn a_reader_that_never_reads_has_the_write_timeout_of_its_path_whatever_the_keepalive() {
+    let mut impatient = Config::default();
+    impatient.keepalive = Some(Keepalive::new(Duration::from_secs(1), Duration::from_millis(500)));
+    impatient.write_timeout = Duration::from_secs(1);
+    let mut patient = impatient.clone();
+    patient.write_timeout = Duration::from_secs(5);
+    patient.limits.send_queue = 64 << 20;
     let notes = Notes::default();
     let recorded = notes.clone();
     let builder = Server::builder().push("/", move |_| Recorder(recorded.clone()));
-    let (server, addr) = start(builder.route_config(config)).await;
+    let (server, addr) = start(builder.route_config(patient).config(impatient)).await;
     let _never_reads = connect(addr, "/").await;
     until_len(&server, 1).await;
     let sender = server.registry().get(server.registry().list()[0].id).unwrap();
     sender.send(vec![0; 32 << 20]).await.unwrap();
-    assert_eq!(notes.until(2).await, ["open", "path_timeout"]);
+    assert_eq!(notes.until(2).await, ["open", "write_timeout"]);
+    assert!(sender.closed().await.duration >= Duration::from_secs(5));
 }

@@ -2,9 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use everwire_proto::{
-    Cause, Config, Connection, Keepalive, Opcode, PathFacts, Role, State,
-};
+use everwire_proto::{Cause, Config, Connection, Keepalive, Opcode, PathFacts, Role, State};
 use everwire_testkit::{Frame, Pair, Seen, SentFrame, Solo, start};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,9 +1,6 @@
 //! Every deadline of a connection.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use super::{Connection, State};
 use crate::{
