@@ -5,17 +5,21 @@ use std::{any::Any, time::Duration};
 
 use everwire_proto::{Config, PathFacts};
 
+/// How much later than the write timeout the system gives up, so that the closure names that.
+const AFTER_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The longest that the system takes for TCP_USER_TIMEOUT, in milliseconds.
 const LONGEST: u64 = i32::MAX as u64;
 
 /// Returns for how long the system may wait for an acknowledgement before it gives up the path
-/// (`TCP_USER_TIMEOUT`): as long as the keepalive waits for any life, but not less than the write
+/// (`TCP_USER_TIMEOUT`): as long as the keepalive waits for any life, but longer than the write
 /// timeout. Linux counts a window that stays closed as a path that acknowledges nothing, and a
 /// reader that is slow is no dead peer.
 pub(crate) fn user_timeout(config: &Config) -> Option<Duration> {
     let policy = config.keepalive?;
-    let timeout = policy.interval.saturating_add(policy.timeout).max(config.write_timeout);
-    Some(timeout.min(Duration::from_millis(LONGEST)))
+    let timeout = policy.interval.saturating_add(policy.timeout);
+    let write_timeout = config.write_timeout.saturating_add(AFTER_WRITE_TIMEOUT);
+    Some(timeout.max(write_timeout).min(Duration::from_millis(LONGEST)))
 }
 
 /// Returns what the system knows of the path under a stream, if there is TCP at its bottom.
@@ -126,10 +130,10 @@ mod tests {
     }
 
     #[test]
-    fn the_system_is_no_less_patient_than_the_keepalive_and_the_write_timeout() {
+    fn the_system_is_more_patient_than_the_write_timeout_and_no_less_than_the_keepalive() {
         let seconds = Duration::from_secs;
         check(Some(Keepalive::standard()), seconds(30), Some(seconds(45)));
-        check(Some(Keepalive::fast()), seconds(30), Some(seconds(30)));
+        check(Some(Keepalive::fast()), seconds(30), Some(seconds(31)));
         check(None, seconds(30), None);
         let for_ever = Keepalive::new(Duration::MAX, seconds(1));
         check(Some(for_ever), seconds(30), Some(Duration::from_millis(LONGEST)));
