@@ -270,7 +270,7 @@ async fn what_senders_queued_survives_a_handler_that_fills_the_queue_or_streams(
     }
     let (mut client, _server) = everwire::test::Pair::new()
         .client_config({
-            let mut config = everwire::Config::default();
+            let mut config = Config::default();
             config.limits.message = 4 << 20;
             config
         })
@@ -327,7 +327,7 @@ async fn a_reset_is_told_as_one() {
 
 #[tokio::test]
 async fn a_route_has_limits_of_its_own() {
-    let mut config = everwire::Config::default();
+    let mut config = Config::default();
     config.limits.message = 10;
     let builder = echo().push("/small", |_| Echo).route_config(config);
     let (_server, addr) = start(builder).await;
@@ -353,7 +353,7 @@ async fn the_head_of_a_request_may_be_larger_if_that_is_wanted() {
 
 #[tokio::test]
 async fn the_maximum_age_holds_for_paths_with_limits_of_their_own() {
-    let mut config = everwire::Config::default();
+    let mut config = Config::default();
     config.limits.message = 10;
     let builder = echo().push("/own", |_| Echo).route_config(config);
     let (server, addr) = start(builder.max_age(Duration::from_millis(100))).await;
