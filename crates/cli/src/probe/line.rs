@@ -15,7 +15,7 @@ use bytes::Bytes;
 use everwire::dial::DialStream;
 use everwire_proto::{
     Cause, CloseCode, CloseFrame, Config, Connection, Delivery, Direction, Event, FrameLine,
-    Message, Observer, Opcode, State,
+    Message, Observer, Opcode, SendError, State,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
@@ -26,6 +26,9 @@ use super::setup::random;
 
 /// How much is read at once.
 const BUFFER: usize = 64 << 10;
+
+/// Room for what waits to be sent: the largest message that can be asked for, and Pings.
+const QUEUE: usize = 512 << 20;
 
 /// Time to tell a peer why it failed, or to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -82,6 +85,7 @@ impl Line {
         config.limits.message = u64::MAX / 2;
         config.limits.fragments = u32::MAX;
         config.limits.control_rate = None;
+        config.limits.send_queue = QUEUE;
         let mut proto =
             Connection::client(Arc::new(config), now(), Box::new(random as fn(&mut [u8])));
         let close = Arc::new(Mutex::new(None));
@@ -106,17 +110,31 @@ impl Line {
     /// Queues a message. Nothing is queued once the connection closes.
     pub(super) fn send(&mut self, text: &Bytes) {
         let text = std::str::from_utf8(text).expect("it was made of letters").to_owned();
-        self.proto.send(Message::text(text)).ok();
+        let queued = self.proto.send(Message::text(text));
+        self.note(queued);
     }
 
     /// Queues a Ping.
     pub(super) fn ping(&mut self, payload: &[u8]) {
-        self.proto.ping(payload).ok();
+        let queued = self.proto.ping(payload);
+        self.note(queued);
+    }
+
+    /// Ends the examination of this connection if something could not be queued: what is never sent
+    /// must not be taken for something that is never answered.
+    fn note(&mut self, queued: Result<(), SendError>) {
+        match queued {
+            // The peer has said Close: that is heard next.
+            Ok(()) | Err(SendError::Closed) => {}
+            Err(error) => {
+                self.end.get_or_insert(End::Failed(format!("the probe cannot send: {error}")));
+            }
+        }
     }
 
     /// Queues a Close.
     pub(super) fn close(&mut self, code: CloseCode) {
-        self.proto.close(now(), code, "").ok();
+        self.proto.close(now(), code, "").expect("the code may be sent, and no reason is too long");
     }
 
     /// Tells messages that equal this one from others, from now on.

@@ -225,7 +225,7 @@ fn idle(idle: &Idle) -> String {
             .expect("a string takes everything");
     }
     text += &match (idle.keepalive_ms, idle.limit_ms) {
-        (None, _) => "; nothing survived, so no keepalive interval is known to help".to_owned(),
+        (None, _) => "; no keepalive interval is known to help".to_owned(),
         (Some(interval), None) => {
             format!("; a keepalive interval of {} is safe", seconds(interval))
         }

@@ -160,6 +160,15 @@ fn a_server_that_does_not_echo_is_judged_by_its_pongs() {
 }
 
 #[test]
+fn the_ping_behind_the_largest_message_is_sent() {
+    // The message and the Ping are more than the 1 MiB that a connection queues unless told otherwise.
+    for size in ["1MiB", "3MiB"] {
+        let json = report(&["--max-message", size, &messages(|_, _, _| true)]).faults(0, &[]);
+        assert_eq!(json["message"]["largest"], json["message"]["bound"]);
+    }
+}
+
+#[test]
 fn a_message_that_cuts_the_connection_is_named() {
     let url = messages(|peer, opcode, payload| {
         peer.send(opcode, &payload);
