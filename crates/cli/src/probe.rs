@@ -18,6 +18,7 @@ mod setup;
 mod size_search;
 mod text;
 mod upgrade;
+mod walk;
 
 use std::{
     io::{self, Write},

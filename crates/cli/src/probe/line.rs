@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::setup::random;
+use super::{setup::random, walk::Walk};
 
 /// How much is read at once.
 const BUFFER: usize = 64 << 10;
@@ -72,7 +72,7 @@ pub(super) struct Line {
     close: Arc<Mutex<Option<Vec<u8>>>>,
     is_decided: bool,
     last_progress: Instant,
-    after_close: u64,
+    walk: Walk,
 }
 
 impl Line {
@@ -101,7 +101,7 @@ impl Line {
             close,
             is_decided: false,
             last_progress: Instant::now(),
-            after_close: 0,
+            walk: Walk::default(),
         };
         line.take(early);
         line
@@ -149,7 +149,12 @@ impl Line {
 
     /// Returns how many bytes came after the peer's Close.
     pub(super) fn after_close(&self) -> u64 {
-        self.after_close
+        self.walk.after_close()
+    }
+
+    /// Says for people, as the end of a sentence, which frame has begun and not ended; else nothing.
+    pub(super) fn unfinished(&self) -> String {
+        self.walk.unfinished().map(|frame| format!("; {frame}")).unwrap_or_default()
     }
 
     /// Returns the code of the peer's Close as it was on the wire, legal or not.
@@ -227,15 +232,15 @@ impl Line {
 
     fn take_read(&mut self, n: usize) {
         self.last_progress = Instant::now();
-        if self.is_decided {
-            self.after_close += n as u64;
-            return;
-        }
         let bytes = self.buffer[..n].to_vec();
         self.take(bytes);
     }
 
     fn take(&mut self, mut bytes: Vec<u8>) {
+        self.walk.take(&bytes);
+        if self.is_decided {
+            return;
+        }
         for event in self.proto.handle_input(now(), &mut bytes) {
             let heard = match event {
                 Event::Ping(_) => Heard::Ping,

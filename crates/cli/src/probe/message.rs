@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{
     fault::{Fault, FaultId},
     line::{End, Heard, Line},
-    ping::lost,
+    ping::{self, lost},
     progress::Progress,
     setup::{Setup, random},
     size_search::SizeSearch,
@@ -122,7 +122,7 @@ impl<'a> Messages<'a> {
             let answer = self.send(&mut open, size).await;
             let keeps = matches!(answer, Answer::Taken(_) | Answer::Vanished { is_alive: true });
             if let Err(why) = self.note(size, answer) {
-                unjudged = Some(why);
+                unjudged = Some(why + &open.unfinished());
                 open.leave().await;
                 break;
             }
@@ -153,8 +153,7 @@ impl<'a> Messages<'a> {
     /// Sends one message and a Ping behind it, and waits for as long as bytes move.
     async fn send(&self, line: &mut Line, size: u64) -> Answer {
         let message = letters(size);
-        let mut ping = [0; 8];
-        random(&mut ping);
+        let ping = ping::letters();
         line.expect(message.clone());
         line.send(&message);
         line.ping(&ping);

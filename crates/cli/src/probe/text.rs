@@ -36,7 +36,11 @@ pub(super) fn render(report: &Report, verbose: bool) -> String {
     for check in CHECKS.into_iter().chain(["protocol"]) {
         let faults: Vec<&Fault> =
             report.faults.iter().filter(|fault| fault.id.check() == check).collect();
-        let mark = if faults.is_empty() { "ok" } else { "WRONG" };
+        let mark = match faults.as_slice() {
+            [] if check == "ping" && report.ping.as_ref().is_some_and(Pings::is_cut_short) => "-",
+            [] => "ok",
+            _ => "WRONG",
+        };
         let line = line(report, check);
         if let Some(line) = &line {
             push(&mut out, mark, check, line);

@@ -76,6 +76,58 @@ fn a_server_that_answers_some_pings_is_not_taken_for_good() {
 }
 
 #[test]
+fn a_server_that_answers_pings_with_messages_is_named() {
+    let url = peers(|mut peer| {
+        while let Some((opcode, payload)) = peer.next() {
+            let opcode = if opcode == Opcode::Ping { Opcode::Text } else { opcode };
+            if let Some(close) = peer.answer(opcode, payload) {
+                return peer.send(Opcode::Close, &close);
+            }
+        }
+    });
+    let json = report(&[&url]).faults(1, &["ping.no_pong"]);
+    assert_eq!(json["message"]["sign"], "echo");
+}
+
+#[test]
+fn one_end_is_told_once_and_no_check_is_good_that_was_cut_short() {
+    fn cut_at_a_ping(mut peer: Peer) {
+        while let Some((opcode, payload)) = peer.next() {
+            if opcode == Opcode::Ping || peer.answer(opcode, payload).is_some() {
+                return;
+            }
+        }
+    }
+    fn masks(mut peer: Peer) {
+        peer.stream.write_all(b"\x81\x81abcdx").ok();
+        while peer.next().is_some() {}
+    }
+    let cases: [(fn(Peer), _); 3] = [
+        (cut_at_a_ping, "connection.cut"),
+        (masks, "protocol.violation"),
+        (|peer| peer.stream.shutdown(std::net::Shutdown::Write).unwrap(), "connection.cut"),
+    ];
+    for (script, fault) in cases {
+        let url = peers(script);
+        report(&[&url]).faults(1, &[fault]);
+        run(&[&url]).says("-      ping       0 of 1 answered");
+    }
+}
+
+#[test]
+fn a_giant_frame_that_does_not_go_on_is_named() {
+    let url = peers(|mut peer| {
+        peer.send_header(FrameHeader::new(Opcode::Binary, true, 1 << 40), b"begin");
+        while peer.next().is_some() {}
+    });
+    let json = report(&[&url]).faults(1, &["ping.no_pong", "close.no_answer"]);
+    let frame = "; a Binary frame of 1099511627776 bytes has begun, of which 5 came";
+    for fault in json["faults"].as_array().unwrap() {
+        assert!(fault["came"].as_str().unwrap().ends_with(frame), "{fault}");
+    }
+}
+
+#[test]
 fn pings_of_the_server_and_pongs_unasked_are_no_fault() {
     let url = peers(|mut peer| {
         peer.send(Opcode::Text, b"welcome");
@@ -215,6 +267,14 @@ fn an_echo_that_is_cut_is_named() {
 }
 
 #[test]
+fn nothing_is_sent_with_a_bound_of_0() {
+    let url = messages(|_, _, _| panic!("a message came"));
+    let json = report(&["--max-message", "0", &url]).faults(0, &[]);
+    assert!(json["message"].is_null());
+    assert_eq!(json["notes"][0]["text"], "nothing is sent: --max-message is 0");
+}
+
+#[test]
 fn a_server_that_wants_no_text_of_ours_is_not_judged() {
     let url = messages(|peer, _, _| {
         peer.send(Opcode::Close, b"\x03\xebjson only");
@@ -287,6 +347,16 @@ fn what_follows_a_close_is_named() {
         peer.send(Opcode::Text, b"one more thing");
     });
     check_close(&url, &["close.data_after"]);
+}
+
+#[test]
+fn what_follows_a_close_in_the_same_packet_is_named() {
+    for after in [b"\x81\x04late".to_vec(), b"\x88\x02\x03\xe8".to_vec()] {
+        let url = closing(move |mut peer, _| {
+            peer.stream.write_all(&[b"\x88\x02\x03\xe8", &after[..]].concat()).ok();
+        });
+        check_close(&url, &["close.data_after"]);
+    }
 }
 
 #[test]
