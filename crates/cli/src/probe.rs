@@ -4,6 +4,7 @@ mod args;
 mod certificate;
 mod closing;
 mod doctor;
+mod echo;
 mod extensions;
 mod fault;
 mod idle;

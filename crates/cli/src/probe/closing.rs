@@ -37,7 +37,7 @@ pub(super) async fn check(line: &mut Line, timeout: Duration, closing: &mut Clos
     let began = Instant::now();
     let answer = loop {
         match line.next(began + timeout).await {
-            Heard::Message { .. } | Heard::Ping | Heard::Pong(_) => {}
+            Heard::Message(_) | Heard::Ping | Heard::Pong(_) => {}
             heard => break heard,
         }
     };

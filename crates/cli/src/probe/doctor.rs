@@ -123,7 +123,13 @@ impl<'a> Doctor<'a> {
         let (found, fault) = messages.find().await;
         self.report.faults.extend(fault);
         match found {
-            Ok(largest) => self.report.message = Some(largest),
+            Ok(largest) => {
+                if let Some(size) = largest.other {
+                    let text = format!("the server answers {size} bytes with something else");
+                    self.report.note("message", text);
+                }
+                self.report.message = Some(largest);
+            }
             Err(why) => self.report.note("message", format!("not judged: {why}")),
         }
     }

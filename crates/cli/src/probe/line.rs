@@ -22,7 +22,11 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{setup::random, walk::Walk};
+use super::{
+    echo::{Echo, Likeness},
+    setup::random,
+    walk::Walk,
+};
 
 /// How much is read at once.
 const BUFFER: usize = 64 << 10;
@@ -36,10 +40,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// What was heard.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Heard {
-    /// A whole message; says whether it is the one that was [expected](Line::expect).
-    Message {
-        is_echo: bool,
-    },
+    /// A whole message, and how it is like the one that was [expected](Line::expect).
+    Message(Likeness),
     Ping,
     Pong(Vec<u8>),
     /// The peer's Close.
@@ -139,7 +141,7 @@ impl Line {
 
     /// Tells messages that equal this one from others, from now on.
     pub(super) fn expect(&mut self, expected: Bytes) {
-        self.expected = Echo { expected, at: 0, differs: false };
+        self.expected = Echo::new(expected);
     }
 
     /// Returns when bytes last went either way.
@@ -246,11 +248,11 @@ impl Line {
                 Event::Ping(_) => Heard::Ping,
                 Event::Pong(payload) => Heard::Pong(payload.to_vec()),
                 Event::Piece(piece) => {
-                    let is_echo = self.expected.take(&piece.payload, piece.first, piece.last);
-                    if !piece.last {
-                        continue;
+                    let likeness = self.expected.take(&piece.payload, piece.first, piece.last);
+                    match likeness {
+                        Some(likeness) => Heard::Message(likeness),
+                        None => continue,
                     }
-                    Heard::Message { is_echo }
                 }
                 Event::Close => {
                     self.is_decided = true;
@@ -308,27 +310,6 @@ impl End {
     }
 }
 
-/// Compares a message with another while it comes.
-#[derive(Debug, Default)]
-struct Echo {
-    expected: Bytes,
-    at: usize,
-    differs: bool,
-}
-
-impl Echo {
-    /// Takes a piece; at the last one, returns whether the message is the expected one.
-    fn take(&mut self, payload: &[u8], first: bool, last: bool) -> bool {
-        if first {
-            (self.at, self.differs) = (0, false);
-        }
-        let rest = &self.expected[self.at.min(self.expected.len())..];
-        self.differs |= !rest.starts_with(payload);
-        self.at += payload.len();
-        last && !self.differs && self.at == self.expected.len() && !self.expected.is_empty()
-    }
-}
-
 /// Keeps the payload of the peer's Close, also of one that is against the rules.
 struct Closes(Arc<Mutex<Option<Vec<u8>>>>);
 
@@ -343,27 +324,4 @@ impl Observer for Closes {
 /// The clock of the protocol.
 fn now() -> std::time::Instant {
     Instant::now().into_std()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn echo(expected: &str, pieces: &[&str]) -> bool {
-        let mut echo = Echo { expected: expected.to_owned().into(), ..Echo::default() };
-        let last = pieces.len() - 1;
-        let take = |(at, piece): (usize, &&str)| echo.take(piece.as_bytes(), at == 0, at == last);
-        pieces.iter().enumerate().map(take).last().unwrap()
-    }
-
-    #[test]
-    fn an_echo_is_told_from_other_messages_however_it_is_cut() {
-        for pieces in [&["abc"][..], &["a", "bc"], &["", "ab", "c"], &["abc", ""]] {
-            assert!(echo("abc", pieces), "{pieces:?}");
-        }
-        for pieces in [&["ab"][..], &["abcd"], &["x", "bc"], &["abc", "d"], &["ab", "x"], &[""]] {
-            assert!(!echo("abc", pieces), "{pieces:?}");
-        }
-        assert!(!echo("", &[""]));
-    }
 }

@@ -66,7 +66,7 @@ pub(super) async fn check(
                 }
                 // A late answer to an earlier one is no stranger.
                 Heard::Pong(pong) if !payloads.contains(&pong) => stranger = Some(pong),
-                Heard::Pong(_) | Heard::Ping | Heard::Message { .. } => {}
+                Heard::Pong(_) | Heard::Ping | Heard::Message(_) => {}
                 Heard::Silence => break,
                 end => {
                     over = Some(lost(&end));

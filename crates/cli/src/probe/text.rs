@@ -175,18 +175,26 @@ fn message(largest: &Largest) -> String {
         Sign::Echo => "echoes",
         Sign::Pong => "does not echo; survives",
     };
-    let size = largest.largest.unwrap_or_default();
+    let size = bytes(largest.largest.unwrap_or_default());
     match largest.refused {
-        None if size == largest.bound => {
-            format!("{seen} {size} bytes, the most that was tried (--max-message)")
+        None if largest.largest == Some(largest.bound) => {
+            format!("{seen} {size}, the most that was tried (--max-message)")
         }
-        None => format!("{seen} {size} bytes, the most there was time for"),
+        None => format!("{seen} {size}, the most there was time for"),
         Some(refused) => {
             let code = largest.code.map(|code| format!(" with {code}")).unwrap_or_default();
-            let verb = if largest.code.is_some() { "refuses" } else { "does not take" };
-            format!("{seen} {size} bytes, {verb} {refused}{code}")
+            let verb = match (largest.code, largest.other) {
+                (Some(_), _) => "refuses",
+                (None, Some(_)) => "does not echo",
+                (None, None) => "does not take",
+            };
+            format!("{seen} {size}, {verb} {refused}{code}")
         }
     }
+}
+
+fn bytes(n: u64) -> String {
+    format!("{n} {}", if n == 1 { "byte" } else { "bytes" })
 }
 
 fn close(closing: &Closing) -> Option<String> {

@@ -275,6 +275,29 @@ fn nothing_is_sent_with_a_bound_of_0() {
 }
 
 #[test]
+fn an_answer_of_another_kind_is_no_fault() {
+    let url = messages(|peer, opcode, payload| {
+        peer.send(
+            opcode,
+            if payload.len() <= 4096 { &payload } else { b"{\"error\":\"too big\"}" },
+        );
+        true
+    });
+    let json = report(&[&url]).faults(0, &[]);
+    assert_eq!(json["message"]["largest"], 4096);
+    let note = &json["notes"][0];
+    let text =
+        format!("the server answers {} bytes with something else", json["message"]["refused"]);
+    assert_eq!((&note["check"], &note["text"]), (&"message".into(), &text.into()));
+}
+
+#[test]
+fn one_byte_is_not_called_bytes() {
+    let url = peers(Peer::behave);
+    run(&["--max-message", "1", &url]).says("echoes 1 byte, the most that was tried");
+}
+
+#[test]
 fn a_server_that_wants_no_text_of_ours_is_not_judged() {
     let url = messages(|peer, _, _| {
         peer.send(Opcode::Close, b"\x03\xebjson only");
