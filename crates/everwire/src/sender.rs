@@ -168,7 +168,8 @@ impl Sender {
     /// 1 s and at most 5 s (3 s while it is not known), is given up, whatever the keepalive's
     /// policy: then [`closure`](Self::closure) says
     /// [`KeepaliveTimeout`](everwire_proto::Cause::KeepaliveTimeout). The deadline stands still
-    /// while nothing is read because nobody receives. Behind a full socket no Ping is sent; there
+    /// while nothing is read because nobody receives; but a peer that does not read for so long is
+    /// given up as well, because it cannot answer. Behind a full socket no Ping is sent; there
     /// the write timeout decides.
     ///
     /// # Errors

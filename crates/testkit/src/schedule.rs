@@ -98,6 +98,10 @@ impl SlowPath {
                 _ => {}
             }
             walked.pings += step.act(&mut pair);
+            if matches!(step, Step::Probes(_)) {
+                // Who stops reading cannot answer: it is asked while it reads.
+                walked.pings += Step::Wait(2_000).act(&mut pair);
+            }
             let mut ends = [&pair.client, &pair.server].into_iter().map(|end| &end.connection);
             if let Some(end) = ends.find(|end| end.state() != State::Open) {
                 let (path, at) = (self.clone(), pair.elapsed());

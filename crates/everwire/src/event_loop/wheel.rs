@@ -45,7 +45,8 @@ impl Wheel {
     pub(super) fn take_due(&mut self, now: Instant, due: &mut Vec<u32>) -> Option<u64> {
         let now = clock::ticks(now);
         let tick = self.next.filter(|tick| *tick <= now)?;
-        std::mem::swap(&mut self.buckets[(tick % TICKS) as usize], due);
+        // Its room goes with it: kept in every bucket, the largest tick would cost 256 times.
+        *due = std::mem::take(&mut self.buckets[(tick % TICKS) as usize]);
         self.done = tick;
         let ahead = (tick + 1..tick + TICKS).find(|tick| !self.bucket(*tick).is_empty());
         self.next = ahead;
