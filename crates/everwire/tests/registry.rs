@@ -248,7 +248,7 @@ async fn a_watcher_keeps_its_registry_and_learns_of_those_that_outlive_it() {
 #[tokio::test(start_paused = true)]
 async fn the_application_says_why_it_closes() {
     for (because, cause, is_clean) in [
-        (Because::SlowConsumer, Cause::SlowConsumer, false),
+        (Because::SlowConsumer, Cause::SlowConsumer, true),
         (Because::Superseded, Cause::Superseded, true),
         (Because::Kicked, Cause::Kicked, true),
     ] {
