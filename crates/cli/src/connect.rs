@@ -5,6 +5,7 @@ mod escape;
 mod input;
 mod masked;
 mod output;
+mod reconnecting;
 mod session;
 mod verbose;
 mod verdict;
@@ -17,7 +18,7 @@ pub(crate) use self::{
     masked::masked,
     verbose::shown,
 };
-use self::{output::Output, session::Session, verdict::Verdict};
+use self::{output::Output, reconnecting::Reconnecting, session::Session, verdict::Verdict};
 
 /// Runs the client to its end.
 pub(crate) fn run(args: Args) -> ExitCode {
@@ -25,7 +26,11 @@ pub(crate) fn run(args: Args) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let verdict = match runtime {
         Ok(runtime) => {
-            let verdict = runtime.block_on(Session::run(args));
+            let verdict = if args.reconnect {
+                runtime.block_on(Reconnecting::run(args))
+            } else {
+                runtime.block_on(Session::run(args))
+            };
             // A thread may hang in a read of stdin for ever.
             runtime.shutdown_background();
             verdict

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     Message, PreparedMessage,
-    deadline::{LATE, after},
+    deadline::{after, is_late},
 };
 
 /// The shortest interval and timeout: nothing is due again at once.
@@ -175,7 +175,7 @@ impl Beating {
     ) -> Option<Beat> {
         let timeout = self.heartbeat.timeout.max(SHORTEST);
         if let Some(deadline) = self.deadline.filter(|&deadline| !is_paused && deadline <= now) {
-            if now.saturating_duration_since(deadline) <= LATE {
+            if !is_late(deadline, now) {
                 self.deadline = None;
                 return Some(Beat::Dead);
             }

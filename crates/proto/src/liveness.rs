@@ -10,7 +10,7 @@ pub use self::{path::PathFacts, tolerance::Tolerance};
 use self::{path::PathWatch, tolerance::Trial};
 use crate::{
     Keepalive,
-    deadline::{LATE, after},
+    deadline::{after, is_late},
     keepalive::Rhythm,
     rtt::Rtt,
 };
@@ -382,7 +382,7 @@ impl Liveness {
         }
         match &mut watch.question {
             Some(question) if question.deadline <= now => {
-                let is_late = now.saturating_duration_since(question.deadline) > LATE;
+                let is_late = is_late(question.deadline, now);
                 let had_its_time = after(question.asked, timeout) <= now;
                 let is_dead = match question.ground {
                     Ground::Suspicion { confirmed } => confirmed || (had_its_time && !is_blocked),

@@ -296,3 +296,14 @@ fn a_close_after_the_burst_is_a_close() {
     server.receive([Frame::close(1000, "")]);
     assert!(server.finish().is_clean());
 }
+
+#[test]
+fn a_message_whose_deadline_was_slept_through_may_still_be_read() {
+    let frame = Frame::text("the rest lies unread").bytes(Role::Client);
+    let mut server = Solo::server();
+    server.receive_bytes(&frame[..10]);
+    server.now += Duration::from_secs(600);
+    server.connection.handle_timeout(server.now);
+    server.receive_bytes(&frame[10..]);
+    assert_eq!(server.events(), [Seen::text("the rest lies unread")]);
+}

@@ -223,6 +223,24 @@ fn data_does_not_move_the_close_deadline() {
 }
 
 #[test]
+fn a_close_deadline_that_was_slept_through_leaves_time_to_read_the_answer() {
+    let mut server = Solo::server();
+    server.connection.close(server.now, CloseCode::NORMAL_CLOSURE, "").unwrap();
+    server.flush();
+    server.now += 60 * SECOND;
+    server.connection.handle_timeout(server.now);
+    assert_eq!(server.connection.state(), State::Closing);
+    server.receive([Frame::close(1000, "")]);
+    assert!(server.finish().is_clean());
+    let mut server = Solo::server();
+    server.connection.close(server.now, CloseCode::NORMAL_CLOSURE, "").unwrap();
+    server.now += 60 * SECOND;
+    server.connection.handle_timeout(server.now);
+    server.advance(SECOND);
+    assert_eq!(server.closure().cause, Cause::CloseTimeout);
+}
+
+#[test]
 fn the_close_deadline_can_be_set() {
     let mut config = Config::default();
     config.close_timeout = Some(Duration::from_secs(60));

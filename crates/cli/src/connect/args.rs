@@ -1,17 +1,18 @@
 //! What `connect` can be told, and the client that is made of it.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{env, fs, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{ArgAction, builder::FalseyValueParser};
 use everwire::{
-    Client, ClientObserver, CloseCode, CloseFrame, Config,
+    Client, ClientObserver, CloseCode, CloseFrame, Config, Keepalive,
     dial::{ProxyConfig, ProxyUrl},
+    reconnect::{AdaptiveKeepalive, JsonFile, MemoryStore},
     tls::{ClientTls, PemSource},
 };
 use http::{HeaderName, HeaderValue};
 
 use crate::{
-    period::{KeepaliveArg, Period},
+    period::{KeepaliveArg, KeepaliveError, Period},
     size::Size,
 };
 
@@ -128,6 +129,17 @@ pub(crate) struct Args {
     )]
     no_proxy: bool,
 
+    /// Connects again when the connection ends, unless that makes no sense; says so on stderr.
+    /// Lines of stdin wait for a connection. A line that a dying connection took may be lost.
+    #[arg(
+        long,
+        env = "EVERWIRE_RECONNECT",
+        value_parser = FalseyValueParser::new(),
+        action = ArgAction::SetTrue,
+        conflicts_with = "ping"
+    )]
+    pub(super) reconnect: bool,
+
     /// Follows up to so many redirects.
     #[arg(long, value_name = "N", env = "EVERWIRE_REDIRECTS", default_value_t = 0)]
     redirects: usize,
@@ -141,14 +153,16 @@ pub(crate) struct Args {
     timeout: Option<Period>,
 
     /// After how much silence the server is pinged and how long it then has to show life; fast
-    /// notices a dead server within 5s, standard is 25s/20s.
+    /// notices a dead server within 5s, standard is 25s/20s. With --reconnect, adaptive finds the
+    /// longest silence that the path tolerates and remembers it in
+    /// $XDG_STATE_HOME/everwire/keepalive.json.
     #[arg(
         long,
-        value_name = "INTERVAL/TIMEOUT|fast|standard|off",
+        value_name = "INTERVAL/TIMEOUT|fast|standard|off|adaptive",
         env = "EVERWIRE_KEEPALIVE",
         default_value = "25s/20s"
     )]
-    keepalive: KeepaliveArg,
+    keepalive: ConnectKeepalive,
 
     /// The largest message that is accepted or sent.
     #[arg(long, value_name = "SIZE", env = "EVERWIRE_MAX_MESSAGE", default_value = "16MiB")]
@@ -162,7 +176,7 @@ impl Args {
     /// What is wrong with the arguments, for people.
     pub(super) fn client(&self, observer: Option<impl ClientObserver>) -> Result<Client, String> {
         let mut config = Config::default();
-        config.keepalive = self.keepalive.0;
+        config.keepalive = self.keepalive()?;
         config.limits.message = self.max_message.0;
         let mut client = Client::new(&self.url)
             .map_err(|error| error.to_string())?
@@ -227,6 +241,28 @@ impl Args {
         CloseFrame::new(code, reason).map_err(|error| format!("invalid '--close': {error}"))
     }
 
+    fn keepalive(&self) -> Result<Option<Keepalive>, String> {
+        match self.keepalive {
+            ConnectKeepalive::Fixed(KeepaliveArg(keepalive)) => Ok(keepalive),
+            ConnectKeepalive::Adaptive if self.reconnect => Ok(Some(Keepalive::standard())),
+            ConnectKeepalive::Adaptive => {
+                Err("'--keepalive adaptive' costs connections: expected '--reconnect' with it"
+                    .into())
+            }
+        }
+    }
+
+    /// Returns the keepalive that is found by trying.
+    pub(super) fn adaptive(&self) -> Option<AdaptiveKeepalive> {
+        if self.keepalive != ConnectKeepalive::Adaptive {
+            return None;
+        }
+        Some(match state_folder() {
+            Some(folder) => AdaptiveKeepalive::new(JsonFile::new(folder.join("keepalive.json"))),
+            None => AdaptiveKeepalive::new(MemoryStore::default()),
+        })
+    }
+
     pub(super) fn max_message(&self) -> u64 {
         self.max_message.0
     }
@@ -234,6 +270,34 @@ impl Args {
     pub(super) fn timeout(&self) -> Option<Duration> {
         self.timeout.map(|timeout| timeout.0)
     }
+}
+
+/// A keepalive policy, or `adaptive`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum ConnectKeepalive {
+    Fixed(KeepaliveArg),
+    Adaptive,
+}
+
+impl FromStr for ConnectKeepalive {
+    type Err = KeepaliveError;
+
+    fn from_str(text: &str) -> Result<Self, KeepaliveError> {
+        match text {
+            "adaptive" => Ok(Self::Adaptive),
+            text => text.parse().map(Self::Fixed),
+        }
+    }
+}
+
+/// Returns where to remember things, made if need be; nothing if there is no home.
+fn state_folder() -> Option<PathBuf> {
+    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
+    let folder = state.join("everwire");
+    fs::create_dir_all(&folder).ok()?;
+    Some(folder)
 }
 
 /// A header, as in `Name: value`.

@@ -22,7 +22,7 @@ use super::{
 };
 
 /// Time for a stdout that nobody reads, when we must end.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is known while a connection is open.
 pub(super) struct Session {
@@ -53,14 +53,7 @@ impl Session {
             Ok(client) => client,
             Err(error) => return Verdict::usage(error),
         };
-        let started = tokio::time::Instant::now();
-        let timeout = args.timeout();
-        let deadline = async move {
-            match timeout.and_then(|timeout| started.checked_add(timeout)) {
-                Some(deadline) => sleep_until(deadline).await,
-                None => pending().await,
-            }
-        };
+        let deadline = deadline(args.timeout());
         tokio::pin!(deadline);
         let mut interrupts = Interrupts::new();
         let connected = tokio::select! {
@@ -235,6 +228,17 @@ impl Session {
     }
 }
 
+/// Waits until the time is up that begins now.
+pub(super) fn deadline(timeout: Option<Duration>) -> impl Future<Output = ()> {
+    let started = tokio::time::Instant::now();
+    async move {
+        match timeout.and_then(|timeout| started.checked_add(timeout)) {
+            Some(deadline) => sleep_until(deadline).await,
+            None => pending().await,
+        }
+    }
+}
+
 /// Waits for room on stdout and for a message.
 async fn next(
     output: &Output,
@@ -247,7 +251,7 @@ async fn next(
     receiver.recv().await
 }
 
-async fn read(input: &mut Option<mpsc::Receiver<Input>>) -> Option<Input> {
+pub(super) async fn read(input: &mut Option<mpsc::Receiver<Input>>) -> Option<Input> {
     match input {
         Some(input) => input.recv().await,
         None => pending().await,
@@ -278,16 +282,16 @@ async fn ping(sender: Sender, interval: Duration, notices: Notices) {
 
 /// SIGINT and SIGTERM.
 #[cfg(unix)]
-struct Interrupts([Option<tokio::signal::unix::Signal>; 2]);
+pub(super) struct Interrupts([Option<tokio::signal::unix::Signal>; 2]);
 
 #[cfg(unix)]
 impl Interrupts {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
         Self([SignalKind::interrupt(), SignalKind::terminate()].map(|kind| signal(kind).ok()))
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         let either = |cx: &mut Context<'_>| {
             let mut signals = self.0.iter_mut().flatten();
             if signals.any(|signal| signal.poll_recv(cx).is_ready()) {
@@ -302,15 +306,15 @@ impl Interrupts {
 
 /// Ctrl-C.
 #[cfg(not(unix))]
-struct Interrupts;
+pub(super) struct Interrupts;
 
 #[cfg(not(unix))]
 impl Interrupts {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             pending::<()>().await;
         }

@@ -41,6 +41,12 @@ impl Verdict {
         Self { status: 0, line: None }
     }
 
+    /// A reconnecting client stopped while no connection was open.
+    pub(super) fn down(why: &str, missing: Option<String>) -> Self {
+        let missing = missing.map(|missing| format!("; {missing}")).unwrap_or_default();
+        Self { status: 3, line: Some(format!("everwire: {why}{missing}")) }
+    }
+
     /// The connection has ended. `missing` says what should have come before.
     pub(super) fn closed(closure: &Closure, missing: Option<String>) -> Self {
         let status = if is_fine(closure) && missing.is_none() { 0 } else { 4 };

@@ -4,6 +4,7 @@ mod end;
 mod fixture;
 mod keepalive;
 mod messages;
+mod reconnect;
 mod request;
 mod run;
 mod scripted;

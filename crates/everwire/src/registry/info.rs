@@ -15,7 +15,7 @@ use crate::{
     shared::{Phase, Shared},
 };
 
-/// What has happened on a server since it started. See [`Registry::totals`].
+/// What has happened on a server since it started. See [`Registry::totals`](crate::Registry::totals).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totals {

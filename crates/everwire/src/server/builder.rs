@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{Handler, WebSocket, trust::TrustedProxies};
 
-/// What a server is made of. See [`Server::builder`].
+/// What a server is made of. See [`Server::builder`](crate::Server::builder).
 pub struct ServerBuilder {
     pub(super) addrs: Vec<String>,
     pub(super) listeners: Vec<Listener>,

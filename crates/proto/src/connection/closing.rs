@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::{Connection, Role, Shutdown, State};
-use crate::{Cause, CloseCode, CloseFrame, Counters, Opcode, SendError, deadline::after};
+use crate::{
+    Cause, CloseCode, CloseFrame, Counters, Opcode, SendError,
+    deadline::{LATE, after, is_late},
+};
 
 /// Time in which what is queued may still be written after the peer has ended its stream.
 const AFTER_EOF: Duration = Duration::from_secs(1);
@@ -183,6 +186,11 @@ impl Connection {
             return;
         }
         if self.state == State::Closing {
+            if is_late(closing.deadline, now) {
+                // The peer's Close may lie unread.
+                closing.deadline = now + LATE;
+                return;
+            }
             self.decide(now, Cause::CloseTimeout);
         }
         self.set_closed(now);

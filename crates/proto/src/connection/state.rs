@@ -36,6 +36,6 @@ pub enum State {
     Finishing,
     /// All is written; the peer's end of stream is awaited so that no reset destroys what we sent.
     Draining,
-    /// It is over; drop the socket. [`Connection::closure`] says how it ended.
+    /// It is over; drop the socket. [`Connection::closure`](crate::Connection::closure) says how it ended.
     Closed,
 }

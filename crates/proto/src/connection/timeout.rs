@@ -7,8 +7,11 @@ use std::{
 
 use super::{Connection, State};
 use crate::{
-    Cause, Keepalive, Opcode, PathFacts, Tolerance, deadline::after, heartbeat::Beat,
-    keepalive::Rhythm, liveness::Due,
+    Cause, Keepalive, Opcode, PathFacts, Tolerance,
+    deadline::{LATE, after, is_late},
+    heartbeat::Beat,
+    keepalive::Rhythm,
+    liveness::Due,
 };
 
 impl Connection {
@@ -65,6 +68,10 @@ impl Connection {
         if self.write_deadline().is_some_and(|deadline| deadline <= now) {
             // The socket is full: there is no way to tell the peer.
             return self.abort(now, Cause::WriteTimeout);
+        }
+        if let Some(deadline) = self.message_deadline().filter(|deadline| is_late(*deadline, now)) {
+            // The rest of it may lie unread.
+            self.inbound.postpone(now + LATE - deadline);
         }
         if self.message_deadline().is_some_and(|deadline| deadline <= now) {
             let received = self.inbound.arrived();
