@@ -8,9 +8,12 @@ const json = Array.from({ length: 200 }, (_, i) => `{"id":${i},"name":"item ${i 
 
 async function echoed(options) {
   const socket = new WebSocket(url, { maxPayload: 16 << 20, perMessageDeflate: { threshold: 0, ...options } });
+  const upgraded = once(socket, 'upgrade');
   await once(socket, 'open');
-  expect(true, socket.extensions.startsWith('permessage-deflate'));
-  if (mode === 'shared') expect(true, socket.extensions.includes('server_no_context_takeover'));
+  const agreed = (await upgraded)[0].headers['sec-websocket-extensions'];
+  expect('permessage-deflate', agreed.split(';')[0]);
+  const stateless = mode === 'shared' || options.serverNoContextTakeover === true;
+  expect(stateless, agreed.includes('server_no_context_takeover'));
   for (const message of [json, json, '', 'x', Buffer.from(json.repeat(30)), MIB, json]) {
     socket.send(message);
     const [data, isBinary] = await once(socket, 'message');
