@@ -209,7 +209,7 @@ fn address(line: &str) -> Option<SocketAddr> {
 }
 
 /// Lets this process have as many descriptors as the system allows it; its children inherit that.
-fn raise_limit() -> Result<()> {
+pub(crate) fn raise_limit() -> Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }

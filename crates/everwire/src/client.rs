@@ -337,7 +337,7 @@ impl Client {
         if self.has_own_dialer {
             return self.dialer.clone();
         }
-        let user_timeout = self.config.keepalive.map(|it| it.interval.saturating_add(it.timeout));
+        let user_timeout = crate::path::user_timeout(&self.config);
         let socket = SocketConfig { user_timeout, ..SocketConfig::default() };
         self.dialer.clone().with_socket(socket)
     }

@@ -38,8 +38,26 @@ pub(crate) fn at_tick(tick: u64) -> Instant {
     epoch.checked_add(Duration::from_nanos(nanos)).unwrap_or(epoch + TICK * u32::MAX)
 }
 
-/// What ticks are counted from.
+/// What ticks are counted from: a day ago. A runtime whose time is paused may be behind the one that
+/// asks first.
 fn epoch() -> Instant {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
-    *EPOCH.get_or_init(now)
+    *EPOCH.get_or_init(|| {
+        let now = Instant::now();
+        now.checked_sub(Duration::from_secs(86_400)).unwrap_or(now)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_before_the_first_look_at_the_clock_has_a_tick_of_its_own() {
+        epoch();
+        let hour_ago = Instant::now() - Duration::from_secs(3600);
+        let rounded = round_up(hour_ago);
+        assert!(rounded - hour_ago < TICK, "{:?}", rounded - hour_ago);
+        assert!(ticks(hour_ago + TICK) > ticks(hour_ago));
+    }
 }

@@ -33,6 +33,10 @@ use crate::{
     shared::{Outgoing, Shared, Wake, put_outbox},
 };
 
+/// How often a turn goes round. A peer that sends as fast as it is read must not have the thread for
+/// itself; each round reads up to 128 KiB.
+const ROUNDS: u32 = 4;
+
 /// A byte stream that a connection can run on.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
@@ -117,6 +121,8 @@ struct Flags {
     registered: bool,
     /// Something came in during the last turn.
     worked: bool,
+    /// The last turn was cut short; another is wanted when others had theirs.
+    more: bool,
     /// The last answered ping that the handles know of.
     answered: u32,
     /// Messages that came too late to be sent.
@@ -475,10 +481,11 @@ impl<S: Stream, A: App> Driver<S, A> {
         self.shared.publish(proto.counters(), proto.last_received(), proto.transmit_len());
     }
 
-    /// Goes round until neither the socket nor the handles have anything left. Returns whether
-    /// anything came in.
+    /// Goes round until neither the socket nor the handles have anything left, or it is others' turn.
+    /// Returns whether anything came in.
     fn run(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut rounds = 0;
+        self.flags.more = false;
         loop {
             self.take_outbox(now);
             let reading = self.is_reading();
@@ -510,6 +517,12 @@ impl<S: Stream, A: App> Driver<S, A> {
                 break;
             }
             rounds += 1;
+            if rounds == ROUNDS {
+                // The counters are published, and who waits for room is woken.
+                self.sleep_if_idle(cx);
+                self.flags.more = true;
+                break;
+            }
         }
         rounds > 0
     }

@@ -10,34 +10,39 @@
 //! [task](crate::driver::Task). What is done with a connection is the same code,
 //! [`Driver::turn`](crate::driver::Driver::turn).
 
+mod remote;
 mod socket;
 mod sys;
 mod wheel;
 
 use std::{
-    fmt,
+    collections::VecDeque,
     future::Future,
     io,
     mem::MaybeUninit,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use futures_util::task::AtomicWaker;
 use slab::Slab;
 use tokio::{runtime::RuntimeFlavor, time::Sleep};
 
-pub(crate) use self::socket::LoopSocket;
-use self::{sys::Epoll, wheel::Wheel};
+pub(crate) use self::{remote::Remote, socket::LoopSocket};
+use self::{
+    remote::Rest,
+    sys::{Epoll, Event},
+    wheel::Wheel,
+};
 use crate::{clock, io::Io};
 
-/// How many sockets get their turn before other tasks get theirs.
+/// How many connections get their turn for each reason (a socket, a handle, a deadline) before other
+/// tasks get theirs.
 const BATCH: usize = 256;
 
 /// A batch that takes longer than this had a handler that blocks.
@@ -104,58 +109,7 @@ impl EventLoops {
 
 impl Drop for Loops {
     fn drop(&mut self) {
-        self.loops.iter().for_each(|remote| remote.tell(|news| news.is_last = true));
-    }
-}
-
-/// An event loop as others see it: they hand it connections, and wake those.
-#[derive(Debug, Default)]
-pub(crate) struct Remote {
-    news: Mutex<News>,
-    waker: AtomicWaker,
-}
-
-/// What others have for a loop.
-#[derive(Default)]
-struct News {
-    /// The loop will look here before it sleeps.
-    is_awake: bool,
-    adopted: Vec<Box<dyn Drive>>,
-    /// Connections whose handles want something.
-    woken: Vec<u32>,
-    /// No more connections will come.
-    is_last: bool,
-}
-
-impl fmt::Debug for News {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("News").field("woken", &self.woken).finish_non_exhaustive()
-    }
-}
-
-impl Remote {
-    /// Takes a connection over.
-    pub(crate) fn adopt(&self, driver: Box<dyn Drive>) {
-        self.tell(|news| news.adopted.push(driver));
-    }
-
-    /// Asks for a turn for a connection.
-    pub(crate) fn wake(&self, key: u32) {
-        self.tell(|news| news.woken.push(key));
-    }
-
-    fn tell(&self, tell: impl FnOnce(&mut News)) {
-        let mut news = self.lock();
-        tell(&mut news);
-        let sleeps = !std::mem::replace(&mut news.is_awake, true);
-        drop(news);
-        if sleeps {
-            self.waker.wake();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, News> {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+        self.loops.iter().for_each(|remote| remote.end());
     }
 }
 
@@ -183,6 +137,8 @@ pub(crate) struct Turn {
     pub(crate) is_armed: bool,
     /// When the next turn is due at the latest, if that has to be looked at.
     pub(crate) deadline: Option<Instant>,
+    /// There is more to do; others come first.
+    pub(crate) more: bool,
 }
 
 /// A connection's place in the table.
@@ -201,8 +157,11 @@ struct EventLoop {
     /// What `sleep` waits for.
     sleeps_until: Option<Instant>,
     remote: Arc<Remote>,
-    /// Empty, with room.
-    keys: Vec<u32>,
+    /// Those who want a turn, first come, first served.
+    woken: VecDeque<u32>,
+    /// Those who lay in the wheel for `due_tick`.
+    due: Vec<u32>,
+    due_tick: u64,
     /// How many turns are still to be timed.
     suspects: u32,
 }
@@ -216,15 +175,16 @@ impl EventLoop {
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
             sleeps_until: None,
             remote: Arc::default(),
-            keys: Vec::new(),
+            woken: VecDeque::new(),
+            due: Vec::new(),
+            due_tick: 0,
             suspects: 0,
         })
     }
 
-    /// Gives a turn to each socket that has news. Returns whether there are more.
-    fn poll_sockets(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let mut events = [MaybeUninit::uninit(); BATCH];
-        let (events, more) = self.epoll.poll(cx, &mut events);
+    /// Gives a turn to each socket that has news. The key may be of a connection that has come since
+    /// to the place of one that has gone: then it looks in vain.
+    fn handle_events(&mut self, events: &[Event], now: Instant) {
         for event in events {
             let key = event.data.u64();
             if let Some(entry) = self.entries.get_mut(key as usize) {
@@ -233,25 +193,18 @@ impl EventLoop {
                 self.give_turn(key as u32, now, false);
             }
         }
-        more
     }
 
-    /// Takes over new connections, and gives a turn to those whose handles want something.
+    /// Takes over new connections, and gives a turn to those that want one, as far as there is time.
     fn poll_news(&mut self, now: Instant) {
-        let mut news = self.remote.lock();
-        if news.adopted.is_empty() && news.woken.is_empty() {
-            return;
-        }
-        let adopted = std::mem::take(&mut news.adopted);
-        let mut woken = std::mem::replace(&mut news.woken, std::mem::take(&mut self.keys));
-        drop(news);
-        for driver in adopted {
+        for driver in self.remote.take(&mut self.woken) {
             self.adopt(driver, now);
         }
-        for key in woken.drain(..) {
-            self.give_turn(key, now, false);
+        for _ in 0..self.woken.len().min(BATCH) {
+            if let Some(key) = self.woken.pop_front() {
+                self.give_turn(key, now, false);
+            }
         }
-        self.keys = woken;
     }
 
     fn adopt(&mut self, mut driver: Box<dyn Drive>, now: Instant) {
@@ -260,35 +213,38 @@ impl EventLoop {
         driver.adopted(self.remote.clone(), key as u32);
         let watched = driver.socket().map(|socket| self.epoll.watch(socket.stream(), key as u64));
         if let Some(Err(error)) = watched {
-            // Dropped, it reports how it ended.
             tracing::error!(%error, "cannot watch a socket");
-            return;
+            return end(driver);
         }
         entry.insert(Entry { driver, armed: None });
         self.give_turn(key as u32, now, false);
     }
 
-    /// Gives a turn to each connection that has a deadline. Returns when the next is due.
+    /// Gives a turn to each connection that has a deadline, as far as there is time. Returns when the
+    /// next is due.
     fn poll_deadlines(&mut self, now: Instant) -> Option<Instant> {
-        let mut due = std::mem::take(&mut self.keys);
-        while let Some(tick) = self.wheel.take_due(now, &mut due) {
-            for key in due.drain(..) {
-                if let Some(entry) = self.entries.get_mut(key as usize)
-                    && entry.armed == Some(tick)
-                {
-                    entry.armed = None;
-                    self.give_turn(key, now, true);
-                }
+        for _ in 0..BATCH {
+            if self.due.is_empty()
+                && let Some(tick) = self.wheel.take_due(now, &mut self.due)
+            {
+                self.due_tick = tick;
+            }
+            let Some(key) = self.due.pop() else { break };
+            if let Some(entry) = self.entries.get_mut(key as usize)
+                && entry.armed == Some(self.due_tick)
+            {
+                entry.armed = None;
+                self.give_turn(key, now, true);
             }
         }
-        self.keys = due;
         self.wheel.next()
     }
 
     #[inline]
     fn give_turn(&mut self, key: u32, now: Instant, due: bool) {
         let Some(entry) = self.entries.get_mut(key as usize) else { return };
-        let mut turn = Turn { now, due, is_armed: entry.armed.is_some(), deadline: None };
+        let is_armed = entry.armed.is_some();
+        let mut turn = Turn { now, due, is_armed, deadline: None, more: false };
         let started = (self.suspects > 0).then(clock::now);
         // The handler's panics are caught where it is called; this is for our own mistakes, which
         // must not end all other connections.
@@ -299,6 +255,9 @@ impl EventLoop {
                 tracing::error!("a connection's driver panicked");
                 return self.remove(key);
             }
+        }
+        if turn.more {
+            self.woken.push_back(key);
         }
         if let Some(started) = started {
             self.suspects -= 1;
@@ -314,8 +273,7 @@ impl EventLoop {
     #[cold]
     fn remove(&mut self, key: u32) {
         let entry = self.entries.remove(key as usize);
-        // A handler's drop is the application's code.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(entry)));
+        end(entry.driver);
         if self.entries.is_empty() {
             self.entries.shrink_to_fit();
         }
@@ -331,6 +289,35 @@ impl EventLoop {
         self.sleeps_until = until;
         until.is_some() && self.sleep.as_mut().poll(cx).is_ready()
     }
+
+    /// Times the next turns one by one if these took too long.
+    fn check_stall(&mut self, now: Instant) {
+        let took = clock::now().saturating_duration_since(now);
+        if took < STALL {
+            return;
+        }
+        if self.suspects == 0 {
+            tracing::warn!(
+                ?took,
+                "handlers held up their thread; the next calls are timed to find which"
+            );
+        }
+        self.suspects = SUSPECTS;
+    }
+}
+
+/// Ends a connection. What its drop calls is the application's code, and may panic.
+fn end(driver: Box<dyn Drive>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(driver)));
+}
+
+impl Drop for EventLoop {
+    /// Ends its connections, such as when the runtime shuts down.
+    fn drop(&mut self) {
+        self.remote.close().into_iter().for_each(end);
+        let entries = std::mem::take(&mut self.entries);
+        entries.into_iter().for_each(|(_, entry)| end(entry.driver));
+    }
 }
 
 impl Future for EventLoop {
@@ -338,26 +325,65 @@ impl Future for EventLoop {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        this.remote.waker.register(cx.waker());
         let now = clock::now();
-        this.remote.lock().is_awake = true;
-        let more = this.poll_sockets(cx, now);
+        this.remote.wake_up(cx.waker());
+        let mut events = [MaybeUninit::uninit(); BATCH];
+        // Before companions, which share what tokio lets one task do.
+        let (events, mut more) = this.epoll.poll(cx, &mut events);
+        // Before the sockets: a companion that was refused more of that has its turn first then.
         this.poll_news(now);
+        this.handle_events(events, now);
         let deadline = this.poll_deadlines(now);
-        if this.sleep(cx, deadline) || more {
-            cx.waker().wake_by_ref();
+        more |= this.sleep(cx, deadline) || !this.woken.is_empty() || !this.due.is_empty();
+        this.check_stall(now);
+        if !more {
+            match this.remote.sleep() {
+                Rest::Awake => more = true,
+                Rest::Asleep => {}
+                Rest::Last if this.entries.is_empty() => return Poll::Ready(()),
+                Rest::Last => {}
+            }
         }
-        if clock::now().saturating_duration_since(now) >= STALL {
-            this.suspects = SUSPECTS;
-        }
-        let mut news = this.remote.lock();
-        if !news.adopted.is_empty() || !news.woken.is_empty() {
-            cx.waker().wake_by_ref();
-        } else if news.is_last && this.entries.is_empty() {
-            return Poll::Ready(());
-        } else {
-            news.is_awake = false;
+        if more {
+            // Comes back when others had their turn and tokio has looked at its own sockets.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
         }
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection of which others hold a share.
+    struct Counted(#[expect(dead_code)] Arc<()>);
+
+    impl Drive for Counted {
+        fn socket(&mut self) -> Option<&mut LoopSocket> {
+            None
+        }
+
+        fn adopted(&mut self, _: Arc<Remote>, _: u32) {}
+
+        fn turn(&mut self, _: &mut Turn) -> Poll<()> {
+            Poll::Pending
+        }
+
+        fn log_stall(&self, _: Duration) {}
+    }
+
+    #[test]
+    fn a_loop_that_has_ended_keeps_nothing_that_comes_later() {
+        let remote = Remote::default();
+        let share = Arc::new(());
+        remote.adopt(Box::new(Counted(share.clone())));
+        assert_eq!(Arc::strong_count(&share), 2);
+        drop(remote.close());
+        remote.adopt(Box::new(Counted(share.clone())));
+        assert_eq!(Arc::strong_count(&share), 1);
+        remote.wake(7);
+        let remote = format!("{remote:?}");
+        assert!(remote.contains("woken: []"), "{remote}");
     }
 }

@@ -23,9 +23,9 @@ use crate::{
 /// What a server or client does with one connection. One value per connection.
 ///
 /// The methods are called by the connection's driver, one after the other, and must not block: a
-/// call that takes long holds up every connection of its thread; if it happens again and again, it
-/// is logged. A panic ends the
-/// connection with 1011; no method is called afterwards.
+/// call that takes long holds up every connection of its thread. That is logged, with the
+/// connection's id if it happens again. A panic ends the connection with 1011; no method is called
+/// afterwards.
 ///
 /// # Examples
 /// An echo server in three lines:

@@ -74,6 +74,7 @@ mod sender;
 mod server;
 mod shared;
 mod signal;
+mod sync;
 pub mod test;
 pub mod tls;
 pub mod trust;

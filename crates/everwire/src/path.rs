@@ -1,9 +1,26 @@
 //! What the system knows of the path to a peer.
 #![allow(unsafe_code)] // No crate reads TCP_INFO without it.
 
-use std::any::Any;
+use std::{any::Any, time::Duration};
 
-use everwire_proto::PathFacts;
+use everwire_proto::{Config, PathFacts};
+
+/// How much later than the write timeout the system gives up, so that the closure names that.
+const AFTER_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The longest that the system takes for TCP_USER_TIMEOUT, in milliseconds.
+const LONGEST: u64 = i32::MAX as u64;
+
+/// Returns for how long the system may wait for an acknowledgement before it gives up the path
+/// (`TCP_USER_TIMEOUT`): as long as the keepalive waits for any life, but longer than the write
+/// timeout. Linux counts a window that stays closed as a path that acknowledges nothing, and a
+/// reader that is slow is no dead peer.
+pub(crate) fn user_timeout(config: &Config) -> Option<Duration> {
+    let policy = config.keepalive?;
+    let timeout = policy.interval.saturating_add(policy.timeout);
+    let write_timeout = config.write_timeout.saturating_add(AFTER_WRITE_TIMEOUT);
+    Some(timeout.max(write_timeout).min(Duration::from_millis(LONGEST)))
+}
 
 /// Returns what the system knows of the path under a stream, if there is TCP at its bottom.
 pub(crate) fn facts(io: &dyn Any) -> Option<PathFacts> {
@@ -62,7 +79,8 @@ mod linux {
         let in_flight = u64::from(info.tcpi_unacked) * u64::from(info.tcpi_snd_mss);
         Some(PathFacts::new(
             in_flight + u64::from(info.tcpi_notsent_bytes),
-            info.tcpi_retransmits.into(),
+            // A closed window is asked for by probes, which a peer that lives acknowledges.
+            info.tcpi_retransmits.max(info.tcpi_probes).into(),
             Duration::from_millis(info.tcpi_last_ack_recv.into()),
         ))
     }
@@ -95,5 +113,29 @@ mod linux {
                 std::thread::yield_now();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use everwire_proto::Keepalive;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(keepalive: Option<Keepalive>, write_timeout: Duration, expected: Option<Duration>) {
+        let mut config = Config::default();
+        (config.keepalive, config.write_timeout) = (keepalive, write_timeout);
+        assert_eq!(user_timeout(&config), expected);
+    }
+
+    #[test]
+    fn the_system_is_more_patient_than_the_write_timeout_and_no_less_than_the_keepalive() {
+        let seconds = Duration::from_secs;
+        check(Some(Keepalive::standard()), seconds(30), Some(seconds(45)));
+        check(Some(Keepalive::fast()), seconds(30), Some(seconds(31)));
+        check(None, seconds(30), None);
+        let for_ever = Keepalive::new(Duration::MAX, seconds(1));
+        check(Some(for_ever), seconds(30), Some(Duration::from_millis(LONGEST)));
     }
 }

@@ -10,10 +10,12 @@ use std::{
 };
 
 use everwire_proto::{Cause, CloseCode, CloseFrame, Closure, Message, PreparedMessage, SendError};
+use tokio::time::timeout;
 
 use crate::{
     ConnectionId,
-    shared::{Outgoing, Phase, Place, Shared, Until},
+    clock::TICK,
+    shared::{Adjustment, Outgoing, Phase, Place, Shared, Until},
 };
 
 /// Sends on a connection from anywhere. Cheap to clone.
@@ -145,6 +147,55 @@ impl Sender {
         self.push_when_room(Outgoing::Probe(number)).await?;
         let ping = asked.await.map_err(|_| SendError::Closed)?;
         self.shared.waiting(|cx, place| self.shared.poll_answered(cx, ping, place)).await
+    }
+
+    /// Asks the peer at once whether it lives, and waits until any byte of it shows that it does:
+    /// for a network that changed, or a machine that woke up.
+    ///
+    /// A peer that shows nothing for as long as the path's round-trip time lets expect, at least
+    /// 1 s and at most 5 s (3 s while it is not known), is given up, whatever the keepalive's
+    /// policy: then [`closure`](Self::closure) says
+    /// [`KeepaliveTimeout`](everwire_proto::Cause::KeepaliveTimeout). The deadline stands still
+    /// while nothing is read because nobody receives. Behind a full socket no Ping is sent; there
+    /// the write timeout decides.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] if the connection ends before the peer shows life, or has ended.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost; the peer is asked all the same, and given up if it does not answer.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn woken(sender: everwire::Sender) {
+    /// if sender.probe().await.is_err() {
+    ///     println!("{}", sender.closed().await);
+    /// }
+    /// # }
+    /// ```
+    pub async fn probe(&self) -> Result<(), SendError> {
+        let (asked, answer) = tokio::sync::oneshot::channel();
+        let probe = Adjustment(Box::new(|connection, now| {
+            let before = connection.counters().bytes_received;
+            if let Ok(ping) = connection.probe(now) {
+                let _ = asked.send((ping, before));
+            }
+        }));
+        self.shared.push_admitted(Outgoing::Adjust(probe))?;
+        let (ping, before) = answer.await.map_err(|_| SendError::Closed)?;
+        let is_alive = || self.shared.counters().bytes_received > before;
+        // A Pong wakes whoever waits for one; other signs of life are looked for at each tick.
+        while !is_alive() {
+            let tick = tokio::time::sleep(TICK);
+            let pong = self.shared.waiting(|cx, place| self.shared.poll_answered(cx, ping, place));
+            match timeout(TICK, pong).await {
+                // An earlier answer, because the queue was full and nothing was sent.
+                Ok(Ok(())) if !is_alive() => tick.await,
+                Ok(answered) => answered?,
+                Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Starts the closing handshake and returns a future of how it went. Dropping that future

@@ -1,23 +1,32 @@
 //! What a connection's driver shares with its handles and with the registry.
 
+mod outbox;
+mod state;
+mod waiting;
+mod wake;
+
 use std::{
-    cell::Cell,
     collections::VecDeque,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker, ready},
+    task::Waker,
     time::{Duration, Instant},
 };
 
 use everwire_proto::{
-    Cause, CloseFrame, Closure, Connection, Counters, Limits, Message, MessageKind,
-    PreparedMessage, SendError, State as ProtoState,
+    Cause, CloseFrame, Closure, Connection, Counters, Limits, SendError, State as ProtoState,
 };
 
-use crate::{peers::Peers, registry, signal::Signal, websocket::Received};
+pub(crate) use self::{
+    outbox::{Adjustment, Outgoing, put_outbox},
+    state::{Phase, State},
+    waiting::{Place, Until},
+    wake::{Wake, wake},
+};
+use crate::{peers::Peers, signal::Signal};
 
 /// Names a connection for the life of the process. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,193 +82,6 @@ pub(crate) struct Shared {
     messages_sent: AtomicU64,
     signal: Signal,
     state: Mutex<State>,
-}
-
-thread_local! {
-    /// Room for what handles ask for, of a connection that sleeps by now.
-    static SPARE_OUTBOX: Cell<VecDeque<Outgoing>> = const { Cell::new(VecDeque::new()) };
-}
-
-/// An outbox that is larger than this is not kept.
-const SPARE_UP_TO: usize = 64;
-
-/// Keeps the room of an outbox that was emptied for the next one of this thread.
-#[inline]
-pub(crate) fn put_outbox(outbox: VecDeque<Outgoing>) {
-    if outbox.capacity() <= SPARE_UP_TO {
-        SPARE_OUTBOX.set(outbox);
-    }
-}
-
-/// What is passed between the driver and the handles. Never locked while user code runs.
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    /// Messages that wait for `recv`.
-    pub(crate) inbox: VecDeque<Received>,
-    pub(crate) inbox_bytes: usize,
-    pub(crate) receiver: Option<Waker>,
-    /// Nobody will ever call `recv`.
-    pub(crate) receiver_gone: bool,
-    /// What handles asked for and the driver has not yet done.
-    pub(crate) outbox: VecDeque<Outgoing>,
-    deferred: Option<Box<Deferred>>,
-    outbox_bytes: usize,
-    /// Somebody sends a message in pieces, or is about to.
-    stream_open: bool,
-    /// The connection is to be cut; nothing else matters.
-    aborted: bool,
-    /// The server shuts down and has said so.
-    draining: bool,
-    driver: Option<Wake>,
-    /// The driver stopped reading because the inbox is full.
-    pub(crate) inbox_was_full: bool,
-    pub(crate) phase: Phase,
-    /// The number of the last ping that was answered.
-    pub(crate) answered: u32,
-    /// The round-trip time in microseconds as of that ping, 0 before the first. Three bytes, up to
-    /// 16 s, take the room that is left.
-    rtt_micros: [u8; 3],
-    pub(crate) closure: Option<Arc<Closure>>,
-    /// Where the connection is listed while it lives.
-    pub(crate) registry: Option<Arc<registry::Inner>>,
-    waiters: Vec<Waiter>,
-    /// The last key that was given to a waiter.
-    last_key: u32,
-}
-
-/// Whole messages that wait for the end of one that is being sent in pieces.
-#[derive(Debug, Default)]
-struct Deferred {
-    queue: VecDeque<Outgoing>,
-    bytes: usize,
-}
-
-/// What a task waits for. It is woken by nothing else: the driver and the task may be one, and
-/// would wake itself without end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Until {
-    /// The send queue has room for a message.
-    Room,
-    /// The send queue has room for a piece of the message that is being sent, whatever waits for
-    /// its end.
-    PieceRoom,
-    /// Nobody else sends a message in pieces.
-    Turn,
-    /// A ping was answered.
-    Answer,
-    /// The server shuts down.
-    Drain,
-    /// The connection has ended.
-    Closed,
-}
-
-/// A task that waits.
-#[derive(Debug)]
-struct Waiter {
-    until: Until,
-    /// Names the wait, so that it can be given up; 0 for those known by their task.
-    key: u32,
-    waker: Waker,
-}
-
-/// The place of a wait among the others.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Place {
-    /// It has none yet.
-    None,
-    Taken(u32),
-    /// Nobody tells when it is given up: one place for a task.
-    ByTask,
-}
-
-/// Leaves its place when it is dropped.
-struct Waiting<'a> {
-    shared: &'a Shared,
-    place: Place,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.shared.leave(self.place);
-    }
-}
-
-/// How far the end of a connection has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Phase {
-    #[default]
-    Open,
-    /// A closing handshake has begun or is asked for.
-    Closing,
-    Closed,
-}
-
-/// Something a handle asked for.
-#[derive(Debug)]
-pub(crate) enum Outgoing {
-    Message(Message<'static>),
-    Prepared(PreparedMessage),
-    Start(MessageKind),
-    Piece(bytes::Bytes),
-    Finish(bytes::Bytes),
-    Ping(Box<[u8]>),
-    /// A numbered ping; the number goes to whoever waits.
-    Probe(tokio::sync::oneshot::Sender<u32>),
-    /// A change of the connection that needs no byte in the send queue.
-    Adjust(Adjustment),
-    /// Go on reading.
-    Resume,
-    /// Tell the application that the server shuts down.
-    Drain,
-    Close(Cause, CloseFrame),
-    /// Tell the peer in a Close why it ends, and end.
-    Fail(Cause),
-    Abort(Cause),
-}
-
-/// What a handle wants of the connection itself.
-pub(crate) struct Adjustment(pub(crate) Adjust);
-
-type Adjust = Box<dyn FnOnce(&mut Connection, Instant) + Send>;
-
-impl fmt::Debug for Adjustment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Adjustment")
-    }
-}
-
-impl Outgoing {
-    pub(crate) fn message(message: Message<'_>) -> Self {
-        Self::Message(message.into_owned())
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Message(message) => message.len() + 14,
-            Self::Piece(bytes) | Self::Finish(bytes) => bytes.len() + 14,
-            Self::Prepared(message) => message.payload().len() + 14,
-            Self::Ping(payload) => payload.len() + 6,
-            _ => 0,
-        }
-    }
-
-    /// Returns whether it must not go between the pieces of another message.
-    fn is_message(&self) -> bool {
-        matches!(self, Self::Message(_) | Self::Prepared(_))
-    }
-
-    /// Returns whether it is a message or the start of one.
-    pub(crate) fn begins_message(&self) -> bool {
-        self.is_message() || matches!(self, Self::Start(_))
-    }
-
-    /// Returns what it has to wait for when the send queue is full.
-    fn room(&self) -> Until {
-        match self {
-            Self::Start(_) | Self::Piece(_) | Self::Finish(_) => Until::PieceRoom,
-            _ => Until::Room,
-        }
-    }
 }
 
 impl Shared {
@@ -485,98 +307,6 @@ impl Shared {
         waiters.into_iter().for_each(Waker::wake);
     }
 
-    /// Is ready once the server shuts down, or closing has begun.
-    pub(crate) fn poll_draining(&self, cx: &Context<'_>, place: &mut Place) -> Poll<()> {
-        let mut state = self.lock();
-        if state.draining || state.phase != Phase::Open {
-            return Poll::Ready(());
-        }
-        self.wait(&mut state, Until::Drain, cx, place)
-    }
-
-    /// Is ready once the connection has ended.
-    pub(crate) fn poll_closed(&self, cx: &Context<'_>, place: &mut Place) -> Poll<Arc<Closure>> {
-        let mut state = self.lock();
-        match &state.closure {
-            Some(closure) => Poll::Ready(closure.clone()),
-            None => self.wait(&mut state, Until::Closed, cx, place),
-        }
-    }
-
-    /// Is ready once there is room for one more message or piece.
-    pub(crate) fn poll_room(
-        &self,
-        cx: &Context<'_>,
-        room: Until,
-        place: &mut Place,
-    ) -> Poll<Result<(), SendError>> {
-        let mut state = self.lock();
-        // Before looking: either the driver's last write is seen here, or it sees that somebody
-        // waits and does not sleep lightly.
-        self.signal.set_waited_for(true);
-        match self.check_room(&state, room) {
-            Err(SendError::Full { .. }) => self.wait(&mut state, room, cx, place),
-            done => Poll::Ready(done),
-        }
-    }
-
-    /// Queues something as soon as there is room; it is taken out of `outgoing` when it is queued.
-    pub(crate) fn poll_push(
-        &self,
-        cx: &Context<'_>,
-        outgoing: &mut Option<Outgoing>,
-        place: &mut Place,
-    ) -> Poll<Result<(), SendError>> {
-        while let Some(message) = outgoing.take() {
-            let room = message.room();
-            match self.try_push(message, true) {
-                Ok(()) => {}
-                Err((SendError::Full { .. }, message)) => {
-                    *outgoing = Some(message);
-                    // There may be room by now: then it is tried again.
-                    ready!(self.poll_room(cx, room, place))?;
-                }
-                Err((error, _)) => return Poll::Ready(Err(error)),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Is ready once the ping of this number was answered, or the connection has ended.
-    pub(crate) fn poll_answered(
-        &self,
-        cx: &Context<'_>,
-        ping: u32,
-        place: &mut Place,
-    ) -> Poll<Result<(), SendError>> {
-        let mut state = self.lock();
-        if state.answered.wrapping_sub(ping) as i32 >= 0 {
-            return Poll::Ready(Ok(()));
-        }
-        if state.phase == Phase::Closed {
-            return Poll::Ready(Err(SendError::Closed));
-        }
-        self.wait(&mut state, Until::Answer, cx, place)
-    }
-
-    /// Is ready once nobody else sends a message in pieces; then it is the caller's turn until
-    /// [`end_stream`](Self::end_stream).
-    pub(crate) fn poll_turn(
-        &self,
-        cx: &Context<'_>,
-        place: &mut Place,
-    ) -> Poll<Result<(), SendError>> {
-        let mut state = self.lock();
-        if state.phase != Phase::Open {
-            return Poll::Ready(Err(SendError::Closed));
-        }
-        if state.stream_open {
-            return self.wait(&mut state, Until::Turn, cx, place);
-        }
-        state.stream_open = true;
-        Poll::Ready(Ok(()))
-    }
-
     /// Begins a message in pieces for the driver's own handler, ahead of what handles queued but
     /// behind what they send in pieces.
     pub(crate) fn try_begin_stream(&self) -> Result<(), SendError> {
@@ -663,46 +393,6 @@ impl Shared {
         Some(over)
     }
 
-    /// Leaves the task's waker, to be woken when what it waits for is there.
-    fn wait<T>(
-        &self,
-        state: &mut State,
-        until: Until,
-        cx: &Context<'_>,
-        place: &mut Place,
-    ) -> Poll<T> {
-        self.signal.set_waited_for(true);
-        state.wait(until, cx, place)
-    }
-
-    /// Waits by one of the `poll_` methods; dropped, it leaves its place.
-    pub(crate) async fn waiting<T>(
-        &self,
-        mut poll: impl FnMut(&Context<'_>, &mut Place) -> Poll<T>,
-    ) -> T {
-        let mut waiting = Waiting { shared: self, place: Place::None };
-        std::future::poll_fn(|cx| poll(cx, &mut waiting.place)).await
-    }
-
-    /// Gives up a place among those that wait.
-    pub(crate) fn leave(&self, place: Place) {
-        if let Place::Taken(key) = place {
-            let left = self.lock().waiters.extract_if(.., |waiter| waiter.key == key).next();
-            drop(left);
-        }
-    }
-
-    /// Takes no more messages; returns how many wait that nobody will send.
-    pub(crate) fn seal(&self) -> u64 {
-        let mut state = self.lock();
-        if state.phase == Phase::Open {
-            state.phase = Phase::Closing;
-        }
-        let deferred = state.deferred.iter().flat_map(|deferred| &deferred.queue);
-        let waiting = state.outbox.iter().chain(deferred);
-        waiting.filter(|outgoing| outgoing.begins_message()).count() as u64
-    }
-
     /// Tells every handle how the connection ended.
     pub(crate) fn finish(&self, closure: Arc<Closure>) {
         let mut state = self.lock();
@@ -716,91 +406,5 @@ impl Shared {
         drop(state);
         drop((outbox, deferred, driver));
         receiver.into_iter().chain(waiters).for_each(Waker::wake);
-    }
-}
-
-impl State {
-    fn queue(&mut self, outgoing: Outgoing) {
-        let waits = match &outgoing {
-            Outgoing::Probe(_) => self.deferred.is_some(),
-            other => self.stream_open && other.is_message(),
-        };
-        if waits {
-            let deferred = self.deferred.get_or_insert_default();
-            deferred.bytes += outgoing.len();
-            deferred.queue.push_back(outgoing);
-        } else {
-            self.outbox_bytes += outgoing.len();
-            if self.outbox.capacity() == 0 {
-                self.outbox = SPARE_OUTBOX.take();
-            }
-            self.outbox.push_back(outgoing);
-        }
-    }
-
-    /// Returns how many bytes handles have queued, as far as they are in the way.
-    fn queued(&self, room: Until) -> usize {
-        match room {
-            Until::PieceRoom => self.outbox_bytes,
-            _ => self.outbox_bytes + self.deferred.as_ref().map_or(0, |deferred| deferred.bytes),
-        }
-    }
-
-    /// Leaves the task's waker, to be woken when what it waits for is there.
-    fn wait<T>(&mut self, until: Until, cx: &Context<'_>, place: &mut Place) -> Poll<T> {
-        let waker = cx.waker();
-        let mine = self.waiters.iter_mut().find(|waiter| match place {
-            Place::Taken(key) => waiter.key == *key,
-            Place::ByTask => {
-                waiter.key == 0 && waiter.until == until && waiter.waker.will_wake(waker)
-            }
-            Place::None => false,
-        });
-        if let Some(waiter) = mine {
-            waiter.until = until;
-            waiter.waker.clone_from(waker);
-            return Poll::Pending;
-        }
-        let key = if matches!(place, Place::ByTask) {
-            0
-        } else {
-            self.last_key = self.last_key.wrapping_add(1).max(1);
-            *place = Place::Taken(self.last_key);
-            self.last_key
-        };
-        self.waiters.push(Waiter { until, key, waker: waker.clone() });
-        Poll::Pending
-    }
-
-    fn take_waiters(&mut self, is_over: impl Fn(Until) -> bool) -> Vec<Waker> {
-        let over = self.waiters.extract_if(.., |waiter| is_over(waiter.until));
-        over.map(|waiter| waiter.waker).collect()
-    }
-}
-
-/// What gives a driver its next turn.
-#[derive(Clone, Debug)]
-pub(crate) enum Wake {
-    /// It has a task of its own.
-    Task(Waker),
-    /// It is one of many in an event loop, under this key.
-    #[cfg(target_os = "linux")]
-    Loop(Arc<crate::event_loop::Remote>, u32),
-}
-
-impl Wake {
-    pub(crate) fn wake(self) {
-        match self {
-            Self::Task(waker) => waker.wake(),
-            #[cfg(target_os = "linux")]
-            Self::Loop(remote, key) => remote.wake(key),
-        }
-    }
-}
-
-#[inline]
-pub(crate) fn wake(driver: Option<Wake>) {
-    if let Some(driver) = driver {
-        driver.wake();
     }
 }

@@ -1,6 +1,6 @@
 //! How handles and driver tell each other that there is something to do.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::{AtomicU8, Ordering};
 
 /// Spares the driver the lock when nothing has happened, and the handles the waking of a driver
 /// that is awake.

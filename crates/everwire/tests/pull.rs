@@ -212,6 +212,52 @@ async fn flush_and_ping_waits_for_the_pong() {
     assert_eq!(soon(waiting).await.unwrap(), Err(SendError::Closed));
 }
 
+/// Begins to probe and returns the payload of the Ping.
+async fn probe(
+    peer: &mut Raw<DuplexStream>,
+    sender: &everwire::Sender,
+) -> (tokio::task::JoinHandle<Result<(), SendError>>, Vec<u8>) {
+    let sender = sender.clone();
+    let probing = tokio::spawn(async move { sender.probe().await });
+    let (first, payload) = soon(peer.read()).await.unwrap();
+    assert_eq!(first, 0x89);
+    (probing, payload)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_is_answered_by_a_pong_or_by_any_byte() {
+    let (mut peer, ws) = puller(1 << 10);
+    let (sender, _receiver) = ws.split();
+    let (probing, payload) = probe(&mut peer, &sender).await;
+    peer.write(&frame(0x8a, &payload)).await;
+    assert_eq!(soon(probing).await.unwrap(), Ok(()));
+    let (probing, _) = probe(&mut peer, &sender).await;
+    settle().await;
+    assert!(!probing.is_finished());
+    peer.write(&[0x81]).await;
+    assert_eq!(soon(probing).await.unwrap(), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_gives_up_a_dead_peer_even_if_nobody_waits_for_it() {
+    for is_dropped in [false, true] {
+        let (mut peer, ws) = puller(1 << 10);
+        let (sender, _receiver) = ws.split();
+        let (probing, _) = probe(&mut peer, &sender).await;
+        let asked = tokio::time::Instant::now();
+        if is_dropped {
+            probing.abort();
+        } else {
+            assert_eq!(soon(probing).await.unwrap(), Err(SendError::Closed));
+        }
+        let closure = soon(sender.closed()).await;
+        assert!(matches!(closure.cause, Cause::KeepaliveTimeout { .. }), "{closure}");
+        // 3 s while no round trip was measured, and a tick.
+        assert!(asked.elapsed() <= Duration::from_millis(3250), "{:?}", asked.elapsed());
+        assert_eq!(sender.probe().await, Err(SendError::Closed));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn halves_work_in_two_tasks_and_as_stream_and_sink() {
     let (client, server) = Pair::new().pull();

@@ -8,7 +8,7 @@ use common::{
     Echo, Notes, Raw, Recorder, close, connect, echo, exchange, frame, head, read_head, soon,
     start, status, text, until_len,
 };
-use everwire::{Cause, Conn, Drain, Handler, Listener, Message, Sender, Server};
+use everwire::{Cause, Config, Conn, Drain, Handler, Keepalive, Listener, Message, Sender, Server};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -270,7 +270,7 @@ async fn what_senders_queued_survives_a_handler_that_fills_the_queue_or_streams(
     }
     let (mut client, _server) = everwire::test::Pair::new()
         .client_config({
-            let mut config = everwire::Config::default();
+            let mut config = Config::default();
             config.limits.message = 4 << 20;
             config
         })
@@ -327,7 +327,7 @@ async fn a_reset_is_told_as_one() {
 
 #[tokio::test]
 async fn a_route_has_limits_of_its_own() {
-    let mut config = everwire::Config::default();
+    let mut config = Config::default();
     config.limits.message = 10;
     let builder = echo().push("/small", |_| Echo).route_config(config);
     let (_server, addr) = start(builder).await;
@@ -353,7 +353,7 @@ async fn the_head_of_a_request_may_be_larger_if_that_is_wanted() {
 
 #[tokio::test]
 async fn the_maximum_age_holds_for_paths_with_limits_of_their_own() {
-    let mut config = everwire::Config::default();
+    let mut config = Config::default();
     config.limits.message = 10;
     let builder = echo().push("/own", |_| Echo).route_config(config);
     let (server, addr) = start(builder.max_age(Duration::from_millis(100))).await;
@@ -367,20 +367,24 @@ async fn the_maximum_age_holds_for_paths_with_limits_of_their_own() {
     assert_eq!(server.registry().totals().closed["max_age"], 2);
 }
 
+/// Linux gives up a path whose window stays closed for as long as TCP_USER_TIMEOUT says.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_path_with_a_keepalive_of_its_own_has_its_own_timeout_in_the_system() {
-    use everwire::{Config, Keepalive};
-    let mut config = Config::default();
-    config.keepalive = Some(Keepalive::new(Duration::from_secs(1), Duration::from_millis(500)));
-    config.limits.send_queue = 64 << 20;
+async fn a_reader_that_never_reads_has_the_write_timeout_of_its_path_whatever_the_keepalive() {
+    let mut impatient = Config::default();
+    impatient.keepalive = Some(Keepalive::new(Duration::from_secs(1), Duration::from_millis(500)));
+    impatient.write_timeout = Duration::from_secs(1);
+    let mut patient = impatient.clone();
+    patient.write_timeout = Duration::from_secs(5);
+    patient.limits.send_queue = 64 << 20;
     let notes = Notes::default();
     let recorded = notes.clone();
     let builder = Server::builder().push("/", move |_| Recorder(recorded.clone()));
-    let (server, addr) = start(builder.route_config(config)).await;
+    let (server, addr) = start(builder.route_config(patient).config(impatient)).await;
     let _never_reads = connect(addr, "/").await;
     until_len(&server, 1).await;
     let sender = server.registry().get(server.registry().list()[0].id).unwrap();
     sender.send(vec![0; 32 << 20]).await.unwrap();
-    assert_eq!(notes.until(2).await, ["open", "path_timeout"]);
+    assert_eq!(notes.until(2).await, ["open", "write_timeout"]);
+    assert!(sender.closed().await.duration >= Duration::from_secs(5));
 }

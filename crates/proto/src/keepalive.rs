@@ -12,8 +12,8 @@ const SHORTEST: Duration = Duration::from_millis(1);
 ///
 /// | policy | asks after | gives up after | a dead peer is noticed within |
 /// |---|---|---|---|
-/// | [`standard`](Self::standard) | 25 s ± 10 % | 20 s more | 47.5 s |
-/// | [`fast`](Self::fast) | 2 s ± 10 % | 2 s more | 4.2 s; 3 s while data is in flight |
+/// | [`standard`](Self::standard) | 22.5 s to 25 s | 20 s more | 45 s |
+/// | [`fast`](Self::fast) | 1.8 s to 2 s | 2 s more | 4 s; 3 s while data is in flight |
 /// | [`off_i_have_my_own`](Self::off_i_have_my_own) | never | never | when TCP finds out |
 ///
 /// An engine that rounds its timers adds its tick, twice at most. The first silence of a connection
@@ -32,7 +32,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Keepalive {
-    /// Silence after which a Ping is sent; spread by ±10 % from connection to connection.
+    /// Silence after which a Ping is sent; up to 10 % shorter from connection to connection.
     /// Default: 25 s, which survives the idle limits of all common proxies.
     pub interval: Duration,
     /// Time the peer has after the Ping to show any life. Default: 20 s.
@@ -104,19 +104,22 @@ pub(crate) struct Rhythm {
 }
 
 impl Rhythm {
-    /// Returns the interval of this connection: up to 10 % shorter or longer than the policy's.
+    /// Returns the interval of this connection: up to 10 % shorter than the policy's, never longer,
+    /// because others count on the sum of interval and timeout.
     pub(crate) fn interval(&self) -> Duration {
-        let nanos = self.policy.interval.as_nanos() as i128;
-        let spread = nanos * i128::from(self.seed as i8) / 1280;
-        Duration::from_nanos(u64::try_from(nanos + spread).unwrap_or(u64::MAX)).max(SHORTEST)
+        self.cut(self.policy.interval, 2560).max(SHORTEST)
     }
 
     /// Returns the first interval: up to a half shorter.
     pub(crate) fn first_interval(&self) -> Duration {
-        let interval = self.interval();
-        // As much as a u128 holds of nanoseconds is more than a `Duration` does.
-        let cut = interval.as_nanos() * u128::from(self.seed) / 512;
-        (interval - Duration::from_nanos(u64::try_from(cut).unwrap_or(0))).max(SHORTEST)
+        self.cut(self.interval(), 512).max(SHORTEST)
+    }
+
+    /// Returns a time shortened by as many parts of `parts` as the seed says.
+    fn cut(&self, time: Duration, parts: u128) -> Duration {
+        // A u128 holds more nanoseconds than a `Duration` has.
+        let cut = time.as_nanos() * u128::from(self.seed) / parts;
+        time - Duration::from_nanos(u64::try_from(cut).unwrap_or(0))
     }
 
     /// Returns how soon we show life when we stop reading: a question of the peer's may be on its

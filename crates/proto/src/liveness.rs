@@ -338,8 +338,10 @@ impl Liveness {
                     // The ping waits its turn in a transfer that moves.
                     question.deadline = after(now, timeout);
                     question.ground = Ground::Silence;
+                } else if facts.is_stuck() {
+                    question.ground = Ground::Suspicion { confirmed: true };
                 } else if let Ground::Suspicion { confirmed } = &mut question.ground {
-                    *confirmed = facts.is_stuck();
+                    *confirmed = false;
                 }
             }
             (Some(question), Some(_)) if facts.is_stuck() && question.ground == Ground::Silence => {
@@ -354,7 +356,7 @@ impl Liveness {
     /// Returns what is due at `now`, and notes that it was done.
     ///
     /// Behind a full socket a ping would only wait, and nobody may be given up who was not asked:
-    /// there the write timeout decides, and TCP itself.
+    /// there the write timeout decides, unless the path itself is known to take nothing.
     pub(crate) fn handle_timeout(
         &mut self,
         now: Instant,

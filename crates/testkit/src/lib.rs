@@ -8,6 +8,8 @@
 //!   that it made no difference.
 //! - [`walk`]: a random script of everything an engine may do, with the invariants asserted after
 //!   every step. The property tests and the fuzz targets share it.
+//! - [`SlowPath`]: schedules of silence, stalls and probes on which nobody may be given up. The
+//!   property tests and `bench/lifecycle` share it.
 //!
 //! Nothing here sleeps; time moves when a test moves it.
 
@@ -16,6 +18,7 @@ mod frame;
 mod link;
 mod pair;
 mod random;
+mod schedule;
 mod seen;
 mod solo;
 mod split;
@@ -29,6 +32,7 @@ pub use self::{
     link::Link,
     pair::{End, Pair},
     random::{Rng, keys},
+    schedule::{FalseAlarm, SlowPath, Step, Walked},
     seen::{Seen, join_pieces},
     solo::Solo,
     split::{Outcome, check_splits, check_splits_with},

@@ -12,6 +12,7 @@ use crate::{
     event_loop::{Drive, LoopSocket, Remote, Turn},
     handler::{Handler, HandlerApp},
     shared::Wake,
+    sync::{AtomicBool, Ordering},
     websocket::PullApp,
 };
 
@@ -32,6 +33,7 @@ impl<H: Handler> Drive for Driver<LoopSocket, HandlerApp<H>> {
         let mut cx = Context::from_waker(Waker::noop());
         let polled = self.turn(&mut cx, turn.now, turn.due);
         turn.deadline = self.deadline(turn.is_armed);
+        turn.more = self.flags.more;
         polled
     }
 
@@ -45,11 +47,13 @@ pub(crate) struct Accompanied<F: Future<Output = ()> + Send> {
     driver: Driver<LoopSocket, PullApp<F>>,
     /// What wakes the companion wakes its connection.
     waker: Waker,
+    /// The same.
+    key: Option<Arc<KeyWaker>>,
 }
 
 impl<F: Future<Output = ()> + Send> Accompanied<F> {
     pub(crate) fn new(driver: Driver<LoopSocket, PullApp<F>>) -> Self {
-        Self { driver, waker: Waker::noop().clone() }
+        Self { driver, waker: Waker::noop().clone(), key: None }
     }
 }
 
@@ -59,17 +63,25 @@ impl<F: Future<Output = ()> + Send> Drive for Accompanied<F> {
     }
 
     fn adopted(&mut self, by: Arc<Remote>, key: u32) {
-        self.waker = Arc::new(KeyWaker { remote: by.clone(), key }).into();
+        let waker =
+            Arc::new(KeyWaker { remote: by.clone(), key, is_woken: AtomicBool::new(false) });
+        self.waker = waker.clone().into();
+        self.key = Some(waker);
         self.driver.shared.set_driver(Wake::Loop(by, key));
         self.driver.flags.registered = true;
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Poll<()> {
+        if let Some(waker) = &self.key {
+            // Before looking at what it was woken for.
+            waker.is_woken.swap(false, Ordering::AcqRel);
+        }
         let mut cx = Context::from_waker(&self.waker);
         if self.driver.finished.is_none()
             && self.driver.turn(&mut cx, turn.now, turn.due).is_pending()
         {
             turn.deadline = self.driver.deadline(turn.is_armed);
+            turn.more = self.driver.flags.more;
             return Poll::Pending;
         }
         // Only the companion may still be at work.
@@ -85,6 +97,8 @@ impl<F: Future<Output = ()> + Send> Drive for Accompanied<F> {
 struct KeyWaker {
     remote: Arc<Remote>,
     key: u32,
+    /// It was woken and has not had its turn: once is enough, however often it is asked for.
+    is_woken: AtomicBool,
 }
 
 impl task::Wake for KeyWaker {
@@ -93,6 +107,23 @@ impl task::Wake for KeyWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.remote.wake(self.key);
+        if !self.is_woken.swap(true, Ordering::AcqRel) {
+            self.remote.wake(self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_companion_that_is_woken_many_times_has_one_turn() {
+        let remote = Arc::new(Remote::default());
+        let is_woken = AtomicBool::new(false);
+        let waker: Waker = Arc::new(KeyWaker { remote: remote.clone(), key: 7, is_woken }).into();
+        (0..1000).for_each(|_| waker.wake_by_ref());
+        let remote = format!("{remote:?}");
+        assert!(remote.contains("woken: [7]"), "{remote}");
     }
 }

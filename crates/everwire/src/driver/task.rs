@@ -111,6 +111,9 @@ impl<S: Stream, A: App> Future for Task<S, A> {
             this.check_stall(now);
             due = this.arm(cx);
             if !due {
+                if this.driver.flags.more {
+                    cx.waker().wake_by_ref();
+                }
                 return Poll::Pending;
             }
             // The timer fired at once.

@@ -7,7 +7,8 @@ use crate::{
     shared::{Adjustment, Outgoing},
 };
 
-/// Asks the peer for life at once; one that shows none is given up by the connection.
+/// Asks the peer for life at once and waits for nothing; one that shows none is given up by the
+/// connection.
 pub(super) fn probe(sender: &Sender) {
     let probe = Adjustment(Box::new(|connection, now| _ = connection.probe(now)));
     let _ = sender.shared().push_admitted(Outgoing::Adjust(probe));

@@ -351,12 +351,11 @@ impl Negotiated {
     }
 }
 
-/// Lets the system give up a path on which nothing is acknowledged when the keepalive would.
+/// Lets the system give up a path on which nothing is acknowledged.
 pub(super) fn set_user_timeout(io: &Io, config: &Config) {
     #[cfg(target_os = "linux")]
     if let Some(stream) = io.tcp() {
-        let timeout = config.keepalive.as_ref();
-        let timeout = timeout.map(|policy| policy.interval.saturating_add(policy.timeout));
+        let timeout = crate::path::user_timeout(config);
         socket2::SockRef::from(stream).set_tcp_user_timeout(timeout).ok();
     }
     #[cfg(not(target_os = "linux"))]

@@ -3,14 +3,14 @@
 use std::{net::SocketAddr, process::Stdio, time::Duration};
 
 use everwire::{
-    Config, Keepalive, Sender, Server, ServerBuilder,
+    Config, Sender, Server, ServerBuilder,
     adapt::Attach,
     tls::{ClientTls, PemSource, ServerTls, ServerTlsConfig},
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
 };
 
 use crate::{
@@ -126,16 +126,20 @@ async fn slow_handshake(stage: Stage) -> End {
 
 /// The peer keeps its window at zero, so nothing that we write is taken.
 async fn path_timeout(stage: Stage) -> End {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (io, _) = listener.accept().await.unwrap();
+    // Whoever brings a stream sets its options.
+    let timeout = Some(Duration::from_millis(1500));
+    socket2::SockRef::from(&io).set_tcp_user_timeout(timeout).unwrap();
     let mut config = Config::default();
-    config.keepalive = Some(Keepalive::new(Duration::from_secs(1), Duration::from_millis(500)));
     config.limits.send_queue = 64 << 20;
-    let (server, addr) = serve(&stage, Server::builder().config(config)).await;
-    let mut peer = connect(addr, "/").await;
-    let sender = only(&server).await;
+    let attach = Attach::server().registry(&stage.registry).config(config);
+    let sender = attach.push(io, stage.handler());
     sender.send(vec![0; 32 << 20]).await.unwrap();
     soon(sender.closed()).await;
     let mut rest = Vec::new();
-    let error = soon(peer.0.read_to_end(&mut rest)).await.unwrap_err();
+    let error = soon(peer.read_to_end(&mut rest)).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     End { sender: Some(sender), saw: "reset".into() }
 }

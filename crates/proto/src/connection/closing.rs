@@ -153,7 +153,8 @@ impl Connection {
         self.begin_finishing(now, AFTER_EOF);
     }
 
-    /// Takes the peer's end of stream while what is queued is being written.
+    /// Takes the peer's end of stream, or gives up waiting for it, while what is queued is being
+    /// written.
     pub(super) fn hurry(&mut self, now: Instant) {
         if let Some(closing) = &mut self.closing {
             closing.eof = true;

@@ -1,9 +1,6 @@
 //! Every deadline of a connection.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use super::{Connection, State};
 use crate::{
@@ -92,10 +89,8 @@ impl Connection {
             Some(Due::Dead(silent_for)) => {
                 // Best effort: the peer may hear us even though we do not hear it.
                 self.fail(now, Cause::KeepaliveTimeout { silent_for });
-                if let Some(closing) = &mut self.closing {
-                    // It is not worth a wait; what the socket takes at once is enough.
-                    closing.deadline = closing.deadline.min(now + Duration::from_secs(1));
-                }
+                // It is not worth a wait; what the socket takes at once is enough.
+                self.hurry(now);
             }
             Some(due) => {
                 if due != Due::Pong {

@@ -19,7 +19,8 @@ pub struct PathFacts {
     /// Bytes that were written and are not acknowledged (`SIOCOUTQ`).
     pub unacked: u64,
     /// How often in a row the system has sent the same data again without any acknowledgement,
-    /// doubling its patience each time (`tcpi_retransmits`).
+    /// doubling its patience each time (`tcpi_retransmits`), or asked in vain whether a window that
+    /// was closed is open (`tcpi_probes`); the greater.
     pub retransmits: u32,
     /// How long ago the last acknowledgement came (`tcpi_last_ack_recv`).
     pub since_ack: Duration,

@@ -1,0 +1,99 @@
+//! What handles ask a driver for.
+
+use std::{cell::Cell, collections::VecDeque, fmt, time::Instant};
+
+use everwire_proto::{Cause, CloseFrame, Connection, Message, MessageKind, PreparedMessage};
+
+use super::waiting::Until;
+
+/// Something a handle asked for.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    Message(Message<'static>),
+    Prepared(PreparedMessage),
+    Start(MessageKind),
+    Piece(bytes::Bytes),
+    Finish(bytes::Bytes),
+    Ping(Box<[u8]>),
+    /// A numbered ping; the number goes to whoever waits.
+    Probe(tokio::sync::oneshot::Sender<u32>),
+    /// A change of the connection that needs no byte in the send queue.
+    Adjust(Adjustment),
+    /// Go on reading.
+    Resume,
+    /// Tell the application that the server shuts down.
+    Drain,
+    Close(Cause, CloseFrame),
+    /// Tell the peer in a Close why it ends, and end.
+    Fail(Cause),
+    Abort(Cause),
+}
+
+/// What a handle wants of the connection itself.
+pub(crate) struct Adjustment(pub(crate) Adjust);
+
+type Adjust = Box<dyn FnOnce(&mut Connection, Instant) + Send>;
+
+impl fmt::Debug for Adjustment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Adjustment")
+    }
+}
+
+impl Outgoing {
+    pub(crate) fn message(message: Message<'_>) -> Self {
+        Self::Message(message.into_owned())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Message(message) => message.len() + 14,
+            Self::Piece(bytes) | Self::Finish(bytes) => bytes.len() + 14,
+            Self::Prepared(message) => message.payload().len() + 14,
+            Self::Ping(payload) => payload.len() + 6,
+            _ => 0,
+        }
+    }
+
+    /// Returns whether it must not go between the pieces of another message.
+    pub(super) fn is_message(&self) -> bool {
+        matches!(self, Self::Message(_) | Self::Prepared(_))
+    }
+
+    /// Returns whether it is a message or the start of one.
+    pub(crate) fn begins_message(&self) -> bool {
+        self.is_message() || matches!(self, Self::Start(_))
+    }
+
+    /// Returns what it has to wait for when the send queue is full.
+    pub(super) fn room(&self) -> Until {
+        match self {
+            Self::Start(_) | Self::Piece(_) | Self::Finish(_) => Until::PieceRoom,
+            _ => Until::Room,
+        }
+    }
+}
+
+thread_local! {
+    /// Room for what handles ask for, of a connection that sleeps by now.
+    static SPARE_OUTBOX: Cell<VecDeque<Outgoing>> = const { Cell::new(VecDeque::new()) };
+}
+
+/// An outbox that is larger than this is not kept.
+const SPARE_UP_TO: usize = 64;
+
+/// Keeps the room of an outbox that was emptied for the next one of this thread.
+#[inline]
+pub(crate) fn put_outbox(outbox: VecDeque<Outgoing>) {
+    if outbox.capacity() <= SPARE_UP_TO {
+        // A thread that ends has none any more.
+        SPARE_OUTBOX.try_with(|spare| spare.set(outbox)).ok();
+    }
+}
+
+/// Returns room for an outbox.
+#[inline]
+pub(super) fn take_outbox() -> VecDeque<Outgoing> {
+    // A thread that ends has none any more, and may still drop handles.
+    SPARE_OUTBOX.try_with(Cell::take).unwrap_or_default()
+}

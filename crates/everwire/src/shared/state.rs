@@ -1,0 +1,128 @@
+//! What passes between a driver and its handles, under a lock.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use everwire_proto::Closure;
+
+use super::{
+    outbox::{Outgoing, take_outbox},
+    waiting::{Place, Until, Waiter},
+    wake::Wake,
+};
+use crate::{registry, websocket::Received};
+
+/// What is passed between the driver and the handles. Never locked while user code runs.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// Messages that wait for `recv`.
+    pub(crate) inbox: VecDeque<Received>,
+    pub(crate) inbox_bytes: usize,
+    pub(crate) receiver: Option<Waker>,
+    /// Nobody will ever call `recv`.
+    pub(crate) receiver_gone: bool,
+    /// What handles asked for and the driver has not yet done.
+    pub(crate) outbox: VecDeque<Outgoing>,
+    pub(super) deferred: Option<Box<Deferred>>,
+    pub(super) outbox_bytes: usize,
+    /// Somebody sends a message in pieces, or is about to.
+    pub(super) stream_open: bool,
+    /// The connection is to be cut; nothing else matters.
+    pub(super) aborted: bool,
+    /// The server shuts down and has said so.
+    pub(super) draining: bool,
+    pub(super) driver: Option<Wake>,
+    /// The driver stopped reading because the inbox is full.
+    pub(crate) inbox_was_full: bool,
+    pub(crate) phase: Phase,
+    /// The number of the last ping that was answered.
+    pub(crate) answered: u32,
+    /// The round-trip time in microseconds as of that ping, 0 before the first. Three bytes, up to
+    /// 16 s, take the room that is left.
+    pub(super) rtt_micros: [u8; 3],
+    pub(crate) closure: Option<Arc<Closure>>,
+    /// Where the connection is listed while it lives.
+    pub(crate) registry: Option<Arc<registry::Inner>>,
+    pub(super) waiters: Vec<Waiter>,
+    /// The last key that was given to a waiter.
+    pub(super) last_key: u32,
+}
+
+/// Whole messages that wait for the end of one that is being sent in pieces.
+#[derive(Debug, Default)]
+pub(super) struct Deferred {
+    pub(super) queue: VecDeque<Outgoing>,
+    pub(super) bytes: usize,
+}
+
+/// How far the end of a connection has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Phase {
+    #[default]
+    Open,
+    /// A closing handshake has begun or is asked for.
+    Closing,
+    Closed,
+}
+
+impl State {
+    pub(super) fn queue(&mut self, outgoing: Outgoing) {
+        let waits = match &outgoing {
+            Outgoing::Probe(_) => self.deferred.is_some(),
+            other => self.stream_open && other.is_message(),
+        };
+        if waits {
+            let deferred = self.deferred.get_or_insert_default();
+            deferred.bytes += outgoing.len();
+            deferred.queue.push_back(outgoing);
+        } else {
+            self.outbox_bytes += outgoing.len();
+            if self.outbox.capacity() == 0 {
+                self.outbox = take_outbox();
+            }
+            self.outbox.push_back(outgoing);
+        }
+    }
+
+    /// Returns how many bytes handles have queued, as far as they are in the way.
+    pub(super) fn queued(&self, room: Until) -> usize {
+        match room {
+            Until::PieceRoom => self.outbox_bytes,
+            _ => self.outbox_bytes + self.deferred.as_ref().map_or(0, |deferred| deferred.bytes),
+        }
+    }
+
+    /// Leaves the task's waker, to be woken when what it waits for is there.
+    pub(super) fn wait<T>(&mut self, until: Until, cx: &Context<'_>, place: &mut Place) -> Poll<T> {
+        let waker = cx.waker();
+        let mine = self.waiters.iter_mut().find(|waiter| match place {
+            Place::Taken(key) => waiter.key == *key,
+            Place::ByTask => {
+                waiter.key == 0 && waiter.until == until && waiter.waker.will_wake(waker)
+            }
+            Place::None => false,
+        });
+        if let Some(waiter) = mine {
+            waiter.until = until;
+            waiter.waker.clone_from(waker);
+            return Poll::Pending;
+        }
+        let key = if matches!(place, Place::ByTask) {
+            0
+        } else {
+            self.last_key = self.last_key.wrapping_add(1).max(1);
+            *place = Place::Taken(self.last_key);
+            self.last_key
+        };
+        self.waiters.push(Waiter { until, key, waker: waker.clone() });
+        Poll::Pending
+    }
+
+    pub(super) fn take_waiters(&mut self, is_over: impl Fn(Until) -> bool) -> Vec<Waker> {
+        let over = self.waiters.extract_if(.., |waiter| is_over(waiter.until));
+        over.map(|waiter| waiter.waker).collect()
+    }
+}
