@@ -123,6 +123,8 @@ struct Flags {
     worked: bool,
     /// The last turn was cut short; another is wanted when others had theirs.
     more: bool,
+    /// The peer may have been asked since the timer was last looked at.
+    asked: bool,
     /// The last answered ping that the handles know of.
     answered: u32,
     /// Messages that came too late to be sent.
@@ -165,6 +167,7 @@ impl<S: Stream, A: App> Driver<S, A> {
             self.lend_buffer();
             self.look_at_path(now);
             self.proto.handle_timeout(now);
+            self.flags.asked = true;
         }
         self.flags.worked = self.run(cx, now);
         if let Some(buffers) = self.buffers.take() {
@@ -184,9 +187,13 @@ impl<S: Stream, A: App> Driver<S, A> {
     /// Returns when the next turn is due at the latest; nothing if one is due some time and no
     /// deadline can be nearer.
     #[inline]
-    pub(crate) fn deadline(&self, is_armed: bool) -> Option<Instant> {
+    pub(crate) fn deadline(&mut self, is_armed: bool) -> Option<Instant> {
         if is_armed && !self.proto.has_near_deadline() {
-            return None;
+            if !self.flags.asked {
+                return None;
+            }
+            // An answered question leaves a timer that may be later than the next is due.
+            self.flags.asked = false;
         }
         self.proto.poll_timeout()
     }
@@ -427,6 +434,7 @@ impl<S: Stream, A: App> Driver<S, A> {
                 number.send(n).ok();
             }),
             Outgoing::Adjust(adjustment) => {
+                self.flags.asked = true;
                 (adjustment.0)(&mut self.proto, now);
                 Ok(())
             }

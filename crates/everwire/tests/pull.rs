@@ -225,6 +225,24 @@ async fn probe(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_short_interval_is_kept_however_long_the_timeout_is() {
+    let mut config = Config::default();
+    config.keepalive =
+        Some(everwire::Keepalive::new(Duration::from_secs(1), Duration::from_secs(60)));
+    let (near, far) = duplex(1 << 10);
+    let mut peer = Raw(near);
+    let _ws = Attach::server().config(config).pull(far);
+    let opened = tokio::time::Instant::now();
+    for _ in 0..10 {
+        let (first, payload) = peer.read().await.unwrap();
+        assert_eq!(first, 0x89);
+        peer.write(&frame(0x8a, &payload)).await;
+    }
+    // Each is rounded up by a tick at most.
+    assert!(opened.elapsed() <= Duration::from_millis(12_500), "{:?}", opened.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_probe_is_answered_by_a_pong_or_by_any_byte() {
     let (mut peer, ws) = puller(1 << 10);
     let (sender, _receiver) = ws.split();

@@ -60,6 +60,7 @@ pub(crate) fn rows(is_short: bool) -> Vec<Row> {
     let standard = Policy { name: "standard, 25 s/20 s", keepalive: Keepalive::standard() };
     let fast = Policy { name: "fast, 2 s/2 s", keepalive: Keepalive::fast() };
     let custom = Policy { name: "custom, 1 s/1 s", keepalive: Keepalive::new(SECOND, SECOND) };
+    let lenient = Policy { name: "custom, 1 s/6 s", keepalive: Keepalive::new(SECOND, 6 * SECOND) };
     let promise = |policy: Policy| policy.keepalive.interval + policy.keepalive.timeout + SECOND;
     let mut kinds = Vec::new();
     if !is_short {
@@ -69,6 +70,7 @@ pub(crate) fn rows(is_short: bool) -> Vec<Row> {
     kinds.push((fast, Case::Idle, promise(fast)));
     kinds.push((fast, Case::InFlight, 3 * SECOND));
     kinds.push((custom, Case::Idle, promise(custom)));
+    kinds.push((lenient, Case::Idle, promise(lenient)));
     kinds.push((custom, Case::InFlight, promise(custom)));
     kinds.push((standard, Case::ProbeAnswered, SECOND));
     // On so near a path the deadline is the least, 1 s; 3 s if it was never measured. The timer
@@ -94,7 +96,7 @@ impl Row {
     /// been asked yet.
     pub(super) fn warm_up(&self) -> Duration {
         match self.case {
-            Case::Idle | Case::InFlight => self.policy.keepalive.interval * 5 / 4,
+            Case::Idle | Case::InFlight => self.policy.keepalive.interval + 3 * SECOND,
             _ => SECOND / 2,
         }
     }

@@ -30,7 +30,10 @@ impl Serving {
     /// connections, on one thread.
     pub(super) fn everwire(program: &Path, interval: Option<Duration>, n: usize) -> Result<Self> {
         let keepalive = match interval {
-            Some(interval) => format!("{}ms/20s", interval.as_millis()),
+            // As the standard policy has 25 s and 20 s.
+            Some(interval) => {
+                format!("{}ms/{}ms", interval.as_millis(), interval.as_millis() * 4 / 5)
+            }
             None => String::from("off"),
         };
         let mut server = Command::new(program);
