@@ -13,12 +13,15 @@ use std::{
 };
 
 use everwire::{
-    CloseCode, Closure, Config, Conn, ConnectionId, Handler, Message, PreparedMessage, SendError,
-    Sender, Server,
+    Because, CloseCode, Closure, Config, Conn, ConnectionId, Handler, Message, PreparedMessage,
+    SendError, Sender, Server,
 };
 
 /// More than this many are sent away.
 const MAX_MEMBERS: usize = 1000;
+
+/// What a slow member is told. With 1008 it would not come back.
+const TOO_SLOW: CloseCode = CloseCode::new(4413).expect("in range");
 
 /// Everybody in the room. A `Sender` does not keep its connection open.
 #[derive(Clone, Default)]
@@ -41,7 +44,7 @@ impl Hub {
             match member.try_send_prepared(&message) {
                 Ok(()) | Err(SendError::Closed) => {} // Who is leaving is taken out by `on_close`.
                 // The policy for slow members: they go. To drop the message instead, do nothing.
-                Err(_) => drop(member.close(CloseCode::POLICY_VIOLATION, "too slow")),
+                Err(_) => drop(member.close_because(Because::SlowConsumer, TOO_SLOW, "too slow")),
             }
         }
     }

@@ -20,9 +20,23 @@ pub(crate) use self::{
 };
 use self::{output::Output, reconnecting::Reconnecting, session::Session, verdict::Verdict};
 
+/// Shows what the library warns of, such as a file that it cannot read.
+fn warn_on_stderr() {
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .without_time()
+        .log_internal_errors(false);
+    // Another one is as good.
+    let _ = subscriber.try_init();
+}
+
 /// Runs the client to its end.
 pub(crate) fn run(args: Args) -> ExitCode {
     let terminal = input::Terminal::save();
+    warn_on_stderr();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let verdict = match runtime {
         Ok(runtime) => {

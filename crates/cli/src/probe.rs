@@ -4,6 +4,7 @@ mod args;
 mod certificate;
 mod closing;
 mod doctor;
+mod echo;
 mod extensions;
 mod fault;
 mod idle;
@@ -18,6 +19,7 @@ mod setup;
 mod size_search;
 mod text;
 mod upgrade;
+mod walk;
 
 use std::{
     io::{self, Write},

@@ -149,6 +149,18 @@ impl Sender {
         self.shared.waiting(|cx, place| self.shared.poll_answered(cx, ping, place)).await
     }
 
+    /// Returns the smoothed round-trip time (RFC 6298), once a Ping was answered.
+    #[must_use]
+    pub fn rtt(&self) -> Option<std::time::Duration> {
+        self.shared.rtt()
+    }
+
+    /// Returns when the last byte was received; before the first, when the connection was opened.
+    #[must_use]
+    pub fn last_received(&self) -> std::time::Instant {
+        self.shared.last_received()
+    }
+
     /// Asks the peer at once whether it lives, and waits until any byte of it shows that it does:
     /// for a network that changed, or a machine that woke up.
     ///

@@ -184,14 +184,16 @@ impl Cause {
 
     /// Returns whether a closing handshake is how this cause ends.
     pub(crate) fn is_handshake(&self) -> bool {
-        use Cause::{Idle, Kicked, LocalClosed, MaxAge, PeerClosed, Shutdown, Superseded};
-        matches!(self, PeerClosed | LocalClosed | Kicked | Shutdown | MaxAge | Superseded | Idle)
+        use Cause::{
+            Idle, Kicked, LocalClosed, MaxAge, PeerClosed, Shutdown, SlowConsumer, Superseded,
+        };
+        let ours = matches!(self, LocalClosed | Kicked | Shutdown | MaxAge | Superseded);
+        ours || matches!(self, PeerClosed | SlowConsumer | Idle)
     }
 
     /// Returns whether it is a decision of ours that tells more than that we closed.
     pub(crate) fn is_decision(&self) -> bool {
-        let tells_more = self.is_handshake() || *self == Self::SlowConsumer;
-        tells_more && !matches!(self, Self::PeerClosed | Self::LocalClosed)
+        self.is_handshake() && !matches!(self, Self::PeerClosed | Self::LocalClosed)
     }
 }
 

@@ -198,6 +198,18 @@ impl<'a, const N: usize> From<&'a [u8; N]> for Payload<'a> {
     }
 }
 
+impl<'a> From<&'a str> for Payload<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Borrowed(text.as_bytes())
+    }
+}
+
+impl From<String> for Payload<'static> {
+    fn from(text: String) -> Self {
+        Self::Shared(text.into_bytes().into())
+    }
+}
+
 impl From<Vec<u8>> for Payload<'static> {
     fn from(bytes: Vec<u8>) -> Self {
         Self::Shared(bytes.into())

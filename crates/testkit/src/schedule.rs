@@ -114,8 +114,9 @@ impl SlowPath {
             0 => Step::Stalls(role, rng.below(601) as u16),
             1..4 => Step::Sends(role, rng.below(2000)),
             4 => Step::Sends(role, rng.below(200_000)),
-            // A probe waits for 1 s to 5 s only, so it is for paths that are not slower.
-            5 if self.slowness < 5 => Step::Probes(role),
+            // A probe's deadline follows from the round trips that were measured and is 1 s at
+            // least: it is for paths on which there and back takes less.
+            5 if self.policy.timeout * self.slowness / 50 < SECOND => Step::Probes(role),
             _ => Step::Wait(rng.below(600_000) as u32),
         }
     }

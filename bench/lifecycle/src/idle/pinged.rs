@@ -85,7 +85,10 @@ fn answer(clients: &Clients, epoll: &OwnedFd) -> Result<()> {
             let connection =
                 connections.get(event.data.u64() as usize).context("it was opened before")?;
             let (_, n) = recv(connection, &mut buffer[..], RecvFlags::DONTWAIT)?;
-            ensure!(n > 0 && n % PING == 0, "{n} bytes are no pings");
+            if n == 0 {
+                return Ok(()); // The server was ended: that was all.
+            }
+            ensure!(n % PING == 0, "{n} bytes are no pings");
             for ping in buffer[..n].chunks(PING) {
                 ensure!(ping[..2] == [0x89, 8], "{ping:?} is no ping");
                 // Masked with zeros.

@@ -1,6 +1,6 @@
 //! What `probe` can be told.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{ArgAction, builder::FalseyValueParser};
 use everwire::dial::ProxyUrl;
@@ -14,7 +14,8 @@ and what to do. Nothing a server sends reaches the terminal unescaped, and secre
 masked.
 
 A few connections are opened, one after the other, and nine at the same time for --idle-timeout. Pings and text
-messages of random letters are sent. Whether the server echoes them is found out; it need not.
+messages of random letters are sent, of up to --max-message bytes. Whether the server echoes them is found out; it need
+not. A server that passes messages on, such as a chat, passes these on as well: --max-message 0 sends none.
 
 Exit status:
   0  all is well
@@ -26,6 +27,11 @@ Examples:
   everwire probe wss://example.com/live
   everwire probe --json -H 'Authorization: Bearer …' wss://example.com/live
   everwire probe --idle-timeout 10m wss://example.com/live";
+
+/// Reads a size, or 0.
+fn bound(text: &str) -> Result<Size, <Size as FromStr>::Err> {
+    if text == "0" { Ok(Size(0)) } else { text.parse() }
+}
 
 /// What `probe` was told.
 #[derive(Debug, clap::Args)]
@@ -100,8 +106,9 @@ pub(crate) struct Args {
         value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(super) pings: u32,
 
-    /// The largest message to try; at most 256MiB.
-    #[arg(long, value_name = "SIZE", env = "EVERWIRE_PROBE_MAX_MESSAGE", default_value = "1MiB")]
+    /// The largest message to try; at most 256MiB. 0 sends none.
+    #[arg(long, value_name = "SIZE", env = "EVERWIRE_PROBE_MAX_MESSAGE", default_value = "1MiB",
+        value_parser = bound)]
     pub(super) max_message: Size,
 
     /// Finds out how long a silent connection lives, up to this time. Takes that time.

@@ -37,7 +37,7 @@ pub(super) async fn check(line: &mut Line, timeout: Duration, closing: &mut Clos
     let began = Instant::now();
     let answer = loop {
         match line.next(began + timeout).await {
-            Heard::Message { .. } | Heard::Ping | Heard::Pong(_) => {}
+            Heard::Message(_) | Heard::Ping | Heard::Pong(_) => {}
             heard => break heard,
         }
     };
@@ -61,7 +61,7 @@ pub(super) async fn check(line: &mut Line, timeout: Duration, closing: &mut Clos
         Heard::Violation(_) => closing.received = line.raw_close_code(),
         _ => {}
     }
-    vec![unanswered(&answer, timeout)]
+    vec![unanswered(&answer, timeout, &line.unfinished())]
 }
 
 /// Watches how TCP ends once both have said Close.
@@ -118,7 +118,7 @@ fn wrong_code(code: CloseCode) -> Fault {
     )
 }
 
-fn unanswered(answer: &Heard, timeout: Duration) -> Fault {
+fn unanswered(answer: &Heard, timeout: Duration, unfinished: &str) -> Fault {
     let expected = format!("a Close with 1000 within {timeout:?} (RFC 6455 §5.5.1)");
     let advice = "answer a Close with a Close, then close the socket, so that clients can tell an end from a failure";
     match answer {
@@ -132,7 +132,9 @@ fn unanswered(answer: &Heard, timeout: Duration) -> Fault {
             Fault::new(FaultId::CloseReset, expected, "a reset (RST)", advice)
         }
         Heard::Ended(end) => Fault::new(FaultId::CloseCut, expected, escape(&end.words()), advice),
-        Heard::Silence => Fault::new(FaultId::CloseNoAnswer, expected, "nothing", advice),
+        Heard::Silence => {
+            Fault::new(FaultId::CloseNoAnswer, expected, format!("nothing{unfinished}"), advice)
+        }
         heard => lost(heard),
     }
 }

@@ -38,9 +38,16 @@ impl<'a> Doctor<'a> {
     pub(super) async fn examine(mut self) -> Report {
         let began = Instant::now();
         if let Some(line) = self.connect().await {
-            self.converse(line).await;
+            let stays_open = self.converse(line).await;
             self.offer().await;
-            self.send().await;
+            if self.args.max_message.0 == 0 {
+                self.report.note("message", "nothing is sent: --max-message is 0");
+            } else if stays_open {
+                self.send().await;
+            } else {
+                // What ended one connection would end another, and be told twice.
+                self.report.note("message", "not judged: the connection does not stay open");
+            }
             self.wait().await;
             self.report.verdict =
                 if self.report.faults.is_empty() { Verdict::Ok } else { Verdict::Wrong };
@@ -81,8 +88,8 @@ impl<'a> Doctor<'a> {
         Some(Line::new(io, upgraded.early))
     }
 
-    /// Pings and the closing handshake, on the first connection.
-    async fn converse(&mut self, mut line: Line) {
+    /// Pings and the closing handshake, on the first connection. Returns whether it lasted so long.
+    async fn converse(&mut self, mut line: Line) -> bool {
         self.progress.show("ping: waiting for answers");
         let (timeout, mut pings) = (self.setup.timeout, Pings::default());
         let result = ping::check(&mut line, self.args.pings, timeout, &mut pings).await;
@@ -92,7 +99,7 @@ impl<'a> Doctor<'a> {
             Err(fault) => {
                 self.report.faults.push(fault);
                 self.report.note("close", "the server did not wait for our Close");
-                return;
+                return false;
             }
         }
         self.progress.show("close: waiting for the answer");
@@ -100,6 +107,7 @@ impl<'a> Doctor<'a> {
         let faults = closing::check(&mut line, timeout, &mut closing).await;
         self.report.close = Some(closing);
         self.report.faults.extend(faults);
+        true
     }
 
     /// Which extensions the server takes.
@@ -115,7 +123,13 @@ impl<'a> Doctor<'a> {
         let (found, fault) = messages.find().await;
         self.report.faults.extend(fault);
         match found {
-            Ok(largest) => self.report.message = Some(largest),
+            Ok(largest) => {
+                if let Some(size) = largest.other {
+                    let text = format!("the server answers {size} bytes with something else");
+                    self.report.note("message", text);
+                }
+                self.report.message = Some(largest);
+            }
             Err(why) => self.report.note("message", format!("not judged: {why}")),
         }
     }

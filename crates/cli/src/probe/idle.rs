@@ -174,7 +174,7 @@ async fn control(setup: Arc<Setup>, shortest: Duration) -> Option<Duration> {
         loop {
             match line.next(until).await {
                 Heard::Silence => break,
-                Heard::Message { .. } | Heard::Ping | Heard::Pong(_) => {}
+                Heard::Message(_) | Heard::Ping | Heard::Pong(_) => {}
                 _ => return Some(opened.elapsed()),
             }
         }
@@ -219,10 +219,10 @@ async fn trial(
         };
         match heard {
             Heard::Silence => break,
-            Heard::Message { .. } | Heard::Ping | Heard::Pong(_) if opened.elapsed() < GREETING => {
+            Heard::Message(_) | Heard::Ping | Heard::Pong(_) if opened.elapsed() < GREETING => {
                 since = Instant::now();
             }
-            Heard::Message { .. } | Heard::Ping | Heard::Pong(_) => {
+            Heard::Message(_) | Heard::Ping | Heard::Pong(_) => {
                 let outcome = Outcome::Spoke(since.elapsed());
                 line.leave().await;
                 return Ok(Some((silence, outcome, None)));
@@ -251,7 +251,7 @@ async fn is_alive(line: &mut Line, timeout: Duration) -> bool {
     loop {
         match line.next(until).await {
             Heard::Pong(pong) if pong == payload => return true,
-            Heard::Pong(_) | Heard::Ping | Heard::Message { .. } => {}
+            Heard::Pong(_) | Heard::Ping | Heard::Message(_) => {}
             _ => return false,
         }
     }

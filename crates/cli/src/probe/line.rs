@@ -15,17 +15,24 @@ use bytes::Bytes;
 use everwire::dial::DialStream;
 use everwire_proto::{
     Cause, CloseCode, CloseFrame, Config, Connection, Delivery, Direction, Event, FrameLine,
-    Message, Observer, Opcode, State,
+    Message, Observer, Opcode, SendError, State,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{Instant, timeout, timeout_at},
 };
 
-use super::setup::random;
+use super::{
+    echo::{Echo, Likeness},
+    setup::random,
+    walk::Walk,
+};
 
 /// How much is read at once.
 const BUFFER: usize = 64 << 10;
+
+/// Room for what waits to be sent: the largest message that can be asked for, and Pings.
+const QUEUE: usize = 512 << 20;
 
 /// Time to tell a peer why it failed, or to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -33,10 +40,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// What was heard.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Heard {
-    /// A whole message; says whether it is the one that was [expected](Line::expect).
-    Message {
-        is_echo: bool,
-    },
+    /// A whole message, and how it is like the one that was [expected](Line::expect).
+    Message(Likeness),
     Ping,
     Pong(Vec<u8>),
     /// The peer's Close.
@@ -69,7 +74,7 @@ pub(super) struct Line {
     close: Arc<Mutex<Option<Vec<u8>>>>,
     is_decided: bool,
     last_progress: Instant,
-    after_close: u64,
+    walk: Walk,
 }
 
 impl Line {
@@ -82,6 +87,7 @@ impl Line {
         config.limits.message = u64::MAX / 2;
         config.limits.fragments = u32::MAX;
         config.limits.control_rate = None;
+        config.limits.send_queue = QUEUE;
         let mut proto =
             Connection::client(Arc::new(config), now(), Box::new(random as fn(&mut [u8])));
         let close = Arc::new(Mutex::new(None));
@@ -97,7 +103,7 @@ impl Line {
             close,
             is_decided: false,
             last_progress: Instant::now(),
-            after_close: 0,
+            walk: Walk::default(),
         };
         line.take(early);
         line
@@ -106,22 +112,36 @@ impl Line {
     /// Queues a message. Nothing is queued once the connection closes.
     pub(super) fn send(&mut self, text: &Bytes) {
         let text = std::str::from_utf8(text).expect("it was made of letters").to_owned();
-        self.proto.send(Message::text(text)).ok();
+        let queued = self.proto.send(Message::text(text));
+        self.note(queued);
     }
 
     /// Queues a Ping.
     pub(super) fn ping(&mut self, payload: &[u8]) {
-        self.proto.ping(payload).ok();
+        let queued = self.proto.ping(payload);
+        self.note(queued);
+    }
+
+    /// Ends the examination of this connection if something could not be queued: what is never sent
+    /// must not be taken for something that is never answered.
+    fn note(&mut self, queued: Result<(), SendError>) {
+        match queued {
+            // The peer has said Close: that is heard next.
+            Ok(()) | Err(SendError::Closed) => {}
+            Err(error) => {
+                self.end.get_or_insert(End::Failed(format!("the probe cannot send: {error}")));
+            }
+        }
     }
 
     /// Queues a Close.
     pub(super) fn close(&mut self, code: CloseCode) {
-        self.proto.close(now(), code, "").ok();
+        self.proto.close(now(), code, "").expect("the code may be sent, and no reason is too long");
     }
 
     /// Tells messages that equal this one from others, from now on.
     pub(super) fn expect(&mut self, expected: Bytes) {
-        self.expected = Echo { expected, at: 0, differs: false };
+        self.expected = Echo::new(expected);
     }
 
     /// Returns when bytes last went either way.
@@ -131,7 +151,12 @@ impl Line {
 
     /// Returns how many bytes came after the peer's Close.
     pub(super) fn after_close(&self) -> u64 {
-        self.after_close
+        self.walk.after_close()
+    }
+
+    /// Says for people, as the end of a sentence, which frame has begun and not ended; else nothing.
+    pub(super) fn unfinished(&self) -> String {
+        self.walk.unfinished().map(|frame| format!("; {frame}")).unwrap_or_default()
     }
 
     /// Returns the code of the peer's Close as it was on the wire, legal or not.
@@ -209,25 +234,25 @@ impl Line {
 
     fn take_read(&mut self, n: usize) {
         self.last_progress = Instant::now();
-        if self.is_decided {
-            self.after_close += n as u64;
-            return;
-        }
         let bytes = self.buffer[..n].to_vec();
         self.take(bytes);
     }
 
     fn take(&mut self, mut bytes: Vec<u8>) {
+        self.walk.take(&bytes);
+        if self.is_decided {
+            return;
+        }
         for event in self.proto.handle_input(now(), &mut bytes) {
             let heard = match event {
                 Event::Ping(_) => Heard::Ping,
                 Event::Pong(payload) => Heard::Pong(payload.to_vec()),
                 Event::Piece(piece) => {
-                    let is_echo = self.expected.take(&piece.payload, piece.first, piece.last);
-                    if !piece.last {
-                        continue;
+                    let likeness = self.expected.take(&piece.payload, piece.first, piece.last);
+                    match likeness {
+                        Some(likeness) => Heard::Message(likeness),
+                        None => continue,
                     }
-                    Heard::Message { is_echo }
                 }
                 Event::Close => {
                     self.is_decided = true;
@@ -285,27 +310,6 @@ impl End {
     }
 }
 
-/// Compares a message with another while it comes.
-#[derive(Debug, Default)]
-struct Echo {
-    expected: Bytes,
-    at: usize,
-    differs: bool,
-}
-
-impl Echo {
-    /// Takes a piece; at the last one, returns whether the message is the expected one.
-    fn take(&mut self, payload: &[u8], first: bool, last: bool) -> bool {
-        if first {
-            (self.at, self.differs) = (0, false);
-        }
-        let rest = &self.expected[self.at.min(self.expected.len())..];
-        self.differs |= !rest.starts_with(payload);
-        self.at += payload.len();
-        last && !self.differs && self.at == self.expected.len() && !self.expected.is_empty()
-    }
-}
-
 /// Keeps the payload of the peer's Close, also of one that is against the rules.
 struct Closes(Arc<Mutex<Option<Vec<u8>>>>);
 
@@ -320,27 +324,4 @@ impl Observer for Closes {
 /// The clock of the protocol.
 fn now() -> std::time::Instant {
     Instant::now().into_std()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn echo(expected: &str, pieces: &[&str]) -> bool {
-        let mut echo = Echo { expected: expected.to_owned().into(), ..Echo::default() };
-        let last = pieces.len() - 1;
-        let take = |(at, piece): (usize, &&str)| echo.take(piece.as_bytes(), at == 0, at == last);
-        pieces.iter().enumerate().map(take).last().unwrap()
-    }
-
-    #[test]
-    fn an_echo_is_told_from_other_messages_however_it_is_cut() {
-        for pieces in [&["abc"][..], &["a", "bc"], &["", "ab", "c"], &["abc", ""]] {
-            assert!(echo("abc", pieces), "{pieces:?}");
-        }
-        for pieces in [&["ab"][..], &["abcd"], &["x", "bc"], &["abc", "d"], &["ab", "x"], &[""]] {
-            assert!(!echo("abc", pieces), "{pieces:?}");
-        }
-        assert!(!echo("", &[""]));
-    }
 }

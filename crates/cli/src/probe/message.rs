@@ -8,9 +8,10 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
+    echo::Likeness,
     fault::{Fault, FaultId},
     line::{End, Heard, Line},
-    ping::lost,
+    ping::{self, lost},
     progress::Progress,
     setup::{Setup, random},
     size_search::SizeSearch,
@@ -49,6 +50,9 @@ pub(super) struct Largest {
     pub(super) exact: bool,
     /// The code it was refused with, if it was with a Close.
     pub(super) code: Option<u16>,
+    /// The smallest that was answered with something else than its echo.
+    #[serde(skip)]
+    pub(super) other: Option<u64>,
 }
 
 /// What came of one message.
@@ -61,8 +65,10 @@ enum Answer {
     Vanished {
         is_alive: bool,
     },
-    /// Something else came back.
+    /// It came back, but cut or changed.
     Differs,
+    /// Something else came back.
+    Other,
     /// The peer broke the protocol.
     Violated(Heard),
 }
@@ -78,6 +84,8 @@ pub(super) struct Messages<'a> {
     sign: Option<Sign>,
     n_vanished: u32,
     code: Option<u16>,
+    /// The smallest that was answered with something else.
+    other: Option<u64>,
     /// Why the largest was found not to be taken, if that is wrong.
     fault: Option<Fault>,
 }
@@ -96,6 +104,7 @@ impl<'a> Messages<'a> {
             sign: None,
             n_vanished: 0,
             code: None,
+            other: None,
             fault: None,
         }
     }
@@ -122,7 +131,7 @@ impl<'a> Messages<'a> {
             let answer = self.send(&mut open, size).await;
             let keeps = matches!(answer, Answer::Taken(_) | Answer::Vanished { is_alive: true });
             if let Err(why) = self.note(size, answer) {
-                unjudged = Some(why);
+                unjudged = Some(why + &open.unfinished());
                 open.leave().await;
                 break;
             }
@@ -145,7 +154,15 @@ impl<'a> Messages<'a> {
             _ => false,
         };
         (
-            Ok(Largest { sign, largest, bound: self.bound, refused, exact, code: self.code }),
+            Ok(Largest {
+                sign,
+                largest,
+                bound: self.bound,
+                refused,
+                exact,
+                code: self.code,
+                other: self.other,
+            }),
             self.fault,
         )
     }
@@ -153,8 +170,7 @@ impl<'a> Messages<'a> {
     /// Sends one message and a Ping behind it, and waits for as long as bytes move.
     async fn send(&self, line: &mut Line, size: u64) -> Answer {
         let message = letters(size);
-        let mut ping = [0; 8];
-        random(&mut ping);
+        let ping = ping::letters();
         line.expect(message.clone());
         line.send(&message);
         line.ping(&ping);
@@ -162,7 +178,7 @@ impl<'a> Messages<'a> {
         // Nothing is known of the server yet; a flood of its own is no progress of ours.
         let first = sent + self.setup.timeout * 2;
         let until = if self.sign.is_none() { first.min(self.until) } else { self.until };
-        let (mut alive_since, mut has_other): (Option<Instant>, _) = (None, false);
+        let (mut alive_since, mut other): (Option<Instant>, _) = (None, None);
         loop {
             let grace = match alive_since {
                 // A server that does not echo is believed as soon as it answers.
@@ -172,8 +188,9 @@ impl<'a> Messages<'a> {
             };
             let from = alive_since.unwrap_or(sent).max(line.last_progress());
             match line.next((from + grace).min(until)).await {
-                Heard::Message { is_echo: true } => return Answer::Taken(Sign::Echo),
-                Heard::Message { is_echo: false } => has_other = true,
+                Heard::Message(Likeness::Echo) => return Answer::Taken(Sign::Echo),
+                Heard::Message(Likeness::Changed) => other = Some(Answer::Differs),
+                Heard::Message(Likeness::Other) => other = other.or(Some(Answer::Other)),
                 Heard::Pong(pong) if pong == ping => alive_since = Some(Instant::now()),
                 Heard::Pong(_) | Heard::Ping => {}
                 Heard::Close(close) => return Answer::Refused(close),
@@ -183,9 +200,9 @@ impl<'a> Messages<'a> {
                 Heard::Silence if line.last_progress() > from && Instant::now() < until => {}
                 Heard::Silence => {
                     let is_alive = alive_since.is_some();
-                    return match self.sign {
-                        None if is_alive => Answer::Taken(Sign::Pong),
-                        Some(Sign::Echo) if has_other => Answer::Differs,
+                    return match (self.sign, other) {
+                        (None, _) if is_alive => Answer::Taken(Sign::Pong),
+                        (Some(Sign::Echo), Some(other)) => other,
                         _ => Answer::Vanished { is_alive },
                     };
                 }
@@ -228,6 +245,11 @@ impl<'a> Messages<'a> {
             Answer::Differs => {
                 self.n_vanished += 1;
                 Some(differs(size))
+            }
+            Answer::Other => {
+                self.n_vanished += 1;
+                self.other = Some(size);
+                None
             }
             Answer::Violated(violation) => Some(lost(&violation)),
         };

@@ -27,6 +27,13 @@ pub(super) struct Pings {
     pub(super) rtt: Option<Percentiles>,
 }
 
+impl Pings {
+    /// Returns whether one went unanswered.
+    pub(super) fn is_cut_short(&self) -> bool {
+        self.answered < self.sent
+    }
+}
+
 /// Sends `n` Pings, one after the other, and gives each of them `timeout`.
 ///
 /// # Errors
@@ -45,8 +52,7 @@ pub(super) async fn check(
         if pings.sent > 0 {
             sleep(PAUSE).await;
         }
-        let mut payload = [0; 8];
-        random(&mut payload);
+        let payload = letters();
         payloads.push(payload.to_vec());
         line.ping(&payload);
         pings.sent += 1;
@@ -60,7 +66,7 @@ pub(super) async fn check(
                 }
                 // A late answer to an earlier one is no stranger.
                 Heard::Pong(pong) if !payloads.contains(&pong) => stranger = Some(pong),
-                Heard::Pong(_) | Heard::Ping | Heard::Message { .. } => {}
+                Heard::Pong(_) | Heard::Ping | Heard::Message(_) => {}
                 Heard::Silence => break,
                 end => {
                     over = Some(lost(&end));
@@ -72,11 +78,23 @@ pub(super) async fn check(
     pings.rtt = Percentiles::of(times);
     match over {
         Some(fault) => Err(fault),
-        None => Ok(judge(pings, stranger, timeout)),
+        None => Ok(judge(pings, stranger, timeout, &line.unfinished())),
     }
 }
 
-fn judge(pings: &Pings, stranger: Option<Vec<u8>>, timeout: Duration) -> Option<Fault> {
+/// Returns a payload that is text, so that a server that answers with a message breaks no other rule.
+pub(super) fn letters() -> [u8; 8] {
+    let mut payload = [0; 8];
+    random(&mut payload);
+    payload.map(|byte| b'a' + byte % 26)
+}
+
+fn judge(
+    pings: &Pings,
+    stranger: Option<Vec<u8>>,
+    timeout: Duration,
+    unfinished: &str,
+) -> Option<Fault> {
     if pings.answered == pings.sent {
         return None;
     }
@@ -98,11 +116,11 @@ fn judge(pings: &Pings, stranger: Option<Vec<u8>>, timeout: Duration) -> Option<
         None if pings.answered == 0 => Fault::new(
             FaultId::PingNoPong,
             expected,
-            format!("nothing to {} Pings", pings.sent),
+            format!("nothing to {} Pings{unfinished}", pings.sent),
             advice,
         ),
         None => {
-            let came = format!("answers to {} of {} Pings", pings.answered, pings.sent);
+            let came = format!("answers to {} of {} Pings{unfinished}", pings.answered, pings.sent);
             Fault::new(FaultId::PingNoPong, expected, came, advice)
         }
     })

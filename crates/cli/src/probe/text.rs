@@ -36,7 +36,11 @@ pub(super) fn render(report: &Report, verbose: bool) -> String {
     for check in CHECKS.into_iter().chain(["protocol"]) {
         let faults: Vec<&Fault> =
             report.faults.iter().filter(|fault| fault.id.check() == check).collect();
-        let mark = if faults.is_empty() { "ok" } else { "WRONG" };
+        let mark = match faults.as_slice() {
+            [] if check == "ping" && report.ping.as_ref().is_some_and(Pings::is_cut_short) => "-",
+            [] => "ok",
+            _ => "WRONG",
+        };
         let line = line(report, check);
         if let Some(line) = &line {
             push(&mut out, mark, check, line);
@@ -171,18 +175,26 @@ fn message(largest: &Largest) -> String {
         Sign::Echo => "echoes",
         Sign::Pong => "does not echo; survives",
     };
-    let size = largest.largest.unwrap_or_default();
+    let size = bytes(largest.largest.unwrap_or_default());
     match largest.refused {
-        None if size == largest.bound => {
-            format!("{seen} {size} bytes, the most that was tried (--max-message)")
+        None if largest.largest == Some(largest.bound) => {
+            format!("{seen} {size}, the most that was tried (--max-message)")
         }
-        None => format!("{seen} {size} bytes, the most there was time for"),
+        None => format!("{seen} {size}, the most there was time for"),
         Some(refused) => {
             let code = largest.code.map(|code| format!(" with {code}")).unwrap_or_default();
-            let verb = if largest.code.is_some() { "refuses" } else { "does not take" };
-            format!("{seen} {size} bytes, {verb} {refused}{code}")
+            let verb = match (largest.code, largest.other) {
+                (Some(_), _) => "refuses",
+                (None, Some(_)) => "does not echo",
+                (None, None) => "does not take",
+            };
+            format!("{seen} {size}, {verb} {refused}{code}")
         }
     }
+}
+
+fn bytes(n: u64) -> String {
+    format!("{n} {}", if n == 1 { "byte" } else { "bytes" })
 }
 
 fn close(closing: &Closing) -> Option<String> {
@@ -225,7 +237,7 @@ fn idle(idle: &Idle) -> String {
             .expect("a string takes everything");
     }
     text += &match (idle.keepalive_ms, idle.limit_ms) {
-        (None, _) => "; nothing survived, so no keepalive interval is known to help".to_owned(),
+        (None, _) => "; no keepalive interval is known to help".to_owned(),
         (Some(interval), None) => {
             format!("; a keepalive interval of {} is safe", seconds(interval))
         }

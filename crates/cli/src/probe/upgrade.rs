@@ -7,7 +7,10 @@ use everwire_proto::handshake::{
     Agreed, ClientHandshake, ClientHandshakeError, Extension, FieldError, HeadError, HeadLimits,
     HeadReader,
 };
-use http::{HeaderMap, Response, StatusCode, header::LOCATION, header::RETRY_AFTER};
+use http::{
+    HeaderMap, Response, StatusCode,
+    header::{LOCATION, RETRY_AFTER, TRANSFER_ENCODING},
+};
 use serde::Serialize;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -75,7 +78,8 @@ impl Setup {
         let agreed = match handshake.verify(&response) {
             Ok(agreed) => agreed,
             Err(ClientHandshakeError::Refused { status }) => {
-                return Err(refusal(status, response.headers(), &body(io, bytes).await));
+                let body = body(io, bytes, response.headers()).await;
+                return Err(refusal(status, response.headers(), &body));
             }
             Err(error) => return Err(bad_answer(&error, &response)),
         };
@@ -261,10 +265,48 @@ fn lines(headers: &HeaderMap) -> Vec<String> {
 }
 
 /// Reads the beginning of a body, and returns its first line.
-async fn body(io: &mut DialStream, mut bytes: Vec<u8>) -> String {
+async fn body(io: &mut DialStream, mut bytes: Vec<u8>, headers: &HeaderMap) -> String {
     let (time, len) = BODY;
     let _ = timeout(time, io.take(len).read_to_end(&mut bytes)).await;
+    let coding = headers.get(TRANSFER_ENCODING).map(|value| value.as_bytes().to_ascii_lowercase());
+    if coding.is_some_and(|coding| coding.ends_with(b"chunked")) {
+        bytes = unchunk(&bytes);
+    }
     let text = String::from_utf8_lossy(&bytes);
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     escape(&line.chars().take(80).collect::<String>())
+}
+
+/// Returns what is in these chunks, the last of which may be cut. See RFC 9112 §7.1.
+fn unchunk(mut bytes: &[u8]) -> Vec<u8> {
+    let mut content = Vec::with_capacity(bytes.len());
+    while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
+        let line = String::from_utf8_lossy(&bytes[..end]);
+        let size = line.split(';').next().unwrap_or_default().trim();
+        let Ok(size @ 1..) = usize::from_str_radix(size, 16) else { break };
+        bytes = &bytes[end + 1..];
+        let (chunk, rest) = bytes.split_at(size.min(bytes.len()));
+        content.extend_from_slice(chunk);
+        bytes = rest.strip_prefix(b"\r\n").unwrap_or(rest);
+    }
+    content
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_put_together_as_far_as_they_came() {
+        for (bytes, content) in [
+            (&b"3\r\nno,\r\n6;x=y\r\n never\r\n0\r\n\r\n"[..], &b"no, never"[..]),
+            (b"ffff\r\naaa", b"aaa"),
+            (b"ffffffffffffffff\r\naaa", b"aaa"),
+            (b"fffffffffffffffffff\r\naaa", b""),
+            (b"3", b""),
+            (b"", b""),
+        ] {
+            assert_eq!(unchunk(bytes), content);
+        }
+    }
 }

@@ -9,6 +9,10 @@ use everwire::{
     Because, CloseCode, Conn, ConnectionId, Handler, Message, PreparedMessage, SendError, Sender,
 };
 
+/// What a slow member is told: of the application's own codes, because 1008 would tell clients never
+/// to come back.
+const TOO_SLOW: CloseCode = CloseCode::new(4413).expect("in range");
+
 /// Everybody who is connected. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chat(Arc<Mutex<HashMap<ConnectionId, Sender>>>);
@@ -29,8 +33,7 @@ impl Chat {
         for member in members.values() {
             if let Err(SendError::Full { .. }) = member.try_send_prepared(&message) {
                 // Whoever does not keep up leaves, and delays nobody.
-                let code = CloseCode::POLICY_VIOLATION;
-                member.close_because(Because::SlowConsumer, code, "too slow").ok();
+                member.close_because(Because::SlowConsumer, TOO_SLOW, "too slow").ok();
             }
         }
     }

@@ -76,6 +76,58 @@ fn a_server_that_answers_some_pings_is_not_taken_for_good() {
 }
 
 #[test]
+fn a_server_that_answers_pings_with_messages_is_named() {
+    let url = peers(|mut peer| {
+        while let Some((opcode, payload)) = peer.next() {
+            let opcode = if opcode == Opcode::Ping { Opcode::Text } else { opcode };
+            if let Some(close) = peer.answer(opcode, payload) {
+                return peer.send(Opcode::Close, &close);
+            }
+        }
+    });
+    let json = report(&[&url]).faults(1, &["ping.no_pong"]);
+    assert_eq!(json["message"]["sign"], "echo");
+}
+
+#[test]
+fn one_end_is_told_once_and_no_check_is_good_that_was_cut_short() {
+    fn cut_at_a_ping(mut peer: Peer) {
+        while let Some((opcode, payload)) = peer.next() {
+            if opcode == Opcode::Ping || peer.answer(opcode, payload).is_some() {
+                return;
+            }
+        }
+    }
+    fn masks(mut peer: Peer) {
+        peer.stream.write_all(b"\x81\x81abcdx").ok();
+        while peer.next().is_some() {}
+    }
+    let cases: [(fn(Peer), _); 3] = [
+        (cut_at_a_ping, "connection.cut"),
+        (masks, "protocol.violation"),
+        (|peer| peer.stream.shutdown(std::net::Shutdown::Write).unwrap(), "connection.cut"),
+    ];
+    for (script, fault) in cases {
+        let url = peers(script);
+        report(&[&url]).faults(1, &[fault]);
+        run(&[&url]).says("-      ping       0 of 1 answered");
+    }
+}
+
+#[test]
+fn a_giant_frame_that_does_not_go_on_is_named() {
+    let url = peers(|mut peer| {
+        peer.send_header(FrameHeader::new(Opcode::Binary, true, 1 << 40), b"begin");
+        while peer.next().is_some() {}
+    });
+    let json = report(&[&url]).faults(1, &["ping.no_pong", "close.no_answer"]);
+    let frame = "; a Binary frame of 1099511627776 bytes has begun, of which 5 came";
+    for fault in json["faults"].as_array().unwrap() {
+        assert!(fault["came"].as_str().unwrap().ends_with(frame), "{fault}");
+    }
+}
+
+#[test]
 fn pings_of_the_server_and_pongs_unasked_are_no_fault() {
     let url = peers(|mut peer| {
         peer.send(Opcode::Text, b"welcome");
@@ -160,6 +212,15 @@ fn a_server_that_does_not_echo_is_judged_by_its_pongs() {
 }
 
 #[test]
+fn the_ping_behind_the_largest_message_is_sent() {
+    // The message and the Ping are more than the 1 MiB that a connection queues unless told otherwise.
+    for size in ["1MiB", "3MiB"] {
+        let json = report(&["--max-message", size, &messages(|_, _, _| true)]).faults(0, &[]);
+        assert_eq!(json["message"]["largest"], json["message"]["bound"]);
+    }
+}
+
+#[test]
 fn a_message_that_cuts_the_connection_is_named() {
     let url = messages(|peer, opcode, payload| {
         peer.send(opcode, &payload);
@@ -203,6 +264,37 @@ fn an_echo_that_is_cut_is_named() {
         true
     });
     report(&[&url]).faults(1, &["message.echo_differs"]);
+}
+
+#[test]
+fn nothing_is_sent_with_a_bound_of_0() {
+    let url = messages(|_, _, _| panic!("a message came"));
+    let json = report(&["--max-message", "0", &url]).faults(0, &[]);
+    assert!(json["message"].is_null());
+    assert_eq!(json["notes"][0]["text"], "nothing is sent: --max-message is 0");
+}
+
+#[test]
+fn an_answer_of_another_kind_is_no_fault() {
+    let url = messages(|peer, opcode, payload| {
+        peer.send(
+            opcode,
+            if payload.len() <= 4096 { &payload } else { b"{\"error\":\"too big\"}" },
+        );
+        true
+    });
+    let json = report(&[&url]).faults(0, &[]);
+    assert_eq!(json["message"]["largest"], 4096);
+    let note = &json["notes"][0];
+    let text =
+        format!("the server answers {} bytes with something else", json["message"]["refused"]);
+    assert_eq!((&note["check"], &note["text"]), (&"message".into(), &text.into()));
+}
+
+#[test]
+fn one_byte_is_not_called_bytes() {
+    let url = peers(Peer::behave);
+    run(&["--max-message", "1", &url]).says("echoes 1 byte, the most that was tried");
 }
 
 #[test]
@@ -278,6 +370,16 @@ fn what_follows_a_close_is_named() {
         peer.send(Opcode::Text, b"one more thing");
     });
     check_close(&url, &["close.data_after"]);
+}
+
+#[test]
+fn what_follows_a_close_in_the_same_packet_is_named() {
+    for after in [b"\x81\x04late".to_vec(), b"\x88\x02\x03\xe8".to_vec()] {
+        let url = closing(move |mut peer, _| {
+            peer.stream.write_all(&[b"\x88\x02\x03\xe8", &after[..]].concat()).ok();
+        });
+        check_close(&url, &["close.data_after"]);
+    }
 }
 
 #[test]

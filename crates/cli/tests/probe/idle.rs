@@ -58,7 +58,8 @@ fn a_cut_is_found_with_how_it_is_done() {
         let limit = idle["limit_ms"].as_f64().unwrap();
         assert!((1100.0..=1500.0).contains(&limit), "{idle}");
         assert_eq!((&idle["survived_ms"], &idle["lifetime_ms"]), (&750.0.into(), &Value::Null));
-        assert!(idle["keepalive_ms"].as_f64().unwrap() >= 825.0, "{idle}");
+        let interval = idle["keepalive_ms"].as_f64().unwrap();
+        assert!(interval > 0.0 && interval * 1.1 + 250.0 < 1100.0, "{idle}");
     }
 }
 
@@ -119,7 +120,7 @@ fn a_server_that_speaks_by_itself_is_recognised() {
 fn without_a_limit_the_whole_time_is_survived() {
     let ran = run(&["--idle-timeout", "2s", &peers(Peer::behave)]);
     assert_eq!(ran.status, 0, "{}", ran.stdout);
-    ran.says("a connection survives 2 s of silence; a keepalive interval of 1.8 s is safe");
+    ran.says("a connection survives 2 s of silence; a keepalive interval of 0.9 s is safe");
 }
 
 #[test]

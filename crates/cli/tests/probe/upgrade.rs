@@ -53,6 +53,8 @@ fn a_refusal_is_no_connection() {
     let ran = run(&[&answer(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nno \x1b[31m\n")]);
     ran.says("came      403 Forbidden: \"no \\u{1b}[31m\"");
     let ran = run(&[&answer(b"HTTP/1.1 302 Found\r\nLocation: wss://b.test/?token=hush\r\n\r\n")]);
+    let chunked = b"HTTP/1.1 500 x\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nno db\n\r\n0\r\n\r\n";
+    run(&[&answer(chunked)]).says("came      500 Internal Server Error: \"no db\"");
     ran.says("it redirects to wss://b.test/?token=***: probe that");
     let ran = run(&[&answer(b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\n\r\n")]);
     ran.says("try again later (Retry-After: 7)");

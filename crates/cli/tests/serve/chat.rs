@@ -34,7 +34,7 @@ fn a_member_that_does_not_keep_up_is_closed_and_delays_nobody() {
         assert_eq!(quick.recv(), (BINARY, message.clone()));
         let connections = server.connections();
         if connections.iter().find(|c| is_slow(c)).is_none_or(|slow| slow["state"] == "closing") {
-            assert_eq!(slow.recv_close(), (1008, "too slow".into()));
+            assert_eq!(slow.recv_close(), (4413, "too slow".into()));
             quick.close();
             drop(slow);
             let name = "connections_closed_total{cause=\"slow_consumer\"}";

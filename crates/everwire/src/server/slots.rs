@@ -28,9 +28,11 @@ pub(crate) struct Slot {
 }
 
 impl Slots {
-    pub(crate) fn new(limit: Option<usize>, per_address: Option<usize>) -> Self {
+    /// Without a limit of its own, a server with so many threads allows what the process has
+    /// descriptors for.
+    pub(crate) fn new(limit: Option<usize>, per_address: Option<usize>, threads: usize) -> Self {
         Self(Arc::new(Inner {
-            limit: limit.unwrap_or_else(default_limit),
+            limit: limit.unwrap_or_else(|| default_limit(threads)),
             used: AtomicUsize::new(0),
             per_address: per_address.map(|limit| (limit, Mutex::default())),
         }))
@@ -77,13 +79,28 @@ impl Drop for Slot {
     }
 }
 
-/// Returns 90 % of the descriptors that the process may open.
-fn default_limit() -> usize {
+/// Descriptors that a thread with a runtime and an event loop of its own takes.
+const PER_THREAD: u64 = 8;
+
+/// Descriptors that are kept for refusals, the admin port and files.
+const RESERVE: u64 = 16;
+
+/// Returns 90 % of the descriptors that the process may open, or less if so many are not free.
+fn default_limit(threads: usize) -> usize {
     #[cfg(unix)]
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     #[cfg(not(unix))]
     let descriptors: Option<u64> = None;
-    descriptors.map_or(usize::MAX, |n| usize::try_from(n / 10 * 9).unwrap_or(usize::MAX))
+    descriptors.map_or(usize::MAX, |n| {
+        let taken = open_descriptors() + PER_THREAD * threads as u64 + RESERVE;
+        let limit = (n / 10 * 9).min(n.saturating_sub(taken)).max(1);
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    })
+}
+
+/// Returns how many descriptors are open by now, as far as the system tells.
+fn open_descriptors() -> u64 {
+    std::fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64)
 }
 
 #[cfg(test)]
@@ -92,7 +109,7 @@ mod tests {
 
     #[test]
     fn places_are_given_back() {
-        let slots = Slots::new(Some(2), Some(1));
+        let slots = Slots::new(Some(2), Some(1), 1);
         let [a, b] = [1, 2].map(|n| Some(IpAddr::from([127, 0, 0, n])));
         let first = slots.take(a);
         assert!(first.is_some());

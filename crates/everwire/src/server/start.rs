@@ -61,7 +61,7 @@ impl ServerBuilder {
             expects_proxy_header: self.expects_proxy_header,
             handshake_timeout: self.handshake_timeout,
             head_limits: self.head_limits,
-            slots: Slots::new(self.max_connections, self.max_per_address),
+            slots: Slots::new(self.max_connections, self.max_per_address, per_thread.len()),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
             warnings: Default::default(),
             stopped: stopped.clone(),

@@ -149,8 +149,8 @@ async fn panics(stage: Stage) -> End {
 
 async fn slow_consumer(stage: Stage) -> End {
     let (mut peer, sender) = stage.server(Config::default());
-    drop(sender.close_because(Because::SlowConsumer, code(1008), "too slow").unwrap());
-    answered(&mut peer, sender, &close(1008)).await
+    drop(sender.close_because(Because::SlowConsumer, code(4413), "too slow").unwrap());
+    answered(&mut peer, sender, &close(4413)).await
 }
 
 async fn superseded(stage: Stage) -> End {

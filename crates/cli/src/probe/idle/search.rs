@@ -129,17 +129,17 @@ impl IdleSearch {
     /// Returns the longest keepalive interval that is safe by what was seen; `None` where none
     /// helps.
     ///
-    /// Three quarters of a limit that showed itself, else nine tenths of what survived: with the
-    /// spread of ±10 % that everwire gives to intervals, a Ping still comes in time.
+    /// What must not be reached is the shortest silence that was cut, else the longest that
+    /// survived.
     pub(super) fn interval(&self) -> Option<Duration> {
         if self.lifetime().is_some() {
             return None;
         }
-        let proven = self.survived * 9 / 10;
-        let interval = match self.limit {
-            Some(Limit::Cut(limit)) => proven.max(limit * 3 / 4),
-            _ => proven,
+        let silence = match self.limit {
+            Some(Limit::Cut(limit)) => limit,
+            _ => self.survived,
         };
+        let interval = interval_within(silence);
         (interval > Duration::ZERO).then(|| interval.min(LONGEST_INTERVAL))
     }
 
@@ -158,6 +158,18 @@ impl Limit {
             Self::Cut(time) | Self::Lost(time) => time,
         }
     }
+}
+
+/// Returns the longest interval, in whole tenths of a second, at which Pings keep a connection from
+/// being silent for so long.
+///
+/// A Ping comes after the interval, in many programs up to 10 % later, and up to 250 ms later still
+/// where timers are coarse. A second remains for the way, or a third of a limit below 3 s.
+fn interval_within(silence: Duration) -> Duration {
+    const TICK: Duration = Duration::from_millis(250);
+    let way = (silence / 3).min(Duration::from_secs(1));
+    let latest = silence.saturating_sub(way + TICK);
+    Duration::from_millis((latest.as_millis() * 10 / 11 / 100 * 100) as u64)
 }
 
 /// How much later than silent ones a connection that was never silent may be cut for the same
@@ -238,7 +250,7 @@ mod tests {
         assert_eq!((search.limit(), rounds), (Some(Limit::Cut(secs(60))), 1));
         assert_eq!(
             (search.survived(), search.interval()),
-            (Duration::from_millis(37_500), Some(secs(45)))
+            (Duration::from_millis(37_500), Some(Duration::from_millis(53_400)))
         );
     }
 
@@ -295,6 +307,47 @@ mod tests {
         let (mut search, ..) = run(secs(600), Path::Endless);
         search.record_lifetime(secs(30));
         assert_eq!(search.lifetime(), None);
+    }
+
+    #[test]
+    fn an_interval_keeps_alive_whatever_the_limit_and_the_silences_tried() {
+        let silences = [400, 1000, 1100, 2000, 3000, 5000, 15_000, 20_000, 60_000, 61_234, 600_000];
+        for limit in silences.map(Duration::from_millis) {
+            // Halvings that miss the limit, and such as have it among them.
+            for up_to in [limit, limit * 2, limit * 4, limit * 128, limit * 7 / 3, limit * 100] {
+                for path in [Path::Cuts(limit), Path::Forgets(limit)] {
+                    check_interval(run(up_to, path).0, limit);
+                }
+                // The Ping that ends a silence of just the limit wins the race, or loses it.
+                for outcome in [Outcome::Survived, Outcome::Lost, Outcome::Cut(limit)] {
+                    let mut search = IdleSearch::new(up_to);
+                    for silence in search.round().into_iter().filter(|it| *it < limit) {
+                        search.record(silence, Outcome::Survived);
+                    }
+                    search.record(limit, outcome);
+                    search.record(limit * 2, Outcome::Cut(limit));
+                    check_interval(search, limit);
+                }
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check_interval(search: IdleSearch, limit: Duration) {
+        let Some(interval) = search.interval() else { return };
+        let latest = interval * 11 / 10 + Duration::from_millis(250);
+        assert!(latest < limit, "{limit:?}: {interval:?}");
+        assert!(limit <= secs(3) || latest + secs(1) <= limit, "{limit:?}: {interval:?}");
+        assert!(interval < limit * 3 / 4 || limit > secs(3), "{limit:?}: {interval:?}");
+    }
+
+    #[test]
+    fn an_interval_is_a_second_and_a_quarter_and_a_tenth_below_the_limit() {
+        for (limit, interval) in [(20_000, 17_000), (30_000, 26_100), (3000, 1500), (1000, 300)] {
+            let (search, ..) = run(secs(100), Path::Cuts(Duration::from_millis(limit)));
+            assert_eq!(search.interval(), Some(Duration::from_millis(interval)), "{limit}");
+        }
+        assert_eq!(interval_within(Duration::from_millis(300)), Duration::ZERO);
     }
 
     #[test]

@@ -76,6 +76,10 @@ pub(super) fn close(registry: &Registry, id: &str, query: &str) -> Reply {
         Err(problem) => return failed(StatusCode::BAD_REQUEST, problem),
     };
     let Ok(number) = id.parse::<u64>() else { return unknown(id) };
+    if registry.info(number.into()).is_some_and(|info| info.is_closing) {
+        // What was asked for is not what the peer is told.
+        return failed(StatusCode::CONFLICT, format!("connection {number} is closing already"));
+    }
     match registry.close(ConnectionId::from(number), code, &reason) {
         Ok(true) => json(
             StatusCode::ACCEPTED,
@@ -91,7 +95,11 @@ pub(super) fn close(registry: &Registry, id: &str, query: &str) -> Reply {
 /// Reads `code` and `reason`; what is missing is a normal closure without a reason.
 fn parse_query(query: &str) -> Result<(CloseCode, String), String> {
     let (mut code, mut reason) = (CloseCode::NORMAL_CLOSURE, String::new());
+    let mut seen = Vec::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if seen.contains(&name) {
+            return Err(format!("parameter {name:?} is there twice"));
+        }
         match &*name {
             "code" if value.is_empty() => {}
             "code" => {
@@ -109,6 +117,7 @@ fn parse_query(query: &str) -> Result<(CloseCode, String), String> {
             "reason" => reason = value.into_owned(),
             _ => return Err(format!("unknown parameter {name:?}: expected code or reason")),
         }
+        seen.push(name);
     }
     Ok((code, reason))
 }
