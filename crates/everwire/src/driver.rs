@@ -35,7 +35,7 @@ use crate::{
 
 /// How often a turn goes round. A peer that sends as fast as it is read must not have the thread for
 /// itself; each round reads up to 128 KiB.
-const ROUNDS: u32 = 4;
+const ROUNDS: u32 = 16;
 
 /// A byte stream that a connection can run on.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
