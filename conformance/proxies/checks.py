@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from parts import EVERWIRE, Haproxy, Nginx, Serve
+from parts import EVERWIRE, Haproxy, Nginx, Serve, until
 from websocket import CLOSE, PING, PONG, Client, Refused
 
 # Where the clients come from, so that they are not taken for the proxy on 127.0.0.1.
@@ -18,6 +18,13 @@ SPOOF = "X-Forwarded-For: 203.0.113.7"
 def expect(expected, got, what):
     assert got == expected, f"{what}: expected {expected!r}, got {got!r}"
     print(f"ok      {what}: {got}")
+
+
+def ended(serve, expected):
+    """Waits until as many connections ended as are expected, and compares their causes."""
+    total = sum(expected.values())
+    until(f"{total} ended connections", lambda: sum(serve.causes().values()) >= total)
+    expect(expected, serve.causes(), "the causes")
 
 
 def url(proxy):
@@ -85,7 +92,7 @@ def silence(proxy, serve, seconds, cause, closure):
     said = ours.communicate()[1]
     assert "the peer ended the stream without a Close" in said, said
     expect(4, ours.returncode, "the status of everwire connect")
-    expect({cause: 2}, serve.causes(), "the causes")
+    ended(serve, {cause: 2})
 
 
 def idle(make, cause, closure, seconds=2):
@@ -128,7 +135,7 @@ def vanished(make):
             closure = serve.closure()  # The client says nothing more, answers to pings included.
             assert closure.startswith("the peer stopped answering: nothing received for "), closure
             print(f"ok      the server's closure: {closure}")
-            expect({"keepalive_timeout": 1}, serve.causes(), "the causes")
+            ended(serve, {"keepalive_timeout": 1})
 
 
 def shutdown(make):
@@ -191,7 +198,7 @@ def reload_of_nginx():
                 new.echo("a new worker")
                 old.echo("the old worker")
                 expect(None, old.receive(), "what the old one is sent before the end of the stream")
-                expect({"eof_between_frames": 1}, serve.causes(), "the causes")
+                ended(serve, {"eof_between_frames": 1})
                 new.echo("the new one goes on")
                 new.close()
 
