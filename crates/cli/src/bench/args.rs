@@ -1,0 +1,159 @@
+//! What `bench` can be told.
+
+mod target;
+
+use std::{num::NonZeroUsize, path::PathBuf, str::FromStr};
+
+use clap::{ArgAction, Subcommand, builder::FalseyValueParser};
+
+pub(super) use self::target::TargetArgs;
+use super::expectation::Expectation;
+use crate::{period::Period, size::Size};
+
+const AFTER_HELP: &str = "\
+The report goes to stdout, progress to stderr if that is a terminal. docs/bench.md says how to read it.
+
+Exit status:
+  0  done, and every expectation was held
+  1  an expectation (--fail) was not held, or --compare found something worse
+  2  wrong usage
+  3  no connection: the server refused or could not be reached
+
+Examples:
+  everwire bench echo ws://127.0.0.1:8080/echo
+  everwire bench echo --rate 5000 --connections 200 --fail 'p99<20ms' --fail 'lost==0' wss://example.com/echo
+  everwire bench broadcast --connections 1000 --rate 50 ws://127.0.0.1:8080/chat
+  everwire bench --compare before.json after.json";
+
+/// What `bench` was told.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP, arg_required_else_help = true, args_conflicts_with_subcommands = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(super) scenario: Option<Scenario>,
+
+    /// Compares two reports that --json wrote, and says what became better or worse.
+    #[arg(long, num_args = 2, value_names = ["BEFORE", "AFTER"])]
+    pub(super) compare: Vec<PathBuf>,
+}
+
+/// What is done to the server.
+#[derive(Debug, Subcommand)]
+pub(super) enum Scenario {
+    /// Sends messages to a path that sends them back, and looks at every byte that comes.
+    Echo(EchoArgs),
+}
+
+/// What `bench echo` was told.
+#[derive(Debug, clap::Args)]
+pub(super) struct EchoArgs {
+    #[command(flatten)]
+    pub(super) target: TargetArgs,
+
+    /// How many connections.
+    #[arg(short, long, value_name = "N", env = "EVERWIRE_BENCH_CONNECTIONS", default_value = "64")]
+    pub(super) connections: NonZeroUsize,
+
+    #[command(flatten)]
+    pub(super) message: MessageArgs,
+
+    /// How many messages of a connection are under way at the same time; the next is sent when an
+    /// answer comes. Then the server sets the pace, and a stall of it is seen by few messages.
+    #[arg(long, value_name = "N", env = "EVERWIRE_BENCH_DEPTH", default_value = "1",
+        conflicts_with = "rate", value_parser = clap::value_parser!(u32).range(1..=32_768))]
+    pub(super) depth: u32,
+
+    /// Messages a second, over all connections, whether or not answers come. Latencies count from
+    /// when a message was due.
+    #[arg(short, long, value_name = "PER_SECOND", env = "EVERWIRE_BENCH_RATE")]
+    pub(super) rate: Option<Rate>,
+
+    #[command(flatten)]
+    pub(super) run: RunArgs,
+
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+/// What messages look like.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Messages")]
+pub(super) struct MessageArgs {
+    /// The size of a message: at least 16 bytes, 32 with --text.
+    #[arg(short, long, value_name = "SIZE", env = "EVERWIRE_BENCH_SIZE", default_value = "32")]
+    pub(super) size: Size,
+
+    /// Sends texts, which look like JSON and compress as such, instead of random bytes.
+    #[arg(long, env = "EVERWIRE_BENCH_TEXT", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub(super) text: bool,
+}
+
+/// How long, from where, and with what.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Run")]
+pub(super) struct RunArgs {
+    /// How long to measure, once all connections are open.
+    #[arg(
+        short,
+        long,
+        value_name = "TIME",
+        env = "EVERWIRE_BENCH_DURATION",
+        default_value = "10s"
+    )]
+    pub(super) duration: Period,
+
+    /// Opens the connections evenly over this time [default: as fast as the server takes them].
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "EVERWIRE_BENCH_RAMP",
+        default_value = "0s",
+        hide_default_value = true
+    )]
+    pub(super) ramp: Period,
+
+    /// How long to wait for an answer before it is given up.
+    #[arg(long, value_name = "TIME", env = "EVERWIRE_BENCH_PATIENCE", default_value = "5s")]
+    pub(super) patience: Period,
+
+    /// Threads that make the load. Leave the server a core of its own.
+    #[arg(long, value_name = "N", env = "EVERWIRE_BENCH_THREADS", default_value = "1")]
+    pub(super) threads: NonZeroUsize,
+
+    /// The server's process, if it runs on this machine: adds its CPU time for a message and its
+    /// memory for a connection; may be repeated for a server of several processes.
+    #[arg(long = "pid", value_name = "PID", env = "EVERWIRE_BENCH_PID", value_delimiter = ',')]
+    pub(super) pids: Vec<u32>,
+}
+
+/// What is said about it, and what is expected.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Report")]
+pub(super) struct OutputArgs {
+    /// Exits with 1 unless this holds, such as 'p99<20ms', 'lost==0' or 'rate>=5000'; may be
+    /// repeated.
+    #[arg(long = "fail", value_name = "EXPECTATION", env = "EVERWIRE_BENCH_FAIL")]
+    pub(super) expectations: Vec<Expectation>,
+
+    /// Reports latencies even if the generator itself was too late for them to be true.
+    #[arg(long, env = "EVERWIRE_BENCH_ALLOW_LATE", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub(super) allow_late: bool,
+
+    /// Prints the report as JSON.
+    #[arg(long, env = "EVERWIRE_BENCH_JSON", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub(super) json: bool,
+}
+
+/// So many a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Rate(pub(super) f64);
+
+impl FromStr for Rate {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let expected = "expected a number a second such as 5000 or 0.5, at most 100000000";
+        let rate: f64 = text.parse().map_err(|_| expected)?;
+        if rate > 1e-6 && rate <= 1e8 { Ok(Self(rate)) } else { Err(expected) }
+    }
+}

@@ -1,0 +1,115 @@
+//! What one thread saw, and what all of them saw.
+
+use std::{collections::BTreeMap, ops::AddAssign};
+
+use super::times::Times;
+
+/// How many kinds of failures are told apart.
+const KINDS: usize = 20;
+
+/// Everything that is counted and timed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) opened: u64,
+    pub(super) failed: u64,
+    /// Connections that ended before their time.
+    pub(super) closed: u64,
+    pub(super) messages: Messages,
+    /// From when a message was due to its first answer.
+    pub(super) latency: Times,
+    /// From the start of an attempt to the open connection.
+    pub(super) connecting: Times,
+    /// How late the generator handed messages out.
+    pub(super) late: Times,
+    /// How late the generator's threads woke up.
+    pub(super) lag: Times,
+    /// Why connections failed to open.
+    pub(super) failures: Reasons,
+    /// How connections ended before their time.
+    pub(super) ends: Reasons,
+}
+
+/// What became of messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Messages {
+    pub(super) sent: u64,
+    /// Due, and not sent: the server did not read those before.
+    pub(super) unsent: u64,
+    /// Sent and answered; or, of a broadcast, delivered.
+    pub(super) answered: u64,
+    /// Of those, before the end of the run.
+    pub(super) in_time: u64,
+    pub(super) lost: u64,
+    pub(super) duplicated: u64,
+    pub(super) reordered: u64,
+    pub(super) corrupt: u64,
+    /// Not of this run.
+    pub(super) foreign: u64,
+}
+
+impl AddAssign for Messages {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.unsent += other.unsent;
+        self.answered += other.answered;
+        self.in_time += other.in_time;
+        self.lost += other.lost;
+        self.duplicated += other.duplicated;
+        self.reordered += other.reordered;
+        self.corrupt += other.corrupt;
+        self.foreign += other.foreign;
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.opened += other.opened;
+        self.failed += other.failed;
+        self.closed += other.closed;
+        self.messages += other.messages;
+        self.latency.add(&other.latency);
+        self.connecting.add(&other.connecting);
+        self.late.add(&other.late);
+        self.lag.add(&other.lag);
+        self.failures.add(other.failures);
+        self.ends.add(other.ends);
+    }
+}
+
+/// Reasons, and how often each was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reasons(pub(super) BTreeMap<String, u64>);
+
+impl Reasons {
+    /// Counts a reason; one of too many kinds is counted as another.
+    pub(super) fn note(&mut self, reason: String) {
+        self.note_many(reason, 1);
+    }
+
+    fn note_many(&mut self, reason: String, n: u64) {
+        let is_known = self.0.len() < KINDS || self.0.contains_key(&reason);
+        let reason = if is_known { reason } else { "other reasons".to_owned() };
+        *self.0.entry(reason).or_default() += n;
+    }
+
+    fn add(&mut self, other: Self) {
+        other.0.into_iter().for_each(|(reason, n)| self.note_many(reason, n));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_bounded_and_none_is_dropped() {
+        let mut reasons = Reasons::default();
+        for n in 0..1000 {
+            reasons.note(format!("reason {}", n % 100));
+        }
+        let mut both = reasons.clone();
+        both.add(reasons.clone());
+        assert!(both.0.len() <= KINDS + 1);
+        assert_eq!(both.0.values().sum::<u64>(), 2000);
+    }
+}

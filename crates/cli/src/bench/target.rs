@@ -1,0 +1,111 @@
+//! The clients that a run connects with: one for each source address.
+
+use std::sync::Arc;
+
+use everwire::{
+    Client, Config,
+    dial::{
+        Dialer, ProxyConfig, ProxyEnvironment, Resolve, Resolving, SocketConfig, SystemResolver,
+    },
+    tls::{ClientTls, PemSource},
+};
+use tokio::sync::OnceCell;
+
+use super::args::TargetArgs;
+use crate::connect::{Header, escape, masked};
+
+/// Whom to connect to, and with what.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// The URL without what is secret in it.
+    pub(super) shown: String,
+    clients: Arc<[Client]>,
+}
+
+impl Target {
+    /// Checks the arguments. `biggest` is the size of the largest message, `queue` of what may
+    /// wait to be sent on one connection.
+    ///
+    /// # Errors
+    /// What is wrong with them, for people.
+    pub(super) fn new(args: &TargetArgs, biggest: u64, queue: usize) -> Result<Self, String> {
+        let mut config = Config::default();
+        config.keepalive = args.keepalive.0;
+        // A server may send more than it was sent, and that is to be counted, not refused.
+        config.limits.message = config.limits.message.max(2 * biggest);
+        config.limits.send_queue = config.limits.send_queue.max(queue);
+        let dialer = dialer(args)?;
+        let sources = args.sources.iter().copied().map(Some);
+        let sources = if args.sources.is_empty() { vec![None] } else { sources.collect() };
+        let client = |source| {
+            let mut socket = SocketConfig::default();
+            socket.local_ip = source;
+            let mut client = Client::new(&args.url)
+                .map_err(|error| error.to_string())?
+                .config(config.clone())
+                .subprotocols(&args.subprotocols)
+                .connect_timeout(args.connect_timeout.0)
+                .dialer(dialer.clone().with_socket(socket));
+            for Header(name, value) in &args.headers {
+                client = client.header(name.clone(), value.clone());
+            }
+            if let Some(origin) = &args.origin {
+                client = client.origin(origin.clone());
+            }
+            Ok(client)
+        };
+        let clients = sources.into_iter().map(client).collect::<Result<Arc<[_]>, String>>()?;
+        let target = clients[0].target();
+        let path = escape(&masked(target.path_and_query()));
+        let shown = format!("{}://{}{path}", target.scheme().as_str(), target.host_header());
+        Ok(Self { shown, clients })
+    }
+
+    /// Returns the client for the connection with this number.
+    pub(super) fn client(&self, connection: usize) -> Client {
+        self.clients[connection % self.clients.len()].clone()
+    }
+}
+
+fn dialer(args: &TargetArgs) -> Result<Dialer, String> {
+    let proxy = match (&args.proxy, args.no_proxy) {
+        (Some(url), _) => ProxyConfig::Url(url.clone()),
+        (None, true) => ProxyConfig::Direct,
+        (None, false) => ProxyConfig::Environment(ProxyEnvironment::read()),
+    };
+    let dialer = Dialer::new().with_proxy(proxy).with_resolver(Remembered::default());
+    Ok(match tls(args)? {
+        Some(tls) => dialer.with_tls(tls),
+        None => dialer,
+    })
+}
+
+fn tls(args: &TargetArgs) -> Result<Option<ClientTls>, String> {
+    let mut builder = ClientTls::builder();
+    if args.danger_accept_any_certificate {
+        builder = builder.danger_accept_any_certificate();
+    }
+    if let Some(ca) = &args.ca {
+        builder = builder.roots(PemSource::file(ca));
+    }
+    if let (Some(cert), Some(key)) = (&args.cert, &args.key) {
+        builder = builder.identity(PemSource::file(cert), PemSource::file(key));
+    }
+    if !args.danger_accept_any_certificate && args.ca.is_none() && args.cert.is_none() {
+        return Ok(None);
+    }
+    builder.build().map(Some).map_err(|error| error.to_string())
+}
+
+/// The system's resolver, asked once: a run of ten thousand connections measures the server, not
+/// the name service.
+#[derive(Debug, Default)]
+struct Remembered(OnceCell<Vec<std::net::SocketAddr>>);
+
+impl Resolve for Remembered {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a> {
+        Box::pin(async move {
+            self.0.get_or_try_init(|| SystemResolver.resolve(host, port)).await.cloned()
+        })
+    }
+}
