@@ -2,8 +2,11 @@
 
 mod alarm;
 mod args;
+mod broadcast;
+mod connect;
 mod echo;
 mod expectation;
+mod idle;
 mod lateness;
 mod ledger;
 mod load;
@@ -11,10 +14,12 @@ mod metric;
 mod opening;
 mod payload;
 mod plan;
+mod quiet;
 mod report;
 mod schedule;
 mod server;
 mod stage;
+mod storm;
 mod tally;
 mod target;
 mod text;
@@ -27,12 +32,7 @@ use std::{
 };
 
 pub(crate) use self::args::Args;
-use self::{
-    args::{OutputArgs, Scenario},
-    load::Outcome,
-    plan::Plan,
-    report::Report,
-};
+use self::{args::OutputArgs, load::Outcome, plan::Plan, report::Report};
 
 /// An expectation was not held, or nobody takes the report.
 const FAILED: u8 = 1;
@@ -46,7 +46,9 @@ const INTERRUPTED: u8 = 130;
 /// Measures, prints the report, and says with the status how it turned out.
 pub(crate) fn run(args: Args) -> ExitCode {
     let result = match &args.scenario {
-        Some(Scenario::Echo(args)) => Plan::echo(args).and_then(|plan| measure(plan, &args.output)),
+        Some(scenario) => {
+            Plan::new(scenario).and_then(|plan| measure(plan, &scenario.common().output))
+        }
         None => Err("expected a scenario, such as echo (try --help)".to_owned()),
     };
     match result {

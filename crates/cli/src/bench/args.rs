@@ -7,7 +7,7 @@ use std::{num::NonZeroUsize, path::PathBuf, str::FromStr};
 use clap::{ArgAction, Subcommand, builder::FalseyValueParser};
 
 pub(super) use self::target::TargetArgs;
-use super::expectation::Expectation;
+use super::{expectation::Expectation, plan::Pace};
 use crate::{period::Period, size::Size};
 
 const AFTER_HELP: &str = "\
@@ -42,37 +42,201 @@ pub(crate) struct Args {
 pub(super) enum Scenario {
     /// Sends messages to a path that sends them back, and looks at every byte that comes.
     Echo(EchoArgs),
+    /// Sends messages to a path that passes them on to everybody, and looks at what everybody has.
+    Broadcast(BroadcastArgs),
+    /// Opens connections and holds them.
+    Idle(IdleArgs),
+    /// Opens connections and closes them, again and again.
+    Connect(ConnectArgs),
+    /// Cuts all connections at once, and lets them come back at once.
+    Storm(StormArgs),
+    /// A broadcast to which, when half of the time is over, consumers come that do not read.
+    Slow(SlowArgs),
+}
+
+impl Scenario {
+    /// Returns what can be told to each.
+    pub(super) fn common(&self) -> &CommonArgs {
+        match self {
+            Self::Echo(args) => &args.common,
+            Self::Broadcast(args) => &args.common,
+            Self::Idle(args) => &args.common,
+            Self::Connect(args) => &args.common,
+            Self::Storm(args) => &args.common,
+            Self::Slow(args) => &args.common,
+        }
+    }
 }
 
 /// What `bench echo` was told.
 #[derive(Debug, clap::Args)]
 pub(super) struct EchoArgs {
-    #[command(flatten)]
-    pub(super) target: TargetArgs,
-
     /// How many connections.
     #[arg(short, long, value_name = "N", env = "EVERWIRE_BENCH_CONNECTIONS", default_value = "64")]
     pub(super) connections: NonZeroUsize,
 
     #[command(flatten)]
+    pub(super) pace: PaceArgs,
+
+    #[command(flatten)]
     pub(super) message: MessageArgs,
 
-    /// How many messages of a connection are under way at the same time; the next is sent when an
-    /// answer comes. Then the server sets the pace, and a stall of it is seen by few messages.
-    #[arg(long, value_name = "N", env = "EVERWIRE_BENCH_DEPTH", default_value = "1",
-        conflicts_with = "rate", value_parser = clap::value_parser!(u32).range(1..=32_768))]
-    pub(super) depth: u32,
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
 
-    /// Messages a second, over all connections, whether or not answers come. Latencies count from
-    /// when a message was due.
+/// What `bench broadcast` was told.
+#[derive(Debug, clap::Args)]
+pub(super) struct BroadcastArgs {
+    /// How many receive. Another connection sends.
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        env = "EVERWIRE_BENCH_CONNECTIONS",
+        default_value = "100"
+    )]
+    pub(super) connections: NonZeroUsize,
+
+    #[command(flatten)]
+    pub(super) pace: PaceArgs,
+
+    #[command(flatten)]
+    pub(super) message: MessageArgs,
+
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+/// What `bench idle` was told.
+#[derive(Debug, clap::Args)]
+pub(super) struct IdleArgs {
+    /// How many connections.
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        env = "EVERWIRE_BENCH_CONNECTIONS",
+        default_value = "1000"
+    )]
+    pub(super) connections: NonZeroUsize,
+
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+/// What `bench connect` was told.
+#[derive(Debug, clap::Args)]
+pub(super) struct ConnectArgs {
+    /// How many are under way at the same time, if there is no --rate.
+    #[arg(short, long, value_name = "N", env = "EVERWIRE_BENCH_CONNECTIONS", default_value = "32")]
+    pub(super) connections: NonZeroUsize,
+
+    /// Opens so many a second, whatever becomes of those before. Times count from when a connection
+    /// was due.
     #[arg(short, long, value_name = "PER_SECOND", env = "EVERWIRE_BENCH_RATE")]
     pub(super) rate: Option<Rate>,
+
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+/// What `bench storm` was told.
+#[derive(Debug, clap::Args)]
+pub(super) struct StormArgs {
+    /// How many connections.
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        env = "EVERWIRE_BENCH_CONNECTIONS",
+        default_value = "1000"
+    )]
+    pub(super) connections: NonZeroUsize,
+
+    /// Spreads the first attempts evenly over this time.
+    #[arg(long, value_name = "TIME", env = "EVERWIRE_BENCH_SPREAD", default_value = "0s")]
+    pub(super) spread: Period,
+
+    /// The pause behind an attempt that failed.
+    #[arg(long, value_name = "TIME", env = "EVERWIRE_BENCH_RETRY", default_value = "1s")]
+    pub(super) retry: Period,
+
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+/// What `bench slow` was told.
+#[derive(Debug, clap::Args)]
+pub(super) struct SlowArgs {
+    /// How many receive and read at once. Another connection sends.
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        env = "EVERWIRE_BENCH_CONNECTIONS",
+        default_value = "100"
+    )]
+    pub(super) connections: NonZeroUsize,
+
+    /// How many receive and read slowly.
+    #[arg(long, value_name = "N", env = "EVERWIRE_BENCH_SLOW", default_value = "10")]
+    pub(super) slow: NonZeroUsize,
+
+    /// The pause of a slow consumer behind each message [default: it never reads].
+    #[arg(long, value_name = "TIME", env = "EVERWIRE_BENCH_PAUSE")]
+    pub(super) pause: Option<Period>,
+
+    /// Messages a second.
+    #[arg(
+        short,
+        long,
+        value_name = "PER_SECOND",
+        env = "EVERWIRE_BENCH_RATE",
+        default_value = "100"
+    )]
+    pub(super) rate: Rate,
+
+    #[command(flatten)]
+    pub(super) message: MessageArgs,
+
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+/// What can be told to every scenario.
+#[derive(Debug, clap::Args)]
+pub(super) struct CommonArgs {
+    #[command(flatten)]
+    pub(super) target: TargetArgs,
 
     #[command(flatten)]
     pub(super) run: RunArgs,
 
     #[command(flatten)]
     pub(super) output: OutputArgs,
+}
+
+/// Who sets the pace.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct PaceArgs {
+    /// How many messages (of a connection, or of the one who sends to all) are under way at the
+    /// same time; the next is sent when one is answered. The server then sets the pace, and few
+    /// messages see it stall.
+    #[arg(long, value_name = "N", env = "EVERWIRE_BENCH_DEPTH", default_value = "1",
+        value_parser = clap::value_parser!(u32).range(1..=32_768))]
+    depth: u32,
+
+    /// Messages a second in all, whether or not answers come, instead of --depth. Latencies count
+    /// from when a message was due.
+    #[arg(short, long, value_name = "PER_SECOND", env = "EVERWIRE_BENCH_RATE")]
+    rate: Option<Rate>,
+}
+
+impl PaceArgs {
+    pub(super) fn pace(&self) -> Pace {
+        self.rate.map_or(Pace::Depth(self.depth), |rate| Pace::Rate(rate.0))
+    }
 }
 
 /// What messages look like.

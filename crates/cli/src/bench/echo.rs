@@ -63,11 +63,9 @@ pub(super) async fn run(post: Post, pace: Pace) -> Tally {
         Seat { lane: lane.clone(), place, follows }
     })
     .await;
-    post.arrive();
     if let Some(run) = post.run().await {
         measure(&post, pace, run, &lane, &senders).await;
     }
-    post.arrive();
     post.close().await;
     lock(&lane).end();
     opening::close(senders).await;
@@ -89,10 +87,7 @@ async fn measure(post: &Post, pace: Pace, run: Run, lane: &Shared, senders: &[Op
         _ = lateness::watch(|late| lock(lane).tally.lag.record(late)) => {}
     }
     lock(lane).stop();
-    let until = Instant::now() + post.plan.patience;
-    while Instant::now() < until && lock(lane).n_open() > 0 {
-        sleep(Duration::from_millis(5)).await;
-    }
+    opening::linger(post, || lock(lane).n_open() == 0).await;
 }
 
 /// Begins what the handlers go on with, and sends anew what is not answered.

@@ -89,7 +89,7 @@ fn bound(text: &str, unit: Unit) -> Result<f64, String> {
             text.parse::<Period>().ok().map(|time| time.0.as_secs_f64()).or_else(|| scaled(text))
         }
         Unit::Bytes => text.parse::<Size>().ok().map(|size| size.0 as f64).or_else(number),
-        Unit::Count => number(),
+        Unit::Count | Unit::Cores => number(),
         Unit::PerSecond => text
             .strip_suffix("/s")
             .unwrap_or(text)
@@ -101,7 +101,7 @@ fn bound(text: &str, unit: Unit) -> Result<f64, String> {
     .ok_or_else(|| match unit {
         Unit::Seconds => format!("expected a time such as 20ms or 5.2us instead of {text:?}"),
         Unit::Bytes => format!("expected a size such as 2KiB instead of {text:?}"),
-        Unit::Count => format!("expected a number instead of {text:?}"),
+        Unit::Count | Unit::Cores => format!("expected a number instead of {text:?}"),
         Unit::PerSecond => format!("expected a number a second instead of {text:?}"),
     })
 }

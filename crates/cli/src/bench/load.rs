@@ -1,6 +1,7 @@
 //! Runs the threads of a run through its phases.
 
 use std::{
+    future::pending,
     sync::{Arc, atomic::Ordering},
     thread,
     time::{Duration, Instant},
@@ -13,10 +14,11 @@ use tokio::{
 };
 
 use super::{
-    echo,
+    broadcast, connect, echo, idle,
     plan::{Plan, Scenario},
     server::{self, Reading},
     stage::{Phase, Post, Run, Stage},
+    storm,
     tally::Tally,
 };
 use crate::progress::Progress;
@@ -28,20 +30,27 @@ const NOTICE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) tally: Tally,
-    /// How long it took to open all connections.
-    pub(super) opening: Duration,
     /// How long was measured.
     pub(super) ran: Duration,
     pub(super) server: Option<ServerCost>,
     pub(super) was_interrupted: bool,
 }
 
-/// The server before there were connections, when the measurement began, and at its end.
+/// The server before there were connections, with the first of them, when the measurement began,
+/// and at its end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ServerCost {
-    pub(super) before: Reading,
-    pub(super) opened: Reading,
-    pub(super) end: Reading,
+    pub(super) before: Snapshot,
+    pub(super) first: Snapshot,
+    pub(super) opened: Snapshot,
+    pub(super) end: Snapshot,
+}
+
+/// What the server has used up, and how many connections are open.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Snapshot {
+    pub(super) n_open: u64,
+    pub(super) reading: Reading,
 }
 
 /// Runs a plan to its end.
@@ -50,34 +59,42 @@ pub(super) struct ServerCost {
 /// It could not be started, or the server's process cannot be looked at; for people.
 pub(super) async fn conduct(plan: Arc<Plan>) -> Result<Outcome, String> {
     let read = || server::read(&plan.pids);
-    let before = read()?;
+    let before = Snapshot { n_open: 0, reading: read()? };
     let mut crew = Crew::hire(&plan)?;
-    let began = Instant::now();
-    let mut was_interrupted = crew.arrivals(&plan).await;
-    let (opening, opened) = (began.elapsed(), read()?);
-    let start = Instant::now() + NOTICE;
-    let n_opened = crew.stage.opened.load(Ordering::Relaxed) as usize;
-    if n_opened > 0 && !was_interrupted {
-        crew.stage.enter(Phase::Run(Run { start, opened: n_opened }));
-        was_interrupted = crew.wait(&plan, start + plan.duration).await;
+    crew.arrivals(None).await;
+    let first = crew.snapshot(read()?);
+    if plan.scenario.opens_first() && first.n_open == 0 {
+        // What refuses the first tenth is not asked for the rest.
+        crew.is_over = true;
     }
+    crew.enter(Phase::Rest, None).await;
+    let opened = crew.snapshot(read()?);
+    let start = Instant::now() + NOTICE;
+    let run = Run { start, opened: opened.n_open as usize };
+    crew.enter(Phase::Run(run), Some(start + plan.duration)).await;
     let ran = start.elapsed();
-    crew.stage.enter(Phase::Stop);
-    was_interrupted |= crew.arrivals(&plan).await;
+    crew.stop().await;
     // A server that is gone by now has told all it can.
-    let end = read().unwrap_or(opened);
+    let end = read().map_or(opened, |reading| crew.snapshot(reading));
     crew.stage.enter(Phase::Close);
     crew.progress.clear();
-    let server = (!plan.pids.is_empty()).then_some(ServerCost { before, opened, end });
-    Ok(Outcome { tally: crew.dismiss(), opening, ran, server, was_interrupted })
+    let server = (!plan.pids.is_empty()).then_some(ServerCost { before, first, opened, end });
+    let was_interrupted = crew.was_interrupted;
+    Ok(Outcome { tally: crew.dismiss(), ran, server, was_interrupted })
 }
 
 /// The threads, and what they have in common with whom they work for.
 struct Crew {
     stage: Arc<Stage>,
+    n_wanted: usize,
     threads: Vec<thread::JoinHandle<Tally>>,
     arrived: mpsc::UnboundedReceiver<()>,
+    /// Threads that are not done with the phase.
+    n_missing: usize,
     progress: Progress,
+    was_interrupted: bool,
+    /// There is nothing left to do but to stop.
+    is_over: bool,
 }
 
 impl Crew {
@@ -97,42 +114,67 @@ impl Crew {
             });
             threads.push(thread.map_err(|error| format!("cannot start a thread: {error}"))?);
         }
-        Ok(Self { stage, threads, arrived, progress: Progress::new() })
+        Ok(Self {
+            stage,
+            n_wanted: plan.connections,
+            n_missing: threads.len(),
+            threads,
+            arrived,
+            progress: Progress::new(),
+            was_interrupted: false,
+            is_over: false,
+        })
     }
 
-    /// Waits until every thread is done with the phase. Returns whether Ctrl-C came before.
-    async fn arrivals(&mut self, plan: &Plan) -> bool {
+    /// Goes on to a phase, unless it is over, and waits until it is done or its time is up.
+    async fn enter(&mut self, phase: Phase, until: Option<Instant>) {
+        if !self.is_over {
+            self.stage.enter(phase);
+            self.n_missing = self.threads.len();
+            self.arrivals(until).await;
+        }
+    }
+
+    /// Lets nothing new begin, and waits for what is under way.
+    async fn stop(&mut self) {
+        self.stage.enter(Phase::Stop);
+        self.arrivals(None).await;
+    }
+
+    /// Waits until every thread is done with the phase, its time is up, or Ctrl-C comes.
+    async fn arrivals(&mut self, until: Option<Instant>) {
         let mut tick = interval(Duration::from_millis(500));
-        let mut missing = self.threads.len();
-        while missing > 0 {
+        while self.n_missing > 0 {
+            let time_up = async {
+                match until {
+                    Some(until) => sleep_until(until.into()).await,
+                    None => pending().await,
+                }
+            };
             tokio::select! {
                 arrived = self.arrived.recv() => match arrived {
-                    Some(()) => missing -= 1,
-                    None => return true,
+                    Some(()) => self.n_missing -= 1,
+                    // A thread panicked, which is told when it is joined.
+                    None => return,
                 },
-                _ = tick.tick() => self.show(plan, None),
-                _ = tokio::signal::ctrl_c() => return true,
-            }
-        }
-        false
-    }
-
-    /// Waits until a time. Returns whether Ctrl-C came before.
-    async fn wait(&self, plan: &Plan, until: Instant) -> bool {
-        let mut tick = interval(Duration::from_millis(500));
-        loop {
-            tokio::select! {
-                () = sleep_until(until.into()) => return false,
-                _ = tick.tick() => self.show(plan, Some(until)),
-                _ = tokio::signal::ctrl_c() => return true,
+                () = time_up => return,
+                _ = tick.tick() => self.show(until),
+                _ = tokio::signal::ctrl_c() => {
+                    (self.was_interrupted, self.is_over) = (true, true);
+                    return;
+                }
             }
         }
     }
 
-    fn show(&self, plan: &Plan, until: Option<Instant>) {
+    fn snapshot(&self, reading: Reading) -> Snapshot {
+        Snapshot { n_open: self.stage.opened.load(Ordering::Relaxed), reading }
+    }
+
+    fn show(&self, until: Option<Instant>) {
         let stage = &self.stage;
         let opened = stage.opened.load(Ordering::Relaxed);
-        let mut line = format!("{opened} of {} connections open", plan.connections);
+        let mut line = format!("{opened} of {} connections open", self.n_wanted);
         match stage.failed.load(Ordering::Relaxed) {
             0 => {}
             failed => line += &format!(", {failed} failed"),
@@ -158,7 +200,11 @@ impl Crew {
 
 /// What one thread does.
 async fn work(post: Post) -> Tally {
-    match post.plan.scenario {
+    match post.plan.scenario.clone() {
         Scenario::Echo(pace) => echo::run(post, pace).await,
+        Scenario::Broadcast(hall) => broadcast::run(post, hall).await,
+        Scenario::Idle => idle::run(post).await,
+        Scenario::Connect(rate) => connect::run(post, rate).await,
+        Scenario::Storm(storm) => storm::run(post, storm).await,
     }
 }

@@ -9,6 +9,8 @@ pub(super) enum Unit {
     PerSecond,
     Seconds,
     Bytes,
+    /// Processor cores that are kept busy.
+    Cores,
 }
 
 /// Which way is better.
@@ -29,14 +31,18 @@ pub(super) struct Metric {
 }
 
 /// Every name, with its unit and which way is better.
-const KNOWN: [(&str, Unit, Better); 35] = [
+const KNOWN: &[(&str, Unit, Better)] = &[
     ("opened", Unit::Count, Better::Neither),
     ("failed", Unit::Count, Better::Less),
     ("closed", Unit::Count, Better::Less),
     ("connect.p50", Unit::Seconds, Better::Less),
     ("connect.p99", Unit::Seconds, Better::Less),
     ("connect.max", Unit::Seconds, Better::Less),
+    ("close.p50", Unit::Seconds, Better::Less),
+    ("close.p99", Unit::Seconds, Better::Less),
+    ("close.max", Unit::Seconds, Better::Less),
     ("connects", Unit::PerSecond, Better::More),
+    ("back", Unit::Count, Better::More),
     ("sent", Unit::Count, Better::Neither),
     ("unsent", Unit::Count, Better::Less),
     ("answered", Unit::Count, Better::Neither),
@@ -57,9 +63,10 @@ const KNOWN: [(&str, Unit, Better); 35] = [
     ("late.p99", Unit::Seconds, Better::Neither),
     ("late.max", Unit::Seconds, Better::Neither),
     ("cpu", Unit::Seconds, Better::Less),
+    ("cores", Unit::Cores, Better::Less),
     ("memory", Unit::Bytes, Better::Less),
     ("growth", Unit::Bytes, Better::Less),
-    ("back", Unit::Count, Better::More),
+    ("slow.opened", Unit::Count, Better::Neither),
     ("slow.closed", Unit::Count, Better::Neither),
     ("slow.received", Unit::Count, Better::Neither),
     ("alone.p50", Unit::Seconds, Better::Less),
@@ -101,6 +108,7 @@ impl fmt::Display for Shown {
             Unit::PerSecond => write!(f, "{}/s", grouped(value)),
             Unit::Seconds => f.write_str(&time(value)),
             Unit::Bytes => f.write_str(&bytes(value)),
+            Unit::Cores => write!(f, "{value:.3}"),
         }
     }
 }

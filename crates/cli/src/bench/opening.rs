@@ -6,28 +6,52 @@ use std::{
 };
 
 use everwire::{Handler, Sender};
-use tokio::{sync::Semaphore, task::JoinSet, time::sleep_until};
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{sleep, sleep_until},
+};
 
 use super::{stage::Post, tally::Tally};
 
 /// How many connections a thread opens at the same time.
 const AT_ONCE: usize = 64;
 
-/// Opens this thread's connections and returns those that opened, in order. `handler` is asked for
-/// that of each connection by its place among them.
+/// Opens this thread's connections and returns those that opened, each at its place. `handler` is
+/// asked for that of each place.
 pub(super) async fn open<H: Handler>(
     post: &Post,
     tally: &mut Tally,
     mut handler: impl FnMut(usize) -> H,
 ) -> Vec<Option<Sender>> {
     let began = Instant::now();
+    let connections: Vec<usize> = post.plan.mine(post.idx).collect();
+    let n_first = connections.iter().filter(|idx| **idx < post.plan.n_first()).count();
+    let mut senders: Vec<_> = connections.iter().map(|_| None).collect();
+    let mut places = connections.into_iter().enumerate();
+    let first = places.by_ref().take(n_first).collect();
+    open_some(post, began, first, tally, &mut senders, &mut handler).await;
+    if post.rest().await {
+        open_some(post, began, places.collect(), tally, &mut senders, &mut handler).await;
+    }
+    senders
+}
+
+/// Opens connections, given by their places and numbers.
+async fn open_some<H: Handler>(
+    post: &Post,
+    began: Instant,
+    places: Vec<(usize, usize)>,
+    tally: &mut Tally,
+    senders: &mut [Option<Sender>],
+    handler: &mut impl FnMut(usize) -> H,
+) {
     let gate = Arc::new(Semaphore::new(AT_ONCE));
     let mut attempts = JoinSet::new();
-    let mut senders = Vec::new();
-    for (place, connection) in post.plan.mine(post.idx).enumerate() {
+    for (place, connection) in places {
         let (client, handler) = (post.plan.target.client(connection), handler(place));
-        let (gate, due) = (gate.clone(), began + due(&post.plan, connection));
-        let stage = post.stage.clone();
+        let (gate, stage) = (gate.clone(), post.stage.clone());
+        let due = began + post.plan.ramp_of(connection);
         attempts.spawn(async move {
             sleep_until(due.into()).await;
             let _permit = gate.acquire().await.expect("nobody closes the gate");
@@ -37,28 +61,17 @@ pub(super) async fn open<H: Handler>(
             counter.fetch_add(1, Ordering::Relaxed);
             (place, opened, started.elapsed())
         });
-        senders.push(None);
     }
-    while let Some(attempt) = attempts.join_next().await {
+    loop {
+        let attempt = tokio::select! {
+            attempt = attempts.join_next() => attempt,
+            // Given up: what is dropped is not opened.
+            () = post.stop() => return,
+        };
+        let Some(attempt) = attempt else { return };
         let (place, opened, took) = attempt.expect("an attempt neither panics nor is aborted");
-        match opened {
-            Ok(sender) => {
-                tally.opened += 1;
-                tally.connecting.record(took);
-                senders[place] = Some(sender);
-            }
-            Err(error) => {
-                tally.failed += 1;
-                tally.failures.note(error.to_string());
-            }
-        }
+        senders[place] = tally.attempted(opened, took);
     }
-    senders
-}
-
-/// Returns when a connection is due after the first.
-fn due(plan: &super::plan::Plan, connection: usize) -> Duration {
-    plan.ramp.mul_f64(connection as f64 / plan.connections as f64)
 }
 
 /// Closes connections, and waits for the ends.
@@ -69,5 +82,13 @@ pub(super) async fn close(senders: Vec<Option<Sender>>) {
         .collect();
     for closing in closings {
         closing.await;
+    }
+}
+
+/// Waits for what is still under way, as long as there is patience.
+pub(super) async fn linger(post: &Post, mut is_done: impl FnMut() -> bool) {
+    let until = Instant::now() + post.plan.patience;
+    while Instant::now() < until && !is_done() && !post.is_closing() {
+        sleep(Duration::from_millis(5)).await;
     }
 }

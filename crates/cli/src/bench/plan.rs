@@ -1,15 +1,17 @@
 //! What a run does, from the command line.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use everwire::MessageKind;
 
 use super::{
-    args::{EchoArgs, MessageArgs, RunArgs, TargetArgs},
+    args::{CommonArgs, MessageArgs, Scenario as Args},
+    broadcast::{Hall, Slow},
     payload::{Pattern, mix},
+    storm::Storm,
     target::Target,
 };
-use crate::descriptors;
+use crate::{descriptors, size::Size};
 
 /// The longest time that may be asked for.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -27,22 +29,48 @@ pub(super) enum Pace {
 }
 
 /// What is done to the server.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) enum Scenario {
     Echo(Pace),
+    /// `broadcast`, or `slow`.
+    Broadcast(Arc<Hall>),
+    Idle,
+    /// So many connections a second; nothing: as fast as the server takes them.
+    Connect(Option<f64>),
+    Storm(Storm),
 }
 
 impl Scenario {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Echo(_) => "echo",
+            Self::Broadcast(hall) if hall.slow.is_some() => "slow",
+            Self::Broadcast(_) => "broadcast",
+            Self::Idle => "idle",
+            Self::Connect(_) => "connect",
+            Self::Storm(_) => "storm",
         }
+    }
+
+    /// Returns whether connections are opened before anything is measured.
+    pub(super) fn opens_first(&self) -> bool {
+        !matches!(self, Self::Connect(_))
     }
 
     /// Returns who sets the pace of messages, if there are any.
     pub(super) fn pace(&self) -> Option<Pace> {
         match self {
             Self::Echo(pace) => Some(*pace),
+            Self::Broadcast(hall) => Some(hall.pace),
+            Self::Idle | Self::Connect(_) | Self::Storm(_) => None,
+        }
+    }
+
+    /// Returns how many connections there are beside those that were asked for.
+    fn n_beside(&self) -> usize {
+        match self {
+            Self::Broadcast(hall) => 1 + hall.slow.map_or(0, |slow| slow.n),
+            Self::Echo(_) | Self::Idle | Self::Connect(_) | Self::Storm(_) => 0,
         }
     }
 }
@@ -72,52 +100,80 @@ pub(super) struct MessagePlan {
 impl Plan {
     /// # Errors
     /// What is wrong with the arguments, for people.
-    pub(super) fn echo(args: &EchoArgs) -> Result<Self, String> {
-        let pace = match args.rate {
-            Some(rate) => Pace::Rate(rate.0),
-            None => Pace::Depth(args.depth),
+    pub(super) fn new(args: &Args) -> Result<Self, String> {
+        let (scenario, connections, message) = match args {
+            Args::Echo(args) => {
+                (Scenario::Echo(args.pace.pace()), args.connections, Some(&args.message))
+            }
+            Args::Broadcast(args) => {
+                let hall = Hall::new(args.pace.pace(), None);
+                (Scenario::Broadcast(Arc::new(hall)), args.connections, Some(&args.message))
+            }
+            Args::Slow(args) => {
+                let slow = Slow { n: args.slow.get(), pause: args.pause.map(|pause| pause.0) };
+                let hall = Hall::new(Pace::Rate(args.rate.0), Some(slow));
+                (Scenario::Broadcast(Arc::new(hall)), args.connections, Some(&args.message))
+            }
+            Args::Idle(args) => (Scenario::Idle, args.connections, None),
+            Args::Connect(args) => {
+                let rate = args.rate.map(|rate| rate.0);
+                (Scenario::Connect(rate), args.connections, None)
+            }
+            Args::Storm(args) => {
+                let storm = Storm { spread: args.spread.0, retry: args.retry.0 };
+                (Scenario::Storm(storm), args.connections, None)
+            }
         };
-        let scenario = Scenario::Echo(pace);
-        Self::new(scenario, &args.target, args.connections.get(), &args.message, &args.run)
+        let message = MessagePlan::new(message)?;
+        Self::with(scenario, args.common(), connections.get(), message)
     }
 
-    fn new(
+    fn with(
         scenario: Scenario,
-        target: &TargetArgs,
+        common: &CommonArgs,
         connections: usize,
-        message: &MessageArgs,
-        run: &RunArgs,
+        message: MessagePlan,
     ) -> Result<Self, String> {
-        let message = MessagePlan::new(message)?;
-        for (name, time) in [("duration", run.duration.0), ("patience", run.patience.0)] {
-            if time.is_zero() || time > LONGEST {
-                return Err(format!(
-                    "invalid value for '--{name}': expected more than 0s and at most 1 day"
-                ));
-            }
+        let run = &common.run;
+        let times = [("duration", run.duration.0), ("patience", run.patience.0)];
+        for (name, _) in times.iter().filter(|(_, time)| time.is_zero() || *time > LONGEST) {
+            return Err(format!(
+                "invalid value for '--{name}': expected more than 0s and at most 1 day"
+            ));
         }
         if run.ramp.0 > LONGEST {
             return Err("invalid value for '--ramp': expected at most 1 day".to_owned());
         }
-        check_descriptors(connections)?;
-        let depth = match scenario {
-            Scenario::Echo(Pace::Depth(depth)) => depth as usize,
-            Scenario::Echo(Pace::Rate(_)) => 1,
+        check_descriptors(connections + scenario.n_beside())?;
+        let depth = match scenario.pace() {
+            Some(Pace::Depth(depth)) => depth as usize,
+            Some(Pace::Rate(_)) | None => 1,
         };
         // A frame's header is 14 bytes at most; those that are given up are sent anew.
         let queue = (message.size + 14) * depth * 2;
+        // A thread without a connection would measure nothing.
+        let threads = run.threads.get().min(connections);
         Ok(Self {
             scenario,
-            target: Target::new(target, message.size as u64, queue)?,
+            target: Target::new(&common.target, message.size as u64, queue)?,
             connections,
             message,
             duration: run.duration.0,
             ramp: run.ramp.0,
             patience: run.patience.0,
-            // A thread without a connection would measure nothing.
-            threads: run.threads.get().min(connections),
+            threads,
             pids: run.pids.clone(),
         })
+    }
+
+    /// Returns how many connections are opened before the others.
+    pub(super) fn n_first(&self) -> usize {
+        self.connections.div_ceil(10)
+    }
+
+    /// Returns when a connection is due after the first.
+    pub(super) fn ramp_of(&self, connection: usize) -> Duration {
+        self.ramp.mul_f64(connection as f64 / self.connections as f64)
     }
 
     /// Returns the numbers of the connections of one thread.
@@ -127,7 +183,9 @@ impl Plan {
 }
 
 impl MessagePlan {
-    fn new(args: &MessageArgs) -> Result<Self, String> {
+    fn new(args: Option<&MessageArgs>) -> Result<Self, String> {
+        let default = MessageArgs { size: Size(32), text: false };
+        let args = args.unwrap_or(&default);
         let kind = if args.text { MessageKind::Text } else { MessageKind::Binary };
         let least = Pattern::least(kind);
         let size = usize::try_from(args.size.0).unwrap_or(usize::MAX);

@@ -11,7 +11,7 @@ use super::{
     lateness::Lateness,
     load::{Outcome, ServerCost},
     metric::{Metric, percentile, shown_time},
-    plan::{Pace, Plan},
+    plan::{Pace, Plan, Scenario},
     tally::Tally,
     times::Times,
 };
@@ -91,13 +91,25 @@ impl Report {
             latency_ns: Vec::new(),
             latency: Times::default(),
         };
-        report.connections(&outcome);
-        report.messages(plan, &outcome.tally, outcome.ran);
-        report.latencies(outcome.tally.latency.clone(), &outcome.tally, allow_late);
-        if let Some(cost) = outcome.server {
-            report.server(cost, &outcome.tally);
+        let (tally, ran) = (&outcome.tally, outcome.ran);
+        report.connections(tally);
+        match &plan.scenario {
+            Scenario::Connect(rate) => report.turns(*rate, tally, ran),
+            Scenario::Storm(_) => report.count("back", tally.messages.answered),
+            Scenario::Idle => {}
+            Scenario::Echo(_) | Scenario::Broadcast(_) => report.messages(plan, tally, ran),
         }
-        report.remark(plan, &outcome.tally);
+        report.count("foreign", tally.messages.foreign);
+        report.latencies(tally, allow_late);
+        if let Scenario::Broadcast(hall) = &plan.scenario
+            && hall.slow.is_some()
+        {
+            report.slow(tally);
+        }
+        if let Some(cost) = outcome.server {
+            report.server(cost, tally, ran);
+        }
+        report.remark(plan, tally);
         report
     }
 
@@ -169,15 +181,38 @@ impl Report {
         self.push(name, time.as_secs_f64());
     }
 
-    fn connections(&mut self, outcome: &Outcome) {
-        let tally = &outcome.tally;
+    /// Reports three figures of durations, if there are any.
+    fn times(&mut self, names: [&'static str; 3], times: &Times) {
+        if !times.is_empty() {
+            let figures = [times.percentile(50.0), times.percentile(99.0), times.max()];
+            names.into_iter().zip(figures).for_each(|(name, time)| self.time(name, time));
+        }
+    }
+
+    fn connections(&mut self, tally: &Tally) {
         self.count("opened", tally.opened);
         self.count("failed", tally.failed);
         self.count("closed", tally.closed);
-        if !tally.connecting.is_empty() {
-            self.time("connect.p50", tally.connecting.percentile(50.0));
-            self.time("connect.p99", tally.connecting.percentile(99.0));
-            self.time("connect.max", tally.connecting.max());
+        self.times(["connect.p50", "connect.p99", "connect.max"], &tally.connecting);
+    }
+
+    /// Connections that were opened and closed.
+    fn turns(&mut self, rate: Option<f64>, tally: &Tally, ran: Duration) {
+        self.times(["close.p50", "close.p99", "close.max"], &tally.closing);
+        if let Some(rate) = rate {
+            self.push("offered", rate);
+        }
+        if !ran.is_zero() {
+            self.push("connects", tally.messages.in_time as f64 / ran.as_secs_f64());
+        }
+    }
+
+    fn slow(&mut self, tally: &Tally) {
+        self.count("slow.opened", tally.slow.opened);
+        self.count("slow.closed", tally.slow.closed);
+        self.count("slow.received", tally.slow.received);
+        if self.spoiled.is_none() {
+            self.times(["alone.p50", "alone.p99", "alone.max"], &tally.alone);
         }
     }
 
@@ -190,7 +225,6 @@ impl Report {
         self.count("duplicated", messages.duplicated);
         self.count("reordered", messages.reordered);
         self.count("corrupt", messages.corrupt);
-        self.count("foreign", messages.foreign);
         if let Some(Pace::Rate(rate)) = plan.scenario.pace() {
             self.push("offered", rate);
         }
@@ -199,13 +233,14 @@ impl Report {
         }
     }
 
-    fn latencies(&mut self, latency: Times, tally: &Tally, allow_late: bool) {
+    fn latencies(&mut self, tally: &Tally, allow_late: bool) {
+        let latency = &tally.latency;
         if latency.is_empty() {
             return;
         }
-        let lateness = Lateness::of(tally, &latency);
+        let lateness = Lateness::of(tally, latency);
         if lateness.is_spoiled() {
-            let why = spoiled(&lateness, &latency);
+            let why = spoiled(&lateness, latency);
             if allow_late {
                 self.notes.push(format!("these latencies are not the server's alone: {why}"));
             } else {
@@ -221,22 +256,28 @@ impl Report {
             self.time("max", latency.max());
             self.latency_ns = latency.buckets();
         }
-        self.latency = latency;
+        self.latency = latency.clone();
         self.time("late.p99", lateness.p99);
         self.time("late.max", lateness.max);
     }
 
-    fn server(&mut self, cost: ServerCost, tally: &Tally) {
+    fn server(&mut self, cost: ServerCost, tally: &Tally, ran: Duration) {
+        let spent = cost.end.reading.cpu.saturating_sub(cost.opened.reading.cpu);
+        if !ran.is_zero() {
+            self.push("cores", spent.as_secs_f64() / ran.as_secs_f64());
+        }
         let n = tally.messages.answered;
         if n > 0 {
-            let spent = cost.end.cpu.saturating_sub(cost.opened.cpu);
             self.push("cpu", spent.as_secs_f64() / n as f64);
         }
-        if tally.opened > 0 {
-            let grown = cost.opened.memory as f64 - cost.before.memory as f64;
-            self.push("memory", grown / tally.opened as f64);
+        // Without the first, for whom the server set up what all share, if there are enough others.
+        let from = if cost.opened.n_open > cost.first.n_open { cost.first } else { cost.before };
+        let n_opened = cost.opened.n_open - from.n_open;
+        if n_opened > 0 {
+            let grown = cost.opened.reading.memory as f64 - from.reading.memory as f64;
+            self.push("memory", grown / n_opened as f64);
         }
-        self.push("growth", cost.end.memory as f64 - cost.opened.memory as f64);
+        self.push("growth", cost.end.reading.memory as f64 - cost.opened.reading.memory as f64);
     }
 
     fn remark(&mut self, plan: &Plan, tally: &Tally) {
@@ -244,6 +285,12 @@ impl Report {
             self.notes.push(
                 "messages were due that could not be sent, because the server did not read those \
                  before: latencies leave them out"
+                    .to_owned(),
+            );
+        }
+        if matches!(plan.scenario, Scenario::Broadcast(_)) && tally.messages.answered == 0 {
+            self.notes.push(
+                "nothing was passed on: is this a path where each message goes to everybody?"
                     .to_owned(),
             );
         }

@@ -15,8 +15,11 @@ use super::plan::Plan;
 /// What a run does one after the other.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Phase {
-    /// Connections are opened.
+    /// The first connections are opened: what the server sets up for whoever comes first is not
+    /// counted as what a connection costs.
     Open,
+    /// All the others are opened.
+    Rest,
     /// What is measured happens.
     Run(Run),
     /// Nothing new is begun; what is under way is waited for.
@@ -37,9 +40,10 @@ impl Phase {
     fn rank(self) -> u8 {
         match self {
             Self::Open => 0,
-            Self::Run(_) => 1,
-            Self::Stop => 2,
-            Self::Close => 3,
+            Self::Rest => 1,
+            Self::Run(_) => 2,
+            Self::Stop => 3,
+            Self::Close => 4,
         }
     }
 }
@@ -89,15 +93,33 @@ impl Post {
         Self { idx, plan, stage, arrived }
     }
 
-    /// Tells that this thread is done with the phase.
-    pub(super) fn arrive(&self) {
+    /// Tells that this thread is done with the measurement, and waits until connections are to be
+    /// closed.
+    pub(super) async fn close(&self) {
+        self.arrive();
+        self.reached(4).await;
+    }
+
+    /// Returns whether connections are to be closed.
+    pub(super) fn is_closing(&self) -> bool {
+        *self.stage.phase.borrow() == Phase::Close
+    }
+
+    fn arrive(&self) {
         // Nobody waits any more when the run was given up.
         self.arrived.send(()).ok();
     }
 
-    /// Waits for the measurement to begin.
+    /// Tells that the first connections are open. Returns whether the others shall be, too.
+    pub(super) async fn rest(&self) -> bool {
+        self.arrive();
+        self.reached(1).await == Phase::Rest
+    }
+
+    /// Tells that all connections are open, and waits for the measurement to begin.
     pub(super) async fn run(&self) -> Option<Run> {
-        match self.reached(1).await {
+        self.arrive();
+        match self.reached(2).await {
             Phase::Run(run) => Some(run),
             // It was given up before it began.
             _ => None,
@@ -106,11 +128,6 @@ impl Post {
 
     /// Waits until nothing new shall be begun.
     pub(super) async fn stop(&self) {
-        self.reached(2).await;
-    }
-
-    /// Waits until connections are to be closed.
-    pub(super) async fn close(&self) {
         self.reached(3).await;
     }
 

@@ -1,6 +1,8 @@
 //! What one thread saw, and what all of them saw.
 
-use std::{collections::BTreeMap, ops::AddAssign};
+use std::{collections::BTreeMap, ops::AddAssign, time::Duration};
+
+use everwire::ConnectError;
 
 use super::times::Times;
 
@@ -17,6 +19,11 @@ pub(super) struct Tally {
     pub(super) messages: Messages,
     /// From when a message was due to its first answer.
     pub(super) latency: Times,
+    /// The same, before slow consumers came.
+    pub(super) alone: Times,
+    pub(super) slow: SlowTally,
+    /// From our Close to the end of a connection.
+    pub(super) closing: Times,
     /// From the start of an attempt to the open connection.
     pub(super) connecting: Times,
     /// How late the generator handed messages out.
@@ -27,6 +34,16 @@ pub(super) struct Tally {
     pub(super) failures: Reasons,
     /// How connections ended before their time.
     pub(super) ends: Reasons,
+}
+
+/// What became of consumers that read slowly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct SlowTally {
+    pub(super) opened: u64,
+    /// Those whose connections the server ended.
+    pub(super) closed: u64,
+    /// Messages that they read.
+    pub(super) received: u64,
 }
 
 /// What became of messages.
@@ -45,6 +62,28 @@ pub(super) struct Messages {
     pub(super) corrupt: u64,
     /// Not of this run.
     pub(super) foreign: u64,
+}
+
+impl Tally {
+    /// Notes an attempt to open a connection.
+    pub(super) fn attempted<T>(
+        &mut self,
+        opened: Result<T, ConnectError>,
+        took: Duration,
+    ) -> Option<T> {
+        match opened {
+            Ok(opened) => {
+                self.opened += 1;
+                self.connecting.record(took);
+                Some(opened)
+            }
+            Err(error) => {
+                self.failed += 1;
+                self.failures.note(error.to_string());
+                None
+            }
+        }
+    }
 }
 
 impl AddAssign for Messages {
@@ -68,6 +107,11 @@ impl AddAssign for Tally {
         self.closed += other.closed;
         self.messages += other.messages;
         self.latency.add(&other.latency);
+        self.alone.add(&other.alone);
+        self.slow.opened += other.slow.opened;
+        self.slow.closed += other.slow.closed;
+        self.slow.received += other.slow.received;
+        self.closing.add(&other.closing);
         self.connecting.add(&other.connecting);
         self.late.add(&other.late);
         self.lag.add(&other.lag);

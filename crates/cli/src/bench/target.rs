@@ -1,6 +1,9 @@
 //! The clients that a run connects with: one for each source address.
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use everwire::{
     Client, Config,
@@ -14,12 +17,16 @@ use tokio::sync::OnceCell;
 use super::args::TargetArgs;
 use crate::connect::{Header, escape, masked};
 
+/// What the system receives on behalf of a slow consumer, in bytes, before it stops the server.
+const SLOW_BUFFER: usize = 4096;
+
 /// Whom to connect to, and with what.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     /// The URL without what is secret in it.
     pub(super) shown: String,
     clients: Arc<[Client]>,
+    slow: Arc<[Client]>,
 }
 
 impl Target {
@@ -36,35 +43,53 @@ impl Target {
         config.limits.send_queue = config.limits.send_queue.max(queue);
         let dialer = dialer(args)?;
         let sources = args.sources.iter().copied().map(Some);
-        let sources = if args.sources.is_empty() { vec![None] } else { sources.collect() };
-        let client = |source| {
+        let sources: Vec<_> = if args.sources.is_empty() { vec![None] } else { sources.collect() };
+        let client = |source: &Option<IpAddr>, receive_buffer| {
             let mut socket = SocketConfig::default();
-            socket.local_ip = source;
-            let mut client = Client::new(&args.url)
-                .map_err(|error| error.to_string())?
-                .config(config.clone())
-                .subprotocols(&args.subprotocols)
-                .connect_timeout(args.connect_timeout.0)
-                .dialer(dialer.clone().with_socket(socket));
-            for Header(name, value) in &args.headers {
-                client = client.header(name.clone(), value.clone());
+            socket.local_ip = *source;
+            socket.receive_buffer = receive_buffer;
+            let mut config = config.clone();
+            if receive_buffer.is_some() {
+                config.limits.receive_queue = 1;
             }
-            if let Some(origin) = &args.origin {
-                client = client.origin(origin.clone());
-            }
-            Ok(client)
+            client(args, config, dialer.clone().with_socket(socket))
         };
-        let clients = sources.into_iter().map(client).collect::<Result<Arc<[_]>, String>>()?;
+        let made = |receive_buffer| -> Result<Arc<[Client]>, String> {
+            sources.iter().map(|source| client(source, receive_buffer)).collect()
+        };
+        let (clients, slow) = (made(None)?, made(Some(SLOW_BUFFER))?);
         let target = clients[0].target();
         let path = escape(&masked(target.path_and_query()));
         let shown = format!("{}://{}{path}", target.scheme().as_str(), target.host_header());
-        Ok(Self { shown, clients })
+        Ok(Self { shown, clients, slow })
     }
 
     /// Returns the client for the connection with this number.
     pub(super) fn client(&self, connection: usize) -> Client {
         self.clients[connection % self.clients.len()].clone()
     }
+
+    /// Returns the client for a slow consumer. The system takes little on its behalf, so that the
+    /// server soon feels it.
+    pub(super) fn slow_client(&self, idx: usize) -> Client {
+        self.slow[idx % self.slow.len()].clone()
+    }
+}
+
+fn client(args: &TargetArgs, config: Config, dialer: Dialer) -> Result<Client, String> {
+    let mut client = Client::new(&args.url)
+        .map_err(|error| error.to_string())?
+        .config(config)
+        .subprotocols(&args.subprotocols)
+        .connect_timeout(args.connect_timeout.0)
+        .dialer(dialer);
+    for Header(name, value) in &args.headers {
+        client = client.header(name.clone(), value.clone());
+    }
+    if let Some(origin) = &args.origin {
+        client = client.origin(origin.clone());
+    }
+    Ok(client)
 }
 
 fn dialer(args: &TargetArgs) -> Result<Dialer, String> {
@@ -100,7 +125,7 @@ fn tls(args: &TargetArgs) -> Result<Option<ClientTls>, String> {
 /// The system's resolver, asked once: a run of ten thousand connections measures the server, not
 /// the name service.
 #[derive(Debug, Default)]
-struct Remembered(OnceCell<Vec<std::net::SocketAddr>>);
+struct Remembered(OnceCell<Vec<SocketAddr>>);
 
 impl Resolve for Remembered {
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a> {

@@ -15,6 +15,7 @@ pub(super) fn render(report: &Report) -> String {
     text.connections();
     text.messages();
     text.latency();
+    text.slow();
     text.server();
     text.reasons();
     text.rest();
@@ -81,6 +82,18 @@ impl Text<'_> {
         }
         let times = self.figures(&["connect.p50", "connect.p99", "connect.max"], "connect.");
         self.line("connections", format!("{line}   {times}").trim_end());
+        let turns = self.figures(&["offered", "connects"], "");
+        if self.report.asked.size.is_none() && !turns.is_empty() {
+            self.line("", &turns);
+        }
+        let closing = self.figures(&["close.p50", "close.p99", "close.max"], "close.");
+        if !closing.is_empty() {
+            self.line("closing", &closing);
+        }
+        if let Some(back) = self.shown("back") {
+            let all = grouped(self.report.asked.connections as f64);
+            self.line("back", &format!("{back} of {all}"));
+        }
     }
 
     fn messages(&mut self) {
@@ -88,11 +101,9 @@ impl Text<'_> {
             return;
         }
         let rate = self.shown("rate").unwrap_or_default();
-        let (sent, answered) = (self.count("sent") as f64, self.count("answered") as f64);
-        self.line(
-            "messages",
-            &format!("{} sent, {} answered: {rate}", grouped(sent), grouped(answered)),
-        );
+        let [sent, answered] = ["sent", "answered"].map(|name| grouped(self.count(name) as f64));
+        let came = if self.report.scenario == "echo" { "answered" } else { "delivered" };
+        self.line("messages", &format!("{sent} sent, {answered} {came}: {rate}"));
         let names = ["lost", "duplicated", "reordered", "corrupt", "foreign", "unsent"];
         let found: Vec<_> = names
             .iter()
@@ -106,12 +117,22 @@ impl Text<'_> {
     }
 
     fn latency(&mut self) {
+        let latency = match self.report.scenario {
+            "connect" => "opening",
+            "storm" => "back after",
+            "slow" => "with slow",
+            _ => "latency",
+        };
         match &self.report.spoiled {
-            Some(why) => self.line("latency", &format!("not reported: {why}")),
+            Some(why) => self.line(latency, &format!("not reported: {why}")),
             None => {
+                let alone = self.figures(&["alone.p50", "alone.p99", "alone.max"], "alone.");
                 let figures = self.figures(&["p50", "p90", "p99", "p99.9", "max"], "");
+                if !alone.is_empty() {
+                    self.line("before", &alone);
+                }
                 if !figures.is_empty() {
-                    self.line("latency", &figures);
+                    self.line(latency, &figures);
                 }
             }
         }
@@ -122,10 +143,30 @@ impl Text<'_> {
         }
     }
 
+    fn slow(&mut self) {
+        if let Some(opened) = self.shown("slow.opened") {
+            let [closed, received] = ["slow.closed", "slow.received"].map(|name| self.count(name));
+            let text = format!(
+                "{opened} came, {} of them were closed by the server, and read {} messages",
+                grouped(closed as f64),
+                grouped(received as f64)
+            );
+            self.line("slow", &text);
+        }
+    }
+
     fn server(&mut self) {
+        let of = match self.report.scenario {
+            "connect" | "storm" => "a connection",
+            "broadcast" | "slow" => "a delivery",
+            _ => "a message",
+        };
         let mut parts = Vec::new();
-        parts.extend(self.shown("cpu").map(|cpu| format!("{cpu} of CPU for a message")));
-        parts.extend(self.shown("memory").map(|memory| format!("{memory} for a connection")));
+        parts.extend(self.shown("cpu").map(|cpu| format!("{cpu} of CPU for {of}")));
+        parts.extend(self.shown("cores").map(|cores| format!("{cores} cores busy")));
+        parts.extend(
+            self.shown("memory").map(|memory| format!("{memory} of memory for a connection")),
+        );
         parts.extend(self.shown("growth").map(|growth| format!("grew by {growth} meanwhile")));
         if !parts.is_empty() {
             self.line("server", &parts.join(", "));

@@ -20,11 +20,19 @@ pub struct SocketConfig {
     /// It must be of the same family as the address that is connected to, or that attempt fails. One address
     /// has some 28,000 ports for connections to one port of a server (`ip_local_port_range`).
     pub local_ip: Option<IpAddr>,
+    /// How many bytes the system receives ahead of us (`SO_RCVBUF`); it may take more or less than that. By
+    /// default it decides, and adapts to the path, which a fixed number ends.
+    pub receive_buffer: Option<usize>,
 }
 
 impl Default for SocketConfig {
     fn default() -> Self {
-        Self { nodelay: true, user_timeout: Some(Duration::from_secs(45)), local_ip: None }
+        Self {
+            nodelay: true,
+            user_timeout: Some(Duration::from_secs(45)),
+            local_ip: None,
+            receive_buffer: None,
+        }
     }
 }
 
@@ -42,6 +50,10 @@ impl SocketConfig {
         socket.set_keepalive(false)?;
         #[cfg(target_os = "linux")]
         socket2::SockRef::from(&socket).set_tcp_user_timeout(self.user_timeout)?;
+        if let Some(size) = self.receive_buffer {
+            // Before connecting, because the handshake of TCP says how far windows can go.
+            socket2::SockRef::from(&socket).set_recv_buffer_size(size)?;
+        }
         if let Some(ip) = self.local_ip {
             socket.bind((ip, 0).into())?;
         }
@@ -61,12 +73,14 @@ mod tests {
         let config = SocketConfig {
             nodelay: true,
             user_timeout: Some(Duration::from_millis(12_345)),
-            local_ip: None,
+            receive_buffer: Some(20_000),
+            ..SocketConfig::default()
         };
         let stream = config.connect(listener.local_addr().unwrap()).await.unwrap();
         let socket = socket2::SockRef::from(&stream);
         assert!(stream.nodelay().unwrap());
         assert!(!socket.keepalive().unwrap());
+        assert!(socket.recv_buffer_size().unwrap() < 60_000);
         #[cfg(target_os = "linux")]
         assert_eq!(socket.tcp_user_timeout().unwrap(), config.user_timeout);
     }
