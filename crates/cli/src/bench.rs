@@ -3,6 +3,7 @@
 mod alarm;
 mod args;
 mod broadcast;
+mod compare;
 mod connect;
 mod echo;
 mod expectation;
@@ -31,8 +32,10 @@ use std::{
     sync::Arc,
 };
 
+use serde::Serialize;
+
 pub(crate) use self::args::Args;
-use self::{args::OutputArgs, load::Outcome, plan::Plan, report::Report};
+use self::{args::OutputArgs, compare::Comparison, load::Outcome, plan::Plan, report::Report};
 
 /// An expectation was not held, or nobody takes the report.
 const FAILED: u8 = 1;
@@ -49,7 +52,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
         Some(scenario) => {
             Plan::new(scenario).and_then(|plan| measure(plan, &scenario.common().output))
         }
-        None => Err("expected a scenario, such as echo (try --help)".to_owned()),
+        None => compare(&args),
     };
     match result {
         Ok(status) => ExitCode::from(status),
@@ -74,18 +77,34 @@ fn measure(plan: Plan, output: &OutputArgs) -> Result<u8, String> {
     };
     let mut report = Report::new(&plan, outcome, output.allow_late);
     let is_as_expected = report.judge(&output.expectations);
-    let printed = if output.json {
-        serde_json::to_string_pretty(&report).map_err(|error| error.to_string())? + "\n"
-    } else {
-        text::render(&report)
-    };
+    let printed = if output.json { json(&report)? } else { text::render(&report) };
     let is_printed = print(&printed);
     for judged in report.expectations.iter().filter(|judged| !judged.held) {
         let (expected, came) = (&judged.expected, &judged.came);
         writeln!(io::stderr(), "everwire: expected {expected}, came {came}").ok();
     }
+    if status == Some(NO_CONNECTION) {
+        let why = report.failures.keys().next().map_or("interrupted", String::as_str);
+        writeln!(io::stderr(), "everwire: no connection: {why}").ok();
+    }
     let is_fine = is_as_expected && is_printed;
     Ok(status.unwrap_or(if is_fine { 0 } else { FAILED }))
+}
+
+/// Compares two reports.
+fn compare(args: &Args) -> Result<u8, String> {
+    let [before, after] = args.compare.as_slice() else {
+        return Err("expected a scenario, such as echo (try --help)".to_owned());
+    };
+    let comparison = Comparison::read(before, after, args.tolerance.0 / 100.0)?;
+    let printed = if args.json { json(&comparison)? } else { comparison.render() };
+    let is_fine = print(&printed) && !comparison.is_worse();
+    Ok(if is_fine { 0 } else { FAILED })
+}
+
+fn json(value: &impl Serialize) -> Result<String, String> {
+    let json = serde_json::to_string_pretty(value).map_err(|error| error.to_string())?;
+    Ok(json + "\n")
 }
 
 /// Writes to stdout. Returns whether it was taken, or nobody wanted it.

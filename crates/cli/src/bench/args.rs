@@ -35,6 +35,14 @@ pub(crate) struct Args {
     /// Compares two reports that --json wrote, and says what became better or worse.
     #[arg(long, num_args = 2, value_names = ["BEFORE", "AFTER"])]
     pub(super) compare: Vec<PathBuf>,
+
+    /// Changes up to so many per cent are no changes.
+    #[arg(long, value_name = "PERCENT", default_value = "10", requires = "compare")]
+    pub(super) tolerance: Percent,
+
+    /// Prints the comparison as JSON.
+    #[arg(long, requires = "compare")]
+    pub(super) json: bool,
 }
 
 /// What is done to the server.
@@ -243,9 +251,9 @@ impl PaceArgs {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Messages")]
 pub(super) struct MessageArgs {
-    /// The size of a message: at least 16 bytes, 32 with --text.
-    #[arg(short, long, value_name = "SIZE", env = "EVERWIRE_BENCH_SIZE", default_value = "32")]
-    pub(super) size: Size,
+    /// The size of a message: at least 16 bytes, 32 with --text [default: 32; of slow: 16KiB].
+    #[arg(short, long, value_name = "SIZE", env = "EVERWIRE_BENCH_SIZE")]
+    pub(super) size: Option<Size>,
 
     /// Sends texts, which look like JSON and compress as such, instead of random bytes.
     #[arg(long, env = "EVERWIRE_BENCH_TEXT", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
@@ -319,5 +327,19 @@ impl FromStr for Rate {
         let expected = "expected a number a second such as 5000 or 0.5, at most 100000000";
         let rate: f64 = text.parse().map_err(|_| expected)?;
         if rate > 1e-6 && rate <= 1e8 { Ok(Self(rate)) } else { Err(expected) }
+    }
+}
+
+/// A share, in per cent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Percent(pub(super) f64);
+
+impl FromStr for Percent {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = text.trim_end_matches('%').trim_end().parse().ok();
+        let percent = number.filter(|percent: &f64| *percent >= 0.0 && percent.is_finite());
+        percent.map(Self).ok_or("expected a number of per cent such as 10")
     }
 }

@@ -2,9 +2,9 @@
 //! not read.
 
 mod publications;
-mod receivers;
+mod publisher;
 mod slow;
-mod voice;
+mod subscribers;
 
 use std::{
     sync::{Arc, atomic::AtomicUsize},
@@ -14,14 +14,14 @@ use std::{
 pub(super) use self::slow::Slow;
 use self::{
     publications::Publications,
-    receivers::Receivers,
-    voice::{Silence, Voice},
+    publisher::{Publisher, PublisherSeat},
+    subscribers::Subscribers,
 };
 use super::{lateness, opening, plan::Pace, stage::Post, tally::Tally};
 
 /// What the threads have in common.
 #[derive(Debug)]
-pub(super) struct Hall {
+pub(super) struct Channel {
     publications: Arc<Publications>,
     /// Threads whose slow consumers have come.
     n_come: AtomicUsize,
@@ -29,38 +29,38 @@ pub(super) struct Hall {
     pub(super) pace: Pace,
 }
 
-impl Hall {
+impl Channel {
     pub(super) fn new(pace: Pace, slow: Option<Slow>) -> Self {
         let publications = Arc::new(Publications::new(slow.is_some()));
         Self { publications, n_come: AtomicUsize::new(0), slow, pace }
     }
 }
 
-/// One thread's part. The first thread has the sender beside its receivers.
-pub(super) async fn run(post: Post, hall: Arc<Hall>) -> Tally {
+/// One thread's part. The first thread has the sender beside its subscribers.
+pub(super) async fn run(post: Post, channel: Arc<Channel>) -> Tally {
     let number = post.plan.connections as u32;
-    let receivers = Receivers::new(&post, hall.publications.clone(), number);
+    let subscribers = Subscribers::new(&post, channel.publications.clone(), number);
     let mut tally = Tally::default();
-    let senders = opening::open(&post, &mut tally, |place| receivers.seat(place)).await;
+    let senders = opening::open(&post, &mut tally, |place| subscribers.seat(place)).await;
     let opened: Vec<bool> = senders.iter().map(Option::is_some).collect();
-    hall.publications.join(tally.opened);
-    let voice = if post.idx == 0 && tally.opened > 0 {
-        voice(&post, &hall, &receivers, number, &mut tally).await
+    channel.publications.join(tally.opened);
+    let publisher = if post.idx == 0 && tally.opened > 0 {
+        publisher(&post, &channel, &subscribers, number, &mut tally).await
     } else {
         None
     };
-    let voices = voice.as_ref().map(|voice| voice.sender.clone());
+    let publishing = publisher.as_ref().map(|publisher| publisher.sender.clone());
     if let Some(run) = post.run().await {
-        receivers.lock().start(run.start);
+        subscribers.lock().start(run.start);
         let speak = async {
-            if let Some(mut voice) = voice {
-                voice.speak(&post, hall.pace, run).await;
+            if let Some(mut publisher) = publisher {
+                publisher.speak(&post, channel.pace, run).await;
             }
             post.stop().await;
         };
         let slow = async {
-            match hall.slow {
-                Some(slow) => slow::run(&post, slow, run, &hall, &receivers).await,
+            match channel.slow {
+                Some(slow) => slow::run(&post, slow, run, &channel, &subscribers).await,
                 None => post.stop().await,
             }
         };
@@ -68,38 +68,38 @@ pub(super) async fn run(post: Post, hall: Arc<Hall>) -> Tally {
             tokio::select! {
                 () = speak => {}
                 () = post.stop() => {}
-                _ = lateness::watch(|late| receivers.lock().tally.lag.record(late)) => {}
+                _ = lateness::watch(|late| subscribers.lock().tally.lag.record(late)) => {}
             }
-            receivers.lock().stop();
-            opening::linger(&post, || receivers.lock().n_missing(&opened) == 0).await;
+            subscribers.lock().stop();
+            opening::linger(&post, || subscribers.lock().n_missing(&opened) == 0).await;
         };
         tokio::join!(until_stop, slow);
     }
     post.close().await;
-    receivers.lock().end();
+    subscribers.lock().end();
     opening::close(senders).await;
-    opening::close(vec![voices]).await;
-    tally += receivers.lock().take(&opened);
+    opening::close(vec![publishing]).await;
+    tally += subscribers.lock().take(&opened);
     tally
 }
 
 /// Opens the connection of the one who sends.
-async fn voice(
+async fn publisher(
     post: &Post,
-    hall: &Hall,
-    receivers: &Receivers,
+    channel: &Channel,
+    subscribers: &Subscribers,
     number: u32,
     tally: &mut Tally,
-) -> Option<Voice> {
+) -> Option<Publisher> {
     let client = post.plan.target.client(number as usize);
-    let (began, handler) = (Instant::now(), Silence(receivers.clone()));
+    let (began, handler) = (Instant::now(), PublisherSeat(subscribers.clone()));
     let sender = tally.attempted(client.connect_handler(handler).await, began.elapsed())?;
-    Some(Voice {
+    Some(Publisher {
         sender,
         number,
         pattern: post.plan.message.pattern.clone(),
-        publications: hall.publications.clone(),
-        receivers: receivers.clone(),
+        publications: channel.publications.clone(),
+        subscribers: subscribers.clone(),
         bytes: Vec::new(),
     })
 }

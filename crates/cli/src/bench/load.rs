@@ -202,7 +202,7 @@ impl Crew {
 async fn work(post: Post) -> Tally {
     match post.plan.scenario.clone() {
         Scenario::Echo(pace) => echo::run(post, pace).await,
-        Scenario::Broadcast(hall) => broadcast::run(post, hall).await,
+        Scenario::Broadcast(channel) => broadcast::run(post, channel).await,
         Scenario::Idle => idle::run(post).await,
         Scenario::Connect(rate) => connect::run(post, rate).await,
         Scenario::Storm(storm) => storm::run(post, storm).await,

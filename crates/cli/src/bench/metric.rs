@@ -18,7 +18,7 @@ pub(super) enum Unit {
 pub(super) enum Better {
     Less,
     More,
-    /// It says what was done, not how well.
+    /// It says what was done and not how well, or no two runs have it alike.
     Neither,
 }
 
@@ -37,10 +37,10 @@ const KNOWN: &[(&str, Unit, Better)] = &[
     ("closed", Unit::Count, Better::Less),
     ("connect.p50", Unit::Seconds, Better::Less),
     ("connect.p99", Unit::Seconds, Better::Less),
-    ("connect.max", Unit::Seconds, Better::Less),
+    ("connect.max", Unit::Seconds, Better::Neither),
     ("close.p50", Unit::Seconds, Better::Less),
     ("close.p99", Unit::Seconds, Better::Less),
-    ("close.max", Unit::Seconds, Better::Less),
+    ("close.max", Unit::Seconds, Better::Neither),
     ("connects", Unit::PerSecond, Better::More),
     ("back", Unit::Count, Better::More),
     ("sent", Unit::Count, Better::Neither),
@@ -58,8 +58,8 @@ const KNOWN: &[(&str, Unit, Better)] = &[
     ("p50", Unit::Seconds, Better::Less),
     ("p90", Unit::Seconds, Better::Less),
     ("p99", Unit::Seconds, Better::Less),
-    ("p99.9", Unit::Seconds, Better::Less),
-    ("max", Unit::Seconds, Better::Less),
+    ("p99.9", Unit::Seconds, Better::Neither),
+    ("max", Unit::Seconds, Better::Neither),
     ("late.p99", Unit::Seconds, Better::Neither),
     ("late.max", Unit::Seconds, Better::Neither),
     ("cpu", Unit::Seconds, Better::Less),
@@ -71,7 +71,7 @@ const KNOWN: &[(&str, Unit, Better)] = &[
     ("slow.received", Unit::Count, Better::Neither),
     ("alone.p50", Unit::Seconds, Better::Less),
     ("alone.p99", Unit::Seconds, Better::Less),
-    ("alone.max", Unit::Seconds, Better::Less),
+    ("alone.max", Unit::Seconds, Better::Neither),
 ];
 
 /// Returns what a name counts, and which way is better; `p` and a number is any percentile.

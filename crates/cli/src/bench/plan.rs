@@ -6,7 +6,7 @@ use everwire::MessageKind;
 
 use super::{
     args::{CommonArgs, MessageArgs, Scenario as Args},
-    broadcast::{Hall, Slow},
+    broadcast::{Channel, Slow},
     payload::{Pattern, mix},
     storm::Storm,
     target::Target,
@@ -33,7 +33,7 @@ pub(super) enum Pace {
 pub(super) enum Scenario {
     Echo(Pace),
     /// `broadcast`, or `slow`.
-    Broadcast(Arc<Hall>),
+    Broadcast(Arc<Channel>),
     Idle,
     /// So many connections a second; nothing: as fast as the server takes them.
     Connect(Option<f64>),
@@ -44,7 +44,7 @@ impl Scenario {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Echo(_) => "echo",
-            Self::Broadcast(hall) if hall.slow.is_some() => "slow",
+            Self::Broadcast(channel) if channel.slow.is_some() => "slow",
             Self::Broadcast(_) => "broadcast",
             Self::Idle => "idle",
             Self::Connect(_) => "connect",
@@ -61,7 +61,7 @@ impl Scenario {
     pub(super) fn pace(&self) -> Option<Pace> {
         match self {
             Self::Echo(pace) => Some(*pace),
-            Self::Broadcast(hall) => Some(hall.pace),
+            Self::Broadcast(channel) => Some(channel.pace),
             Self::Idle | Self::Connect(_) | Self::Storm(_) => None,
         }
     }
@@ -69,7 +69,7 @@ impl Scenario {
     /// Returns how many connections there are beside those that were asked for.
     fn n_beside(&self) -> usize {
         match self {
-            Self::Broadcast(hall) => 1 + hall.slow.map_or(0, |slow| slow.n),
+            Self::Broadcast(channel) => 1 + channel.slow.map_or(0, |slow| slow.n),
             Self::Echo(_) | Self::Idle | Self::Connect(_) | Self::Storm(_) => 0,
         }
     }
@@ -106,13 +106,13 @@ impl Plan {
                 (Scenario::Echo(args.pace.pace()), args.connections, Some(&args.message))
             }
             Args::Broadcast(args) => {
-                let hall = Hall::new(args.pace.pace(), None);
-                (Scenario::Broadcast(Arc::new(hall)), args.connections, Some(&args.message))
+                let channel = Channel::new(args.pace.pace(), None);
+                (Scenario::Broadcast(Arc::new(channel)), args.connections, Some(&args.message))
             }
             Args::Slow(args) => {
                 let slow = Slow { n: args.slow.get(), pause: args.pause.map(|pause| pause.0) };
-                let hall = Hall::new(Pace::Rate(args.rate.0), Some(slow));
-                (Scenario::Broadcast(Arc::new(hall)), args.connections, Some(&args.message))
+                let channel = Channel::new(Pace::Rate(args.rate.0), Some(slow));
+                (Scenario::Broadcast(Arc::new(channel)), args.connections, Some(&args.message))
             }
             Args::Idle(args) => (Scenario::Idle, args.connections, None),
             Args::Connect(args) => {
@@ -124,7 +124,12 @@ impl Plan {
                 (Scenario::Storm(storm), args.connections, None)
             }
         };
-        let message = MessagePlan::new(message)?;
+        let default = match args {
+            // What a slow consumer leaves lying shall soon be more than the systems hold.
+            Args::Slow(_) => Size(16 << 10),
+            _ => Size(32),
+        };
+        let message = MessagePlan::new(message, default)?;
         Self::with(scenario, args.common(), connections.get(), message)
     }
 
@@ -135,12 +140,8 @@ impl Plan {
         message: MessagePlan,
     ) -> Result<Self, String> {
         let run = &common.run;
-        let times = [("duration", run.duration.0), ("patience", run.patience.0)];
-        for (name, _) in times.iter().filter(|(_, time)| time.is_zero() || *time > LONGEST) {
-            return Err(format!(
-                "invalid value for '--{name}': expected more than 0s and at most 1 day"
-            ));
-        }
+        check_time("duration", run.duration.0)?;
+        check_time("patience", run.patience.0)?;
         if run.ramp.0 > LONGEST {
             return Err("invalid value for '--ramp': expected at most 1 day".to_owned());
         }
@@ -183,14 +184,14 @@ impl Plan {
 }
 
 impl MessagePlan {
-    fn new(args: Option<&MessageArgs>) -> Result<Self, String> {
-        let default = MessageArgs { size: Size(32), text: false };
-        let args = args.unwrap_or(&default);
-        let kind = if args.text { MessageKind::Text } else { MessageKind::Binary };
+    fn new(args: Option<&MessageArgs>, default: Size) -> Result<Self, String> {
+        let is_text = args.is_some_and(|args| args.text);
+        let kind = if is_text { MessageKind::Text } else { MessageKind::Binary };
         let least = Pattern::least(kind);
-        let size = usize::try_from(args.size.0).unwrap_or(usize::MAX);
+        let size = args.and_then(|args| args.size).unwrap_or(default);
+        let size = usize::try_from(size.0).unwrap_or(usize::MAX);
         if size < least || size > 1 << 30 {
-            let kind = if args.text { "a text" } else { "a binary message" };
+            let kind = if is_text { "a text" } else { "a binary message" };
             return Err(format!(
                 "invalid value for '--size': expected at least {least} bytes, which {kind} needs \
                  for its number and checksum, and at most 1GiB"
@@ -201,6 +202,15 @@ impl MessagePlan {
         let run = (mix(u64::from_le_bytes(run)) >> 32) as u32;
         Ok(Self { kind, size, pattern: Pattern::new(run, kind, size) })
     }
+}
+
+fn check_time(name: &str, time: Duration) -> Result<(), String> {
+    if time.is_zero() || time > LONGEST {
+        return Err(format!(
+            "invalid value for '--{name}': expected more than 0s and at most 1 day"
+        ));
+    }
+    Ok(())
 }
 
 fn check_descriptors(connections: usize) -> Result<(), String> {

@@ -92,6 +92,7 @@ impl Report {
             latency: Times::default(),
         };
         let (tally, ran) = (&outcome.tally, outcome.ran);
+        report.latencies(tally, allow_late);
         report.connections(tally);
         match &plan.scenario {
             Scenario::Connect(rate) => report.turns(*rate, tally, ran),
@@ -100,9 +101,8 @@ impl Report {
             Scenario::Echo(_) | Scenario::Broadcast(_) => report.messages(plan, tally, ran),
         }
         report.count("foreign", tally.messages.foreign);
-        report.latencies(tally, allow_late);
-        if let Scenario::Broadcast(hall) = &plan.scenario
-            && hall.slow.is_some()
+        if let Scenario::Broadcast(channel) = &plan.scenario
+            && channel.slow.is_some()
         {
             report.slow(tally);
         }
@@ -193,12 +193,16 @@ impl Report {
         self.count("opened", tally.opened);
         self.count("failed", tally.failed);
         self.count("closed", tally.closed);
-        self.times(["connect.p50", "connect.p99", "connect.max"], &tally.connecting);
+        if self.scenario != "connect" {
+            self.times(["connect.p50", "connect.p99", "connect.max"], &tally.connecting);
+        }
     }
 
     /// Connections that were opened and closed.
     fn turns(&mut self, rate: Option<f64>, tally: &Tally, ran: Duration) {
-        self.times(["close.p50", "close.p99", "close.max"], &tally.closing);
+        if self.spoiled.is_none() {
+            self.times(["close.p50", "close.p99", "close.max"], &tally.closing);
+        }
         if let Some(rate) = rate {
             self.push("offered", rate);
         }
@@ -294,7 +298,7 @@ impl Report {
                     .to_owned(),
             );
         }
-        if matches!(plan.scenario.pace(), Some(Pace::Depth(_))) && !tally.latency.is_empty() {
+        if matches!(plan.scenario.pace(), Some(Pace::Depth(_))) && !self.latency_ns.is_empty() {
             self.notes.push(
                 "each message waited for an answer before it was sent, so a stall of the server \
                  delayed few: --rate counts all that would have been"

@@ -97,7 +97,7 @@ impl Text<'_> {
     }
 
     fn messages(&mut self) {
-        if self.report.asked.size.is_none() {
+        if self.report.asked.size.is_none() || self.count("opened") == 0 {
             return;
         }
         let rate = self.shown("rate").unwrap_or_default();

@@ -10,12 +10,12 @@ use tokio::sync::Notify;
 /// Messages that are remembered: as many as a ledger reaches back.
 const N_SLOTS: u64 = 1 << 16;
 
-/// When messages were due, and by how many receivers they are still missed.
+/// When messages were due, and by how many subscribers they are still missed.
 #[derive(Debug)]
 pub(crate) struct Publications {
     slots: Box<[Slot]>,
     published: AtomicU64,
-    receivers: AtomicU64,
+    subscribers: AtomicU64,
     /// From this time on, in nanoseconds, slow consumers are there.
     slow_from: AtomicU64,
     /// A message is missed by nobody any more.
@@ -34,20 +34,20 @@ impl Publications {
         Self {
             slots: (0..N_SLOTS).map(|_| Slot::default()).collect(),
             published: AtomicU64::new(0),
-            receivers: AtomicU64::new(0),
+            subscribers: AtomicU64::new(0),
             slow_from: AtomicU64::new(if has_slow { u64::MAX } else { 0 }),
             complete: Notify::new(),
         }
     }
 
-    /// Counts receivers that messages are expected to reach.
+    /// Counts subscribers that messages are expected to reach.
     pub(super) fn join(&self, n: u64) {
-        self.receivers.fetch_add(n, Ordering::Relaxed);
+        self.subscribers.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// A receiver is gone; what is sent from now on cannot reach it.
+    /// A subscriber is gone; what is sent from now on cannot reach it.
     pub(super) fn leave(&self) {
-        self.receivers.fetch_sub(1, Ordering::Relaxed);
+        self.subscribers.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Notes a message before it is sent, and returns its number.
@@ -55,7 +55,7 @@ impl Publications {
         let sequence = self.published.load(Ordering::Relaxed);
         let slot = self.slot(sequence);
         slot.due.store(due.as_nanos() as u64, Ordering::Relaxed);
-        slot.missing.store(self.receivers.load(Ordering::Relaxed), Ordering::Relaxed);
+        slot.missing.store(self.subscribers.load(Ordering::Relaxed), Ordering::Relaxed);
         // Whoever sees the number sees what is noted with it.
         self.published.store(sequence + 1, Ordering::Release);
         sequence
@@ -71,10 +71,10 @@ impl Publications {
         (Duration::from_nanos(due), due >= self.slow_from.load(Ordering::Relaxed))
     }
 
-    /// Notes that one more receiver has a message.
+    /// Notes that one more subscriber has a message.
     pub(super) fn delivered(&self, sequence: u32) {
         let missing = &self.slot(sequence.into()).missing;
-        // A receiver that left may have been counted out before.
+        // A subscriber that left may have been counted out before.
         let before =
             missing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
         if before == Ok(1) {
@@ -82,7 +82,7 @@ impl Publications {
         }
     }
 
-    /// Returns whether all receivers have a message.
+    /// Returns whether all subscribers have a message.
     pub(super) fn is_complete(&self, sequence: u64) -> bool {
         self.slot(sequence).missing.load(Ordering::Relaxed) == 0
     }

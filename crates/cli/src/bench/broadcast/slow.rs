@@ -11,7 +11,7 @@ use tokio::{
     time::{sleep, sleep_until, timeout},
 };
 
-use super::{Hall, receivers::Receivers};
+use super::{Channel, subscribers::Subscribers};
 use crate::bench::stage::{Post, Run};
 
 /// How slow, and how many.
@@ -24,8 +24,17 @@ pub(in crate::bench) struct Slow {
 
 /// Lets this thread's slow consumers come when half of the time is over, and looks at the end what
 /// became of them.
-pub(super) async fn run(post: &Post, slow: Slow, run: Run, hall: &Hall, receivers: &Receivers) {
-    sleep_until((run.start + post.plan.duration / 2).into()).await;
+pub(super) async fn run(
+    post: &Post,
+    slow: Slow,
+    run: Run,
+    channel: &Channel,
+    subscribers: &Subscribers,
+) {
+    tokio::select! {
+        () = sleep_until((run.start + post.plan.duration / 2).into()) => {}
+        () = post.stop() => return,
+    }
     let mut opening = JoinSet::new();
     for idx in (post.idx..slow.n).step_by(post.plan.threads) {
         let client = post.plan.target.slow_client(idx);
@@ -36,19 +45,19 @@ pub(super) async fn run(post: &Post, slow: Slow, run: Run, hall: &Hall, receiver
         match opened.expect("an attempt neither panics nor is aborted") {
             Ok(ws) => drop(reading.spawn(read(post.clone(), slow, ws))),
             Err(error) => {
-                let mut inner = receivers.lock();
+                let mut inner = subscribers.lock();
                 inner.tally.failed += 1;
                 inner.tally.failures.note(format!("slow consumer: {error}"));
             }
         }
     }
-    let n_come = hall.n_come.fetch_add(1, Ordering::Relaxed) + 1;
+    let n_come = channel.n_come.fetch_add(1, Ordering::Relaxed) + 1;
     if n_come == post.plan.threads {
-        hall.publications.slow_are_there(run.start.elapsed());
+        channel.publications.slow_are_there(run.start.elapsed());
     }
     while let Some(read) = reading.join_next().await {
         let (n_received, end) = read.expect("a reader neither panics nor is aborted");
-        let mut inner = receivers.lock();
+        let mut inner = subscribers.lock();
         inner.tally.slow.received += n_received;
         inner.tally.slow.opened += 1;
         if let Some(end) = end {

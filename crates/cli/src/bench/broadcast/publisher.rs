@@ -10,7 +10,7 @@ use std::{
 use everwire::{Closure, Conn, Handler, Message, Sender};
 use tokio::time::timeout;
 
-use super::{publications::Publications, receivers::Receivers};
+use super::{publications::Publications, subscribers::Subscribers};
 use crate::bench::{
     alarm::Alarm,
     payload::{Pattern, Stamp},
@@ -20,28 +20,28 @@ use crate::bench::{
 };
 
 /// The sender's connection. What it is sent, such as its own messages, nobody counts.
-pub(super) struct Silence(pub(super) Receivers);
+pub(super) struct PublisherSeat(pub(super) Subscribers);
 
-impl Handler for Silence {
+impl Handler for PublisherSeat {
     fn on_message(&mut self, _: &mut Conn<'_>, _: Message<'_>) {}
 
     fn on_close(&mut self, closure: &Closure) {
-        self.0.lock().voice_closed(closure);
+        self.0.lock().publisher_closed(closure);
     }
 }
 
 /// Sends messages that everybody is to have.
-pub(super) struct Voice {
+pub(super) struct Publisher {
     pub(super) sender: Sender,
     pub(super) number: u32,
     pub(super) pattern: Pattern,
     pub(super) publications: Arc<Publications>,
     /// Where it is counted what was sent.
-    pub(super) receivers: Receivers,
+    pub(super) subscribers: Subscribers,
     pub(super) bytes: Vec<u8>,
 }
 
-impl Voice {
+impl Publisher {
     /// Sends until the time is up or the connection has ended.
     pub(super) async fn speak(&mut self, post: &Post, pace: Pace, run: Run) {
         match pace {
@@ -60,7 +60,7 @@ impl Voice {
             if alarm.until(at).await.is_err() {
                 return;
             }
-            self.receivers.lock().tally.late.record(at.elapsed());
+            self.subscribers.lock().tally.late.record(at.elapsed());
             if let Sent::Closed = self.send(due).await {
                 return;
             }
@@ -97,7 +97,7 @@ impl Voice {
             biased;
             permit = self.sender.reserve() => permit,
             () = ready(()) => {
-                self.receivers.lock().tally.messages.unsent += 1;
+                self.subscribers.lock().tally.messages.unsent += 1;
                 return Sent::Full;
             }
         };
@@ -108,7 +108,7 @@ impl Voice {
         if permit.send(self.pattern.message(&self.bytes)).is_err() {
             return Sent::Closed;
         }
-        self.receivers.lock().tally.messages.sent += 1;
+        self.subscribers.lock().tally.messages.sent += 1;
         Sent::Yes(sequence)
     }
 }

@@ -16,9 +16,9 @@ use crate::bench::{
     tally::Tally,
 };
 
-/// A thread's receivers and what they saw. Only this thread locks it.
+/// A thread's subscribers and what they saw. Only this thread locks it.
 #[derive(Clone, Debug)]
-pub(super) struct Receivers(Arc<Mutex<Inner>>);
+pub(super) struct Subscribers(Arc<Mutex<Inner>>);
 
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -33,7 +33,7 @@ pub(super) struct Inner {
     has_ended: bool,
 }
 
-impl Receivers {
+impl Subscribers {
     pub(super) fn new(post: &Post, publications: Arc<Publications>, sender: u32) -> Self {
         let ledgers = post.plan.mine(post.idx).map(|_| Ledger::default()).collect();
         Self(Arc::new(Mutex::new(Inner {
@@ -52,9 +52,9 @@ impl Receivers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the handler of the receiver at a place.
+    /// Returns the handler of the subscriber at a place.
     pub(super) fn seat(&self, place: usize) -> Seat {
-        Seat { receivers: self.clone(), place }
+        Seat { subscribers: self.clone(), place }
     }
 }
 
@@ -74,7 +74,7 @@ impl Inner {
         self.has_ended = true;
     }
 
-    /// Returns how many messages are missed, by all of these receivers. `opened`: those at places
+    /// Returns how many messages are missed, by all of these subscribers. `opened`: those at places
     /// where nobody is miss none.
     pub(super) fn n_missing(&mut self, opened: &[bool]) -> u64 {
         let published = self.publications.n_published();
@@ -94,7 +94,7 @@ impl Inner {
     }
 
     /// Notes the end of the sender's connection.
-    pub(super) fn voice_closed(&mut self, closure: &Closure) {
+    pub(super) fn publisher_closed(&mut self, closure: &Closure) {
         if !self.has_ended {
             self.tally.closed += 1;
             self.tally.ends.note(format!("the sender: {closure}"));
@@ -136,20 +136,20 @@ fn expect_all(ledger: &mut Ledger, published: u64) {
     }
 }
 
-/// One receiver.
+/// One subscriber.
 #[derive(Debug)]
 pub(super) struct Seat {
-    receivers: Receivers,
+    subscribers: Subscribers,
     place: usize,
 }
 
 impl Handler for Seat {
     fn on_message(&mut self, _: &mut Conn<'_>, message: Message<'_>) {
-        self.receivers.lock().received(self.place, &message);
+        self.subscribers.lock().received(self.place, &message);
     }
 
     fn on_close(&mut self, closure: &Closure) {
-        let mut inner = self.receivers.lock();
+        let mut inner = self.subscribers.lock();
         if !inner.has_ended {
             inner.publications.leave();
             inner.tally.closed += 1;

@@ -16,7 +16,7 @@ use crate::bench::{
 
 /// What the connections of a thread have sent and received.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct Accounts {
     pattern: Pattern,
     seats: Vec<Account>,
     /// From when times are counted.
@@ -37,7 +37,7 @@ struct Account {
     looked: u64,
 }
 
-impl Lane {
+impl Accounts {
     pub(super) fn new(post: &Post) -> Self {
         let seats = post.plan.mine(post.idx).map(|connection| Account {
             sender: connection as u32,
