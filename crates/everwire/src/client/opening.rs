@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{Client, ConnectError, Refused, body::Body, redirect};
 use crate::{
-    clock,
+    clock, codecs,
     dial::{DialStream, Dialer, PhaseTracker, Scheme, Target},
     peers::Peers,
     random,
@@ -113,7 +113,13 @@ impl<'a> Attempt<'a> {
             return Err(self.refused(io, response, &bytes, until).await);
         }
         let agreed = handshake.verify(&response)?;
-        Ok(self.opened(io, request, response, agreed.subprotocol, bytes))
+        let mut opened = self.opened(io, request, response, agreed.subprotocol.clone(), bytes);
+        if let Some(deflate) = self.client.connection_config().deflate
+            && let Some(params) = deflate.agree(&agreed)?
+        {
+            opened.proto.set_deflate(params, codecs::lend);
+        }
+        Ok(opened)
     }
 
     /// Reads the body of a refusal, unless it is a redirect that will be followed.
@@ -184,6 +190,10 @@ impl<'a> Attempt<'a> {
         })?;
         let offer =
             self.subprotocols.iter().fold(base.headers(headers), ClientRequest::subprotocol);
+        let offer = match self.client.connection_config().deflate {
+            Some(deflate) => offer.extension(deflate.offer()),
+            None => offer,
+        };
         let mut key = [0; 16];
         random::fill(&mut key);
         ClientHandshake::new(&offer, key)

@@ -9,7 +9,7 @@ const WRITES: u8 = 2;
 
 impl Simple {
     pub(super) fn new(takes: bool, writes: bool) -> Self {
-        Self(u8::from(takes) * TAKES | u8::from(writes) * WRITES)
+        Self((u8::from(takes) * TAKES) | (u8::from(writes) * WRITES))
     }
 
     /// Whether nothing but the bytes decides what a small frame is: a server that takes whole
