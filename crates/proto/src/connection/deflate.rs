@@ -53,19 +53,30 @@ impl Connection {
     }
 
     /// Queues a whole message, compressed if that pays.
+    #[inline]
     pub(super) fn write_long(&mut self, opcode: Opcode, payload: Payload<'_>) {
+        match self.codecs {
+            None => self.write_whole(opcode, payload),
+            Some(lend) => self.write_compressible(lend, opcode, payload),
+        }
+    }
+
+    fn write_compressible(&mut self, lend: LendCodecs, opcode: Opcode, payload: Payload<'_>) {
+        let threshold = self.deflate_config().threshold.max(1);
         let mut payload = Some(payload);
-        if let Some(lend) = self.codecs {
-            let threshold = self.deflate_config().threshold.max(1);
-            lend(&mut |codecs| {
-                if let Some(long) = payload.take_if(|payload| payload.len() >= threshold) {
-                    payload = self.write_deflated(codecs, opcode, long);
-                }
-            });
-        }
+        lend(&mut |codecs| {
+            if let Some(long) = payload.take_if(|payload| payload.len() >= threshold) {
+                payload = self.write_deflated(codecs, opcode, long);
+            }
+        });
         if let Some(payload) = payload {
-            self.write_frame(FrameHeader::new(opcode, true, payload.len() as u64), payload);
+            self.write_whole(opcode, payload);
         }
+    }
+
+    #[inline]
+    fn write_whole(&mut self, opcode: Opcode, payload: Payload<'_>) {
+        self.write_frame(FrameHeader::new(opcode, true, payload.len() as u64), payload);
     }
 
     /// Queues a message compressed; returns its payload if that would not make it smaller.

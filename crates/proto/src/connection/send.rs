@@ -266,6 +266,7 @@ impl Connection {
         self.write_frame(FrameHeader::new(opcode, fin, payload.len() as u64), payload);
     }
 
+    #[inline]
     pub(super) fn write_frame(&mut self, mut header: FrameHeader, payload: Payload<'_>) {
         if self.observer.is_some() {
             let shown = if header.rsv1 { &[] } else { &*payload };
