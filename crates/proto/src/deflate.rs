@@ -56,7 +56,7 @@ pub enum DeflateMode {
     Shared,
     /// History is kept in both directions, so that messages which resemble each other become much
     /// smaller. A connection keeps the peer's window, up to 32 KiB, or 4 KiB where the peer lets us
-    /// choose; compressors stay with the connections that are busy.
+    /// choose, and 2 KiB of what it sent; compressors stay with the few that are busiest.
     Dedicated,
 }
 
@@ -113,11 +113,16 @@ impl From<PackedParams> for DeflateParams {
     }
 }
 
+/// How much of what was sent is kept, as a power of two: 2 KiB.
+const SENT_BITS: u8 = 11;
+
 /// The history of both directions, for a connection that keeps one.
 #[derive(Debug, Default)]
 pub(crate) struct Contexts {
     /// What the peer may refer to.
     pub(crate) window: Option<Window>,
+    /// The end of what we sent, which what we send may refer to.
+    pub(crate) sent: Option<Window>,
     /// The inflater that has seen all of it, if it was not taken since.
     pub(crate) inflater: InflaterSlot,
     /// The compressor that has seen all that we sent, if it was not taken since.
@@ -127,7 +132,9 @@ pub(crate) struct Contexts {
 impl Contexts {
     pub(crate) fn new(params: DeflateParams) -> Option<Box<Self>> {
         let window = params.recv_takeover.then(|| Window::new(params.recv_window_bits));
+        let bits = params.send_window_bits.min(SENT_BITS);
+        let sent = params.send_takeover.then(|| Window::new(bits));
         (params.recv_takeover || params.send_takeover)
-            .then(|| Box::new(Self { window, ..Self::default() }))
+            .then(|| Box::new(Self { window, sent, ..Self::default() }))
     }
 }

@@ -125,7 +125,7 @@ fn an_idle_connection_keeps_nothing_where_codecs_are_shared() {
 fn a_dedicated_connection_keeps_the_peers_window_and_little_more() {
     let idle = measure(DeflateMode::Dedicated, 20);
     // The first ones fill the pool of the thread.
-    assert!(idle.iter().skip(1).all(|held| *held < 5 << 10), "{idle:?}");
+    assert!(idle.iter().skip(1).all(|held| *held < 7 << 10), "{idle:?}");
 }
 
 /// Returns what each of `n` connections holds after it has received and sent a message, beyond

@@ -135,6 +135,9 @@ impl Connection {
         // It is in the peer's window and not in our compressor's, so that must begin anew.
         if let Some(contexts) = self.contexts() {
             contexts.deflater = Default::default();
+            if let Some(sent) = &mut contexts.sent {
+                sent.push(&message.payload());
+            }
         }
         self.write_rsv1(message.kind().into(), true, Payload::Shared(deflated));
         true

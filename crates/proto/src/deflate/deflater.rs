@@ -4,7 +4,7 @@ use std::fmt;
 
 use zlib_rs::{Deflate, DeflateFlush};
 
-use super::inflater::TAIL;
+use super::{Window, inflater::TAIL};
 
 /// Remembers which compressor has seen all that a connection sent; see [`Codecs`](super::Codecs).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +41,13 @@ impl Deflater {
     /// Forgets all that was sent.
     pub(super) fn reset(&mut self) {
         self.inner.reset();
+    }
+
+    /// Lets what comes refer to what was sent before.
+    pub(super) fn recall(&mut self, sent: &Window) {
+        for part in sent.parts().into_iter().filter(|part| !part.is_empty()) {
+            self.inner.set_dictionary(part).expect("between messages any dictionary is taken");
+        }
     }
 
     /// Compresses `payload` into `out`, of which it overwrites everything, and returns how many
