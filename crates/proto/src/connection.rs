@@ -184,7 +184,8 @@ impl Connection {
     /// Lets `observer` see every frame from now on.
     pub fn observe(&mut self, observer: Box<dyn Observer>) {
         self.observer = Some(Box::new(observer));
-        self.simple = Simple::default();
+        self.simple.take_no_more();
+        self.simple.write_no_more();
     }
 
     /// Returns where the connection is in its life.

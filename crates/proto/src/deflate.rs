@@ -17,8 +17,7 @@ use self::{deflater::DeflaterSlot, inflater::InflaterSlot, window::Window};
 /// What compression costs beside time: the length of what is sent tells something about its content.
 /// Where one message, or one history that is kept, holds a secret and text that somebody else
 /// chose, that somebody can find the secret by trying and watching lengths, encrypted or not. Send
-/// secrets with [`PreparedMessage::uncompressed`](crate::PreparedMessage::uncompressed), or do not
-/// compress at all.
+/// secrets with [`Compress::Never`], or do not compress at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeflateConfig {
@@ -44,6 +43,23 @@ impl Default for DeflateConfig {
     fn default() -> Self {
         Self::new(DeflateMode::Shared)
     }
+}
+
+/// Whether one message is compressed, on a connection that agreed on compression. On others it makes
+/// no difference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compress {
+    /// From [`DeflateConfig::threshold`] bytes on. A message in pieces is, whatever its size.
+    #[default]
+    ByThreshold,
+    /// Never, and nothing that is compressed later refers to it. For a message that holds a secret
+    /// beside text that somebody else chose: its compressed length would tell about the secret. And
+    /// for what is compressed already, such as images.
+    Never,
+    /// However small it is. For small messages that resemble those before them, where history is
+    /// kept; else one that would not become smaller is sent as it is.
+    Always,
 }
 
 /// Whether the history of earlier messages is kept for compressing the next ("context takeover").

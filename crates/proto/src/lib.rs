@@ -77,7 +77,7 @@ pub use self::{
     closure::{Closure, Counters},
     config::{Config, ControlRate, Delivery, Limits},
     connection::{Connection, Observer, Role, State},
-    deflate::{Codecs, DeflateConfig, DeflateMode, DeflateParams, LendCodecs},
+    deflate::{Codecs, Compress, DeflateConfig, DeflateMode, DeflateParams, LendCodecs},
     error::{ProtocolError, SendError},
     event::{Event, Events, Piece},
     frame::{Direction, FrameHeader, FrameLine},

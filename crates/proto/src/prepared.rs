@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use once_cell::race::OnceBox;
 
-use crate::{FrameHeader, LendCodecs, Message, MessageKind, frame::MAX_HEADER};
+use crate::{Compress, FrameHeader, LendCodecs, Message, MessageKind, frame::MAX_HEADER};
 
 /// A message whose frame is encoded once, for sending to many connections. Cheap to clone.
 ///
@@ -19,7 +19,8 @@ pub struct PreparedMessage {
     kind: MessageKind,
     /// The unmasked frame.
     frame: Bytes,
-    header_len: usize,
+    header_len: u8,
+    compress: Compress,
     /// Its compressed forms; none if it is never to be compressed.
     deflated: Option<Arc<Deflated>>,
 }
@@ -40,21 +41,26 @@ impl PreparedMessage {
     /// assert_eq!(greeting.payload(), &b"hello"[..]);
     /// ```
     pub fn new<'a>(message: impl Into<Message<'a>>) -> Self {
-        Self { deflated: Some(Arc::default()), ..Self::uncompressed(message) }
+        Self::with(message, Compress::default())
     }
 
     /// Encodes a message that is never compressed, whatever a connection agreed upon.
     ///
-    /// For a message that holds a secret beside text that somebody else chose: its compressed
-    /// length would tell about the secret. And for what is compressed already.
+    /// It is [`with`](Self::with) and [`Compress::Never`].
     pub fn uncompressed<'a>(message: impl Into<Message<'a>>) -> Self {
+        Self::with(message, Compress::Never)
+    }
+
+    /// Encodes a message and says whether it is compressed.
+    pub fn with<'a>(message: impl Into<Message<'a>>, compress: Compress) -> Self {
         let message = message.into();
         let payload = message.as_bytes();
         let mut frame = Vec::with_capacity(MAX_HEADER + payload.len());
         FrameHeader::new(message.kind().into(), true, payload.len() as u64).encode(&mut frame);
-        let header_len = frame.len();
+        let header_len = frame.len() as u8;
         frame.extend_from_slice(payload);
-        Self { kind: message.kind(), frame: frame.into(), header_len, deflated: None }
+        let deflated = (compress != Compress::Never).then(Arc::default);
+        Self { kind: message.kind(), frame: frame.into(), header_len, compress, deflated }
     }
 
     /// Returns whether it is text or binary.
@@ -66,7 +72,7 @@ impl PreparedMessage {
     /// Returns the payload.
     #[must_use]
     pub fn payload(&self) -> Bytes {
-        self.frame.slice(self.header_len..)
+        self.frame.slice(usize::from(self.header_len)..)
     }
 
     /// Returns the whole unmasked frame.
@@ -75,7 +81,11 @@ impl PreparedMessage {
     }
 
     pub(crate) fn payload_len(&self) -> usize {
-        self.frame.len() - self.header_len
+        self.frame.len() - usize::from(self.header_len)
+    }
+
+    pub(crate) fn compress(&self) -> Compress {
+        self.compress
     }
 
     /// Returns the compressed payload for a window of so many bits, if that is smaller.
@@ -84,7 +94,7 @@ impl PreparedMessage {
         let deflated = form.get_or_init(|| {
             let mut deflated = Bytes::new();
             lend(&mut |codecs| {
-                let payload = &self.frame[self.header_len..];
+                let payload = &self.frame[self.header_len.into()..];
                 deflated = codecs.deflate_alone(bits, level, payload);
             });
             let is_smaller = deflated.len() < self.payload_len();
@@ -96,7 +106,7 @@ impl PreparedMessage {
 
 impl PartialEq for PreparedMessage {
     fn eq(&self, other: &Self) -> bool {
-        self.frame == other.frame && self.deflated.is_some() == other.deflated.is_some()
+        self.frame == other.frame && self.compress == other.compress
     }
 }
 
@@ -107,7 +117,7 @@ impl fmt::Debug for PreparedMessage {
         f.debug_struct("PreparedMessage")
             .field("kind", &self.kind)
             .field("payload", &self.payload())
-            .field("is_compressible", &self.deflated.is_some())
+            .field("compress", &self.compress)
             .finish()
     }
 }

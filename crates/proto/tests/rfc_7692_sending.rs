@@ -1,7 +1,7 @@
 //! Messages that are compressed. See RFC 7692 §6 and §7.2.1.
 
 use everwire_proto::{
-    Config, DeflateConfig, DeflateMode, MessageKind, Opcode, PreparedMessage, Role,
+    Compress, Config, DeflateConfig, DeflateMode, MessageKind, Opcode, PreparedMessage, Role,
 };
 use everwire_testkit::{Pair, Seen, SentFrame, Solo, lend_codecs};
 use zlib_rs::{Inflate, InflateFlush};
@@ -223,6 +223,77 @@ fn pieces_are_one_compressed_message_with_rsv1_on_its_first_frame() {
         let given: Vec<_> = sent.iter().map(|frame| peer.inflate_bytes(&frame.payload)).collect();
         assert_eq!(given[..6], pieces.map(|piece| piece.as_bytes().to_vec()));
     }
+}
+
+#[test]
+fn each_message_may_be_compressed_or_not_as_its_sender_says() {
+    let (small, large) = ("a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,", json(2000, 3));
+    for (role, mode) in
+        [Role::Server, Role::Client].into_iter().flat_map(|r| [(r, SHARED), (r, DEDICATED)])
+    {
+        let mut end = Solo::new(role, config(mode));
+        let bits = end.connection.deflate_params().unwrap().send_window_bits;
+        let mut peer = Peer::new(bits);
+        for _ in 0..3 {
+            for (text, compress, expected) in [
+                (small, Compress::ByThreshold, false),
+                (&large, Compress::ByThreshold, true),
+                (&large, Compress::Never, false),
+                (small, Compress::Always, true),
+                (&large, Compress::Always, true),
+                ("", Compress::Always, false),
+            ] {
+                end.connection.send_with(text, compress).unwrap();
+                let prepared = PreparedMessage::with(text, compress);
+                end.connection.send_prepared(&prepared).unwrap();
+                let sent = end.sent();
+                assert_eq!(sent.len(), 2);
+                for frame in sent {
+                    assert_eq!(frame.header.rsv1, expected, "{} {compress:?} {mode:?}", text.len());
+                    let payload = if expected { peer.inflate(&frame) } else { frame.payload };
+                    assert_eq!(payload, text.as_bytes());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_in_pieces_may_be_sent_uncompressed() {
+    for mode in [SHARED, DEDICATED] {
+        let mut server = server(mode);
+        let mut peer = Peer::new(15);
+        for compress in [Compress::Never, Compress::ByThreshold, Compress::Never, Compress::Always]
+        {
+            server.connection.start_message_with(MessageKind::Text, compress).unwrap();
+            server.connection.send_piece(json(1000, 5).as_bytes()).unwrap();
+            server.connection.finish_message(b"end").unwrap();
+            // The next whole message is not bound by it.
+            server.connection.send(json(1000, 7)).unwrap();
+            let sent = server.sent();
+            let is_compressed = compress != Compress::Never;
+            assert_eq!(sent[0].header.rsv1, is_compressed);
+            assert!(!sent[1].header.rsv1);
+            let mut payload = [&sent[0].payload[..], &sent[1].payload].concat();
+            if is_compressed {
+                payload.extend([0, 0, 0xFF, 0xFF]);
+                payload = peer.inflate_bytes(&payload);
+            }
+            assert_eq!(payload, (json(1000, 5) + "end").as_bytes());
+            assert_eq!(peer.inflate(&sent[2]), json(1000, 7).as_bytes());
+        }
+    }
+}
+
+#[test]
+fn a_wish_for_compression_means_nothing_where_none_was_agreed_on() {
+    let mut server = Solo::server();
+    server.connection.send_with("x".repeat(600), Compress::Always).unwrap();
+    server.connection.start_message_with(MessageKind::Text, Compress::Always).unwrap();
+    server.connection.finish_message(b"y").unwrap();
+    let sent = server.sent();
+    assert_eq!(sent.iter().map(|frame| frame.header.rsv1).collect::<Vec<_>>(), [false, false]);
+    assert_eq!((sent[0].payload.len(), &sent[1].payload[..]), (600, &b"y"[..]));
 }
 
 fn super_busy(round: usize) {

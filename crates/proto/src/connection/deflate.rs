@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{Connection, receive::Step};
 use crate::{
-    Cause, Codecs, DeflateConfig, DeflateParams, Delivery, Direction, FrameHeader, LendCodecs,
-    Opcode, Payload, PreparedMessage,
+    Cause, Codecs, Compress, DeflateConfig, DeflateParams, Delivery, Direction, FrameHeader,
+    LendCodecs, Opcode, Payload, PreparedMessage,
     deflate::{Contexts, SCRATCH},
     frame::MAX_CONTROL,
     inbound::Source,
@@ -57,12 +57,37 @@ impl Connection {
     pub(super) fn write_long(&mut self, opcode: Opcode, payload: Payload<'_>) {
         match self.codecs {
             None => self.write_whole(opcode, payload),
-            Some(lend) => self.write_compressible(lend, opcode, payload),
+            Some(lend) => self.write_compressible(lend, opcode, payload, Compress::ByThreshold),
         }
     }
 
-    fn write_compressible(&mut self, lend: LendCodecs, opcode: Opcode, payload: Payload<'_>) {
-        let threshold = self.deflate_config().threshold.max(1);
+    /// Queues a whole message, compressed as its sender says.
+    pub(super) fn write_message(&mut self, opcode: Opcode, payload: Payload<'_>, how: Compress) {
+        match self.codecs {
+            Some(lend) if how != Compress::Never => {
+                self.write_compressible(lend, opcode, payload, how);
+            }
+            _ => self.write_data(opcode, true, payload),
+        }
+    }
+
+    /// Returns from how many bytes on a message is compressed.
+    fn threshold(&self, how: Compress) -> usize {
+        match how {
+            Compress::ByThreshold => self.deflate_config().threshold.max(1),
+            Compress::Never => usize::MAX,
+            Compress::Always => 1,
+        }
+    }
+
+    fn write_compressible(
+        &mut self,
+        lend: LendCodecs,
+        opcode: Opcode,
+        payload: Payload<'_>,
+        how: Compress,
+    ) {
+        let threshold = self.threshold(how);
         let mut payload = Some(payload);
         lend(&mut |codecs| {
             if let Some(long) = payload.take_if(|payload| payload.len() >= threshold) {
@@ -100,7 +125,9 @@ impl Connection {
 
     /// Queues a piece of a message that is sent in pieces.
     pub(super) fn write_piece(&mut self, opcode: Opcode, fin: bool, payload: Payload<'_>) {
-        let Some(lend) = self.codecs else { return self.write_data(opcode, fin, payload) };
+        let Some(lend) = self.codecs.filter(|_| !self.simple.has_plain_pieces()) else {
+            return self.write_data(opcode, fin, payload);
+        };
         lend(&mut |codecs| {
             let (params, level) = (self.agreed(), self.deflate_config().level);
             let out = codecs.deflate(params, level, self.contexts(), &payload, fin);
@@ -127,7 +154,7 @@ impl Connection {
     /// Queues the compressed form of a prepared message; returns whether there is one.
     pub(super) fn write_prepared(&mut self, message: &PreparedMessage) -> bool {
         let Some(lend) = self.codecs else { return false };
-        if message.payload_len() < self.deflate_config().threshold.max(1) {
+        if message.payload_len() < self.threshold(message.compress()) {
             return false;
         }
         let (bits, level) = (self.agreed().send_window_bits, self.deflate_config().level);

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{Connection, Role, State};
 use crate::{
-    Direction, FrameHeader, Message, MessageKind, Opcode, Payload, PreparedMessage, SendError,
-    frame::MAX_CONTROL, mask::apply_mask, transmit::SHARE_FROM, utf8::Utf8Validator,
+    Compress, Direction, FrameHeader, Message, MessageKind, Opcode, Payload, PreparedMessage,
+    SendError, frame::MAX_CONTROL, mask::apply_mask, transmit::SHARE_FROM, utf8::Utf8Validator,
 };
 
 /// Pongs are queued one by one while less than this waits to be written.
@@ -32,6 +32,23 @@ impl Connection {
         } else {
             self.write_long(opcode, payload);
         }
+        Ok(())
+    }
+
+    /// Queues a message as [`send`](Self::send) does, and says whether it is compressed.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_with<'a>(
+        &mut self,
+        message: impl Into<Message<'a>>,
+        compress: Compress,
+    ) -> Result<(), SendError> {
+        let message = message.into();
+        self.check_send()?;
+        self.counters.messages_sent += 1;
+        let opcode = Opcode::from(message.kind());
+        self.write_message(opcode, message.into_payload(), compress);
         Ok(())
     }
 
@@ -60,7 +77,20 @@ impl Connection {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn start_message(&mut self, kind: MessageKind) -> Result<(), SendError> {
+        self.start_message_with(kind, Compress::default())
+    }
+
+    /// Starts a message that is sent in pieces, and says whether it is compressed.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn start_message_with(
+        &mut self,
+        kind: MessageKind,
+        compress: Compress,
+    ) -> Result<(), SendError> {
         self.check_send()?;
+        self.simple.set_plain_pieces(compress == Compress::Never);
         self.open_message = Some(kind.into());
         self.sent_text = (kind == MessageKind::Text).then(Utf8Validator::default);
         Ok(())

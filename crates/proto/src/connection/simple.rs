@@ -1,4 +1,4 @@
-//! Which frames may go the short way.
+//! Which frames may go a short way.
 
 /// What a connection may do without looking further.
 #[derive(Clone, Copy, Debug, Default)]
@@ -6,6 +6,7 @@ pub(super) struct Simple(u8);
 
 const TAKES: u8 = 1;
 const WRITES: u8 = 2;
+const PLAIN_PIECES: u8 = 4;
 
 impl Simple {
     pub(super) fn new(takes: bool, writes: bool) -> Self {
@@ -24,6 +25,15 @@ impl Simple {
     #[inline]
     pub(super) fn writes(self) -> bool {
         self.0 & WRITES != 0
+    }
+
+    /// Whether the message that is being sent in pieces is not compressed, though others may be.
+    pub(super) fn has_plain_pieces(self) -> bool {
+        self.0 & PLAIN_PIECES != 0
+    }
+
+    pub(super) fn set_plain_pieces(&mut self, plain: bool) {
+        self.0 = self.0 & !PLAIN_PIECES | if plain { PLAIN_PIECES } else { 0 };
     }
 
     pub(super) fn take_no_more(&mut self) {
