@@ -82,7 +82,7 @@ mod websocket;
 
 pub use everwire_proto::handshake::HeadLimits;
 pub use everwire_proto::{
-    Advice, Answer, Cause, CloseCode, CloseFrame, Closure, Config, ControlRate, Counters,
+    Advice, Answer, Cause, CloseCode, CloseFrame, Closure, Compress, Config, ControlRate, Counters,
     DeflateConfig, DeflateMode, DeflateParams, Delivery, Direction, FrameHeader, FrameLine,
     Heartbeat, Keepalive, Limits, MaxAge, Message, MessageKind, Opcode, Payload, Piece,
     PreparedMessage, ProtocolError, Retry, SendError, Text, Tolerance,

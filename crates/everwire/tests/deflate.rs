@@ -4,8 +4,8 @@ mod common;
 
 use common::{Echo, close, echo, frame, head, read_head, soon, start, text};
 use everwire::{
-    Cause, Client, Config, ConnectError, DeflateConfig, DeflateMode, MessageKind, PreparedMessage,
-    Server, WebSocket, dial::ProxyConfig,
+    Cause, Client, Compress, Config, Conn, ConnectError, DeflateConfig, DeflateMode, DeflateParams,
+    Handler, Message, MessageKind, PreparedMessage, Server, WebSocket, dial::ProxyConfig,
 };
 use tokio::{
     io::AsyncWriteExt,
@@ -116,6 +116,97 @@ async fn pieces_and_prepared_messages_are_understood() {
             }
         }
     }
+}
+
+/// Sends what a message asks for, in one of the ways that a handler has.
+struct Sends;
+
+impl Handler for Sends {
+    fn on_message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
+        let compress = match message.as_text() {
+            Some("never") => Compress::Never,
+            Some("always") => Compress::Always,
+            _ => Compress::ByThreshold,
+        };
+        conn.send_with("a".repeat(100), compress).unwrap();
+        conn.send_with(json(1_000, 2), compress).unwrap();
+        conn.start_message_with(MessageKind::Text, compress).unwrap();
+        conn.send_piece("b".repeat(50).as_bytes()).unwrap();
+        conn.finish_message("c".repeat(50).as_bytes()).unwrap();
+    }
+}
+
+/// The same by handles.
+async fn send(ws: WebSocket) {
+    let mut ws = ws;
+    while let Some(message) = ws.recv().await {
+        let compress = match message.as_text() {
+            Some("never") => Compress::Never,
+            Some("always") => Compress::Always,
+            _ => Compress::ByThreshold,
+        };
+        ws.send_with("a".repeat(100), compress).await.unwrap();
+        ws.try_send_with(json(1_000, 2), compress).unwrap();
+        let mut writer = ws.stream_message_with(MessageKind::Text, compress).await.unwrap();
+        writer.write("b".repeat(50).into_bytes()).await.unwrap();
+        writer.write("c".repeat(50).into_bytes()).await.unwrap();
+        writer.finish().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_sender_says_which_messages_are_compressed() {
+    let builder = Server::builder().push("/push", |_| Sends).pull("/pull", send);
+    let (server, _) = start(builder.deflate(DeflateConfig::new(DeflateMode::Dedicated))).await;
+    for path in ["/push", "/pull"] {
+        let (io, head) = ask(&server, path, "permessage-deflate").await;
+        assert!(answered(&head).is_some());
+        let mut raw = common::Raw(io);
+        for (how, [small, large, pieces]) in [
+            ("by threshold", [false, true, true]),
+            ("never", [false, false, false]),
+            ("always", [true, true, true]),
+        ] {
+            raw.write(&text(how)).await;
+            // RSV1 is on the first frame of a compressed message.
+            for (is_compressed, first) in [(small, 0x81), (large, 0x81), (pieces, 0x01)] {
+                let (byte, payload) = soon(raw.read()).await.unwrap();
+                let mark = if is_compressed { 0x40 } else { 0 };
+                assert_eq!(byte, first | mark, "{path} {how} {}", payload.len());
+                if first == 0x01 {
+                    while soon(raw.read()).await.unwrap().0 & 0x80 == 0 {}
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_registry_shows_what_was_agreed_on() {
+    let (server, _) = start(both_faces(DeflateMode::Dedicated)).await;
+    let registry = server.registry();
+    let (_plain, _) = ask(&server, "/echo", "other").await;
+    let (_shared, _) = ask(
+        &server,
+        "/echo",
+        "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+    )
+    .await;
+    let own = "permessage-deflate; server_max_window_bits=10; client_max_window_bits";
+    let (_own, _) = ask(&server, "/pull", own).await;
+    let shown: Vec<_> = registry.list().into_iter().map(|info| info.deflate).collect();
+    let keeps = |params: &Option<DeflateParams>| {
+        params.map(|it| {
+            (it.send_takeover, it.recv_takeover, it.send_window_bits, it.recv_window_bits)
+        })
+    };
+    let expected = [None, Some((false, false, 15, 15)), Some((true, true, 10, 12))];
+    assert_eq!(shown.iter().map(keeps).collect::<Vec<_>>(), expected);
+    let totals = registry.totals();
+    assert_eq!((totals.open, totals.deflate, totals.deflate_takeover), (3, 2, 1));
+    let ws = soon(client(&server, "/pull", DeflateMode::Dedicated).connect()).await.unwrap();
+    let params = ws.deflate_params().unwrap();
+    assert_eq!((params.send_window_bits, params.send_takeover), (12, true));
 }
 
 /// Opens a connection by hand and returns the head of the answer.

@@ -190,7 +190,8 @@ impl Attach {
 
     fn shared(&self) -> Arc<Shared> {
         let (path, peers, data) = (self.path.clone(), self.peers.clone(), self.data.clone());
-        Shared::new(path, peers, self.subprotocol.clone(), data, &self.config.limits)
+        let (subprotocol, limits) = (self.subprotocol.clone(), &self.config.limits);
+        Shared::new(path, peers, subprotocol, data, self.deflate, limits)
     }
 
     fn driver<S: Stream, A: App>(self, io: S, shared: Arc<Shared>, app: A) -> Task<S, A> {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use everwire_proto::{
-    Connection,
+    Connection, DeflateParams,
     handshake::{ClientHandshake, ClientRequest, HeadError, HeadLimits, HeadReader, RequestError},
 };
 use http::{
@@ -113,13 +113,11 @@ impl<'a> Attempt<'a> {
             return Err(self.refused(io, response, &bytes, until).await);
         }
         let agreed = handshake.verify(&response)?;
-        let mut opened = self.opened(io, request, response, agreed.subprotocol.clone(), bytes);
-        if let Some(deflate) = self.client.connection_config().deflate
-            && let Some(params) = deflate.agree(&agreed)?
-        {
-            opened.proto.set_deflate(params, codecs::lend);
-        }
-        Ok(opened)
+        let deflate = match self.client.connection_config().deflate {
+            Some(deflate) => deflate.agree(&agreed)?,
+            None => None,
+        };
+        Ok(self.opened(io, request, response, agreed.subprotocol, deflate, bytes))
     }
 
     /// Reads the body of a refusal, unless it is a redirect that will be followed.
@@ -147,6 +145,7 @@ impl<'a> Attempt<'a> {
         request: Request<()>,
         response: Response<()>,
         subprotocol: Option<String>,
+        deflate: Option<DeflateParams>,
         early: Vec<u8>,
     ) -> Opened {
         let config = self.client.config.clone();
@@ -155,8 +154,12 @@ impl<'a> Attempt<'a> {
         let mut data = http::Extensions::new();
         data.insert(Answer(response));
         let path = request.uri().path().into();
-        let shared = Shared::new(path, peers, subprotocol.map(Into::into), data, &config.limits);
+        let subprotocol = subprotocol.map(Into::into);
+        let shared = Shared::new(path, peers, subprotocol, data, deflate, &config.limits);
         let mut proto = Connection::client(config, clock::now(), random::source());
+        if let Some(params) = deflate {
+            proto.set_deflate(params, codecs::lend);
+        }
         #[cfg(feature = "tls")]
         if matches!(io, DialStream::Tls(_)) {
             proto.set_tls();

@@ -341,7 +341,8 @@ impl Negotiated {
             proto.set_tls();
         }
         let limits = &self.config.limits;
-        let shared = Shared::new(self.path, self.peers, self.subprotocol, self.data, limits);
+        let (subprotocol, deflate) = (self.subprotocol, self.deflate);
+        let shared = Shared::new(self.path, self.peers, subprotocol, self.data, deflate, limits);
         let registration = context.registry.insert(&shared, Some(slot));
         let request = self.request;
         if let Some(frame) = context.stopping() {
