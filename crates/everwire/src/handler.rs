@@ -79,9 +79,28 @@ pub struct Conn<'a> {
     pub(crate) proto: &'a mut Connection,
     pub(crate) shared: &'a Arc<Shared>,
     pub(crate) now: Instant,
-    pub(crate) paused: &'a mut bool,
-    /// The handler is sending a message in pieces.
-    pub(crate) streaming: &'a mut bool,
+    flags: &'a mut HandlerFlags,
+}
+
+/// What a handler leaves behind for its next call.
+#[derive(Default)]
+pub(crate) struct HandlerFlags {
+    /// It asked to stop reading.
+    pub(crate) paused: bool,
+    /// It is sending a message in pieces.
+    streaming: bool,
+}
+
+impl<'a> Conn<'a> {
+    #[inline]
+    pub(crate) fn new(
+        proto: &'a mut Connection,
+        shared: &'a Arc<Shared>,
+        now: Instant,
+        flags: &'a mut HandlerFlags,
+    ) -> Self {
+        Self { proto, shared, now, flags }
+    }
 }
 
 impl Conn<'_> {
@@ -96,7 +115,7 @@ impl Conn<'_> {
     /// [`MessageWriter`]: crate::MessageWriter
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        if self.proto.has_open_message() && !*self.streaming {
+        if self.proto.has_open_message() && !self.flags.streaming {
             return self.shared.push(Outgoing::message(message.into()));
         }
         self.proto.send(message)
@@ -111,7 +130,7 @@ impl Conn<'_> {
         message: impl Into<Message<'m>>,
         compress: Compress,
     ) -> Result<(), SendError> {
-        if self.proto.has_open_message() && !*self.streaming {
+        if self.proto.has_open_message() && !self.flags.streaming {
             return self.shared.push(Outgoing::message_with(message.into(), compress));
         }
         self.proto.send_with(message, compress)
@@ -122,7 +141,7 @@ impl Conn<'_> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        if self.proto.has_open_message() && !*self.streaming {
+        if self.proto.has_open_message() && !self.flags.streaming {
             return self.shared.push(Outgoing::Prepared(message.clone()));
         }
         self.proto.send_prepared(message)
@@ -150,7 +169,7 @@ impl Conn<'_> {
         self.shared.try_begin_stream()?;
         let started = self.proto.start_message_with(kind, compress);
         match started {
-            Ok(()) => *self.streaming = true,
+            Ok(()) => self.flags.streaming = true,
             Err(_) => self.shared.end_stream(None),
         }
         started
@@ -172,13 +191,13 @@ impl Conn<'_> {
     pub fn finish_message<'m>(&mut self, last: impl Into<Payload<'m>>) -> Result<(), SendError> {
         self.check_streaming()?;
         self.proto.finish_message(last)?;
-        *self.streaming = false;
+        self.flags.streaming = false;
         self.shared.end_stream(None);
         Ok(())
     }
 
     fn check_streaming(&self) -> Result<(), SendError> {
-        if *self.streaming { Ok(()) } else { Err(SendError::NoMessageOpen) }
+        if self.flags.streaming { Ok(()) } else { Err(SendError::NoMessageOpen) }
     }
 
     /// Queues a Ping with this payload of at most 125 bytes.
@@ -204,7 +223,7 @@ impl Conn<'_> {
 
     /// Stops reading after what is in hand, until [`Sender::resume_reading`] is called.
     pub fn pause_reading(&mut self) {
-        *self.paused = true;
+        self.flags.paused = true;
     }
 
     /// Returns a handle for sending from elsewhere.

@@ -2,9 +2,10 @@
 
 use std::{
     future::Future,
+    io,
     sync::Arc,
     task::{self, Context, Poll, Waker},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{App, Driver};
@@ -35,6 +36,10 @@ impl<H: Handler> Drive for Driver<LoopSocket, HandlerApp<H>> {
         turn.deadline = self.deadline(turn.is_armed);
         turn.more = self.flags.more;
         polled
+    }
+
+    fn fail(&mut self, error: &io::Error, now: Instant) {
+        self.fail(error, now);
     }
 
     fn log_stall(&self, took: Duration) {
@@ -86,6 +91,10 @@ impl<F: Future<Output = ()> + Send> Drive for Accompanied<F> {
         }
         // Only the companion may still be at work.
         self.driver.app.poll(&mut cx).map(|_| ())
+    }
+
+    fn fail(&mut self, error: &io::Error, now: Instant) {
+        self.driver.fail(error, now);
     }
 
     fn log_stall(&self, took: Duration) {

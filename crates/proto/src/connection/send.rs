@@ -45,6 +45,9 @@ impl Connection {
         compress: Compress,
     ) -> Result<(), SendError> {
         let message = message.into();
+        if compress == Compress::ByThreshold {
+            return self.send(message);
+        }
         self.check_send()?;
         self.counters.messages_sent += 1;
         let opcode = Opcode::from(message.kind());
