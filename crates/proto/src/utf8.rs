@@ -11,7 +11,7 @@ pub(crate) struct Utf8Validator {
 
 /// Below this, text is looked at for ASCII first: for short text that is a few instructions, and
 /// most of it is.
-const SHORT: usize = 64;
+const SHORT: usize = 256;
 
 /// Returns whether a whole text is UTF-8.
 #[inline]
