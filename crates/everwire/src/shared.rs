@@ -128,9 +128,7 @@ impl Shared {
     /// Publishes what the registry shows.
     #[inline]
     pub(crate) fn publish(&self, counters: &Counters, last_received: Instant, transmit_len: usize) {
-        let since = last_received.saturating_duration_since(self.since);
-        let millis = since.as_secs() * 1000 + u64::from(since.subsec_millis());
-        self.last_received.store(millis, Ordering::Relaxed);
+        self.last_received.store(crate::clock::millis(last_received), Ordering::Relaxed);
         self.bytes_received.store(counters.bytes_received, Ordering::Relaxed);
         self.bytes_sent.store(counters.bytes_sent, Ordering::Relaxed);
         self.messages_received.store(counters.messages_received, Ordering::Relaxed);
@@ -154,7 +152,7 @@ impl Shared {
     }
 
     pub(crate) fn last_received(&self) -> Instant {
-        self.since + Duration::from_millis(self.last_received.load(Ordering::Relaxed))
+        crate::clock::at_millis(self.last_received.load(Ordering::Relaxed)).max(self.since)
     }
 
     /// Returns how many bytes wait to be sent, and whether there is room for more.

@@ -8,6 +8,7 @@ use crate::{
     Payload, Piece,
     inbound::{Chunk, SimpleFrame, Source},
     mask::apply_mask,
+    utf8,
 };
 
 impl Connection {
@@ -44,7 +45,7 @@ impl Connection {
         *input = rest;
         let payload = &mut front[SimpleFrame::HEADER..];
         apply_mask(payload, frame.key, 0);
-        if frame.kind == MessageKind::Text && simdutf8::basic::from_utf8(payload).is_err() {
+        if frame.kind == MessageKind::Text && !utf8::is_valid(payload) {
             self.fail(now, Cause::InvalidUtf8);
             return None;
         }
@@ -172,7 +173,9 @@ impl Connection {
     ) -> Result<Step<'b>, Cause> {
         chunk.unmask(header.mask, 0);
         let kind = if header.opcode == Opcode::Text {
-            simdutf8::basic::from_utf8(chunk.bytes()).map_err(|_| Cause::InvalidUtf8)?;
+            if !utf8::is_valid(chunk.bytes()) {
+                return Err(Cause::InvalidUtf8);
+            }
             MessageKind::Text
         } else {
             MessageKind::Binary
