@@ -4,6 +4,7 @@
 mod bench;
 mod completions;
 mod connect;
+mod deflate;
 mod descriptors;
 mod man;
 mod period;

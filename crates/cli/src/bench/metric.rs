@@ -33,6 +33,7 @@ pub(super) struct Metric {
 /// Every name, with its unit and which way is better.
 const KNOWN: &[(&str, Unit, Better)] = &[
     ("opened", Unit::Count, Better::Neither),
+    ("deflated", Unit::Count, Better::Neither),
     ("failed", Unit::Count, Better::Less),
     ("closed", Unit::Count, Better::Less),
     ("connect.p50", Unit::Seconds, Better::Less),

@@ -52,6 +52,7 @@ pub(super) struct Asked {
     pub(super) connections: usize,
     pub(super) size: Option<usize>,
     pub(super) text: Option<bool>,
+    pub(super) deflate: bool,
     pub(super) depth: Option<u32>,
     pub(super) rate: Option<f64>,
     pub(super) duration_s: f64,
@@ -191,6 +192,7 @@ impl Report {
 
     fn connections(&mut self, tally: &Tally) {
         self.count("opened", tally.opened);
+        self.count("deflated", tally.deflated);
         self.count("failed", tally.failed);
         self.count("closed", tally.closed);
         if self.scenario != "connect" {
@@ -292,6 +294,11 @@ impl Report {
                     .to_owned(),
             );
         }
+        if plan.target.offers_deflate && tally.deflated < tally.opened {
+            let refused = tally.opened - tally.deflated;
+            self.notes
+                .push(format!("the server did not agree to compress on {refused} connections"));
+        }
         if matches!(plan.scenario, Scenario::Broadcast(_)) && tally.messages.answered == 0 {
             self.notes.push(
                 "nothing was passed on: is this a path where each message goes to everybody?"
@@ -326,6 +333,7 @@ impl Asked {
             connections: plan.connections,
             size: pace.map(|_| plan.message.size),
             text: pace.map(|_| plan.message.kind == MessageKind::Text),
+            deflate: plan.target.offers_deflate,
             depth: pace.and_then(|pace| match pace {
                 Pace::Depth(depth) => Some(depth),
                 Pace::Rate(_) => None,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::AddAssign, time::Duration};
 
-use everwire::ConnectError;
+use everwire::{ConnectError, Sender};
 
 use super::times::Times;
 
@@ -13,6 +13,8 @@ const KINDS: usize = 20;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     pub(super) opened: u64,
+    /// Those that agreed to compress.
+    pub(super) deflated: u64,
     pub(super) failed: u64,
     /// Connections that ended before their time.
     pub(super) closed: u64,
@@ -66,14 +68,15 @@ pub(super) struct Messages {
 
 impl Tally {
     /// Notes an attempt to open a connection.
-    pub(super) fn attempted<T>(
+    pub(super) fn attempted(
         &mut self,
-        opened: Result<T, ConnectError>,
+        opened: Result<Sender, ConnectError>,
         took: Duration,
-    ) -> Option<T> {
+    ) -> Option<Sender> {
         match opened {
             Ok(opened) => {
                 self.opened += 1;
+                self.deflated += u64::from(opened.deflate_params().is_some());
                 self.connecting.record(took);
                 Some(opened)
             }
@@ -103,6 +106,7 @@ impl AddAssign for Messages {
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.opened += other.opened;
+        self.deflated += other.deflated;
         self.failed += other.failed;
         self.closed += other.closed;
         self.messages += other.messages;

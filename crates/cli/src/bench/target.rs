@@ -25,6 +25,7 @@ const SLOW_BUFFER: usize = 4096;
 pub(super) struct Target {
     /// The URL without what is secret in it.
     pub(super) shown: String,
+    pub(super) offers_deflate: bool,
     clients: Arc<[Client]>,
     slow: Arc<[Client]>,
 }
@@ -38,6 +39,7 @@ impl Target {
     pub(super) fn new(args: &TargetArgs, biggest: u64, queue: usize) -> Result<Self, String> {
         let mut config = Config::default();
         config.keepalive = args.keepalive.0;
+        config.deflate = args.deflate.config(0);
         // A server may send more than it was sent, and that is to be counted, not refused.
         config.limits.message = config.limits.message.max(2 * biggest);
         config.limits.send_queue = config.limits.send_queue.max(queue);
@@ -61,7 +63,7 @@ impl Target {
         let target = clients[0].target();
         let path = escape(&masked(target.path_and_query()));
         let shown = format!("{}://{}{path}", target.scheme().as_str(), target.host_header());
-        Ok(Self { shown, clients, slow })
+        Ok(Self { shown, offers_deflate: config.deflate.is_some(), clients, slow })
     }
 
     /// Returns the client for the connection with this number.

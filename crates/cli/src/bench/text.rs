@@ -75,7 +75,11 @@ impl Text<'_> {
 
     fn connections(&mut self) {
         let mut line = format!("{} opened", grouped(self.count("opened") as f64));
-        for (name, words) in [("failed", "failed to open"), ("closed", "ended before their time")] {
+        for (name, words) in [
+            ("deflated", "of them compress"),
+            ("failed", "failed to open"),
+            ("closed", "ended before their time"),
+        ] {
             if self.count(name) > 0 {
                 line += &format!(", {} {words}", grouped(self.count(name) as f64));
             }

@@ -51,6 +51,21 @@ fn an_echo_in_depth_loses_nothing_of_texts_large_and_small() {
 }
 
 #[test]
+fn compressed_messages_come_back_whole() {
+    let server = Server::start(&["--deflate", "shared", "--deflate-threshold", "1"]);
+    let url = server.url("/echo");
+    let args = ["-c", "3", "--rate", "50", "--text", "--size", "2KiB", &url];
+    for (deflate, n) in [("--deflate", 3.0), ("--deflate=shared", 3.0), ("--deflate=off", 0.0)] {
+        let ran = report("echo", &[&args[..], &[deflate]].concat());
+        ran.check(0, &without_faults(&[("answered", 50.0), ("deflated", n)]));
+    }
+    let server = Server::start(&[]);
+    let ran = report("idle", &["-c", "3", "--deflate", &server.url("/echo")]);
+    ran.check(0, &[("opened", 3.0), ("deflated", 0.0)]);
+    ran.says("the server did not agree to compress on 3 connections");
+}
+
+#[test]
 fn what_the_server_costs_is_told() {
     let server = Server::start(&[]);
     let (url, pid) = (server.url("/echo"), server.pid());

@@ -8,6 +8,7 @@ use http::HeaderValue;
 
 use crate::{
     connect::Header,
+    deflate::DeflateArg,
     period::{KeepaliveArg, Period},
 };
 
@@ -97,4 +98,17 @@ pub(in crate::bench) struct TargetArgs {
         default_value = "off"
     )]
     pub(in crate::bench) keepalive: KeepaliveArg,
+
+    /// Offers to compress messages (permessage-deflate), each by itself (shared) or with what went
+    /// before it (dedicated), and compresses all it sends. Of --text, which compresses as JSON does.
+    #[arg(
+        long,
+        value_name = "shared|dedicated|off",
+        env = "EVERWIRE_BENCH_DEFLATE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "off",
+        default_missing_value = "dedicated"
+    )]
+    pub(in crate::bench) deflate: DeflateArg,
 }
