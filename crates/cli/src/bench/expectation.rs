@@ -168,7 +168,7 @@ mod tests {
             ("p99<20", "expected a time"),
             ("p99<20 parsecs", "expected a time"),
             ("p99<-1ms", "expected a time"),
-            ("speed>1", "there is no figure \"speed\"; there are opened, failed"),
+            ("speed>1", "there is no figure \"speed\"; there are opened, "),
             ("lost==none", "expected a number"),
             ("lost<inf", "expected a number"),
             ("rate>NaN", "expected a number a second"),

@@ -185,6 +185,14 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_knows_every_name() {
+        let page = include_str!("../../../../docs/bench.md");
+        for name in names() {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
+    #[test]
     fn any_percentile_is_a_name() {
         assert_eq!(known("p99.95"), Some((Unit::Seconds, Better::Less)));
         assert_eq!(known("lost"), Some((Unit::Count, Better::Less)));
