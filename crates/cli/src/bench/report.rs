@@ -42,6 +42,8 @@ pub(super) struct Report {
     pub(super) expectations: Vec<Judged>,
     /// Nanoseconds, to three digits, and how often; empty if spoiled.
     pub(super) latency_ns: Vec<(u64, u64)>,
+    /// Whether the generator was too late, even if latencies are reported.
+    pub(super) late: bool,
     #[serde(skip)]
     latency: Times,
 }
@@ -90,6 +92,7 @@ impl Report {
             ends: outcome.tally.ends.0.clone(),
             expectations: Vec::new(),
             latency_ns: Vec::new(),
+            late: false,
             latency: Times::default(),
         };
         let (tally, ran) = (&outcome.tally, outcome.ran);
@@ -245,7 +248,8 @@ impl Report {
             return;
         }
         let lateness = Lateness::of(tally, latency);
-        if lateness.is_spoiled() {
+        self.late = lateness.is_spoiled();
+        if self.late {
             let why = spoiled(&lateness, latency);
             if allow_late {
                 self.notes.push(format!("these latencies are not the server's alone: {why}"));

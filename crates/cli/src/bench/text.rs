@@ -142,7 +142,7 @@ impl Text<'_> {
         }
         let late = self.figures(&["late.p99", "late.max"], "late.");
         if !late.is_empty() {
-            let verdict = if self.report.spoiled.is_some() { "too late" } else { "in time" };
+            let verdict = if self.report.late { "too late" } else { "in time" };
             self.line("generator", &format!("{verdict}; late by {late}"));
         }
     }
