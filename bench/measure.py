@@ -79,6 +79,10 @@ class Server:
     args: tuple[str, ...] = ()
     load_flags: tuple[str, ...] = ()
     is_ours: bool = False
+    # Made by foreign/install, as far as it can be had.
+    is_foreign: bool = False
+    # callgrind counts no garbage collector, and no code that is made while it runs, in any sensible time.
+    counts_instructions: bool = True
 
 
 SERVERS = {
@@ -91,6 +95,12 @@ SERVERS = {
         Server("fastwebsockets", "peer-fastwebsockets"),
         Server("tokio-websockets", "peer-tokio-websockets"),
         Server("tokio-tungstenite", "peer-tokio-tungstenite"),
+        Server("yawc", "peer-yawc"),
+        Server("soketto", "peer-soketto"),
+        Server("uwebsockets", "uwebsockets", is_foreign=True),
+        Server("gorilla", "gorilla", is_foreign=True, counts_instructions=False),
+        Server("ws", "ws", is_foreign=True, counts_instructions=False),
+        Server("websockets", "websockets", is_foreign=True, counts_instructions=False),
     ]
 }
 
@@ -105,6 +115,7 @@ class Bench:
 
     programs: Path
     our_programs: Path
+    foreign_programs: Path
     fifo: bool = False
 
     @classmethod
@@ -118,15 +129,20 @@ class Bench:
                 cargo(target_cpu, target, PRODUCT, "--workspace", "--bin", "everwire")
             if our_programs is None and "pull_echo" in names:
                 cargo(target_cpu, target, PRODUCT, "--workspace", "--example", "pull_echo")
+        foreign = BENCH / "target" / "foreign"
+        for name in names:
+            if SERVERS[name].is_foreign and not skip and not (foreign / name).exists():
+                # What cannot be had is named when it is missed.
+                subprocess.run([BENCH / "foreign" / "install", foreign, name])
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft < hard:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        return cls(programs, our_programs or programs)
+        return cls(programs, our_programs or programs, foreign)
 
     def missing(self, server: Server) -> str | None:
         """Says why `server` cannot be measured, if so."""
         if not self._program(server).exists():
-            return f"{server.name}: not built"
+            return f"{server.name}: it could not be made" if server.is_foreign else f"{server.name}: not built"
         try:
             with self.started(server):
                 return None
@@ -147,6 +163,8 @@ class Bench:
 
     def instructions(self, server: Server, scenario: Scenario) -> float:
         """Returns the server's user-space instructions per message."""
+        if not server.counts_instructions:
+            raise Failed("instructions are not counted of this one")
         short = self._callgrind(server, scenario, scenario.base)
         affordable = int(CALLGRIND_BUDGET / (short / scenario.base)) // scenario.batch * scenario.batch
         more = max(scenario.batch, min(scenario.more, affordable))
@@ -176,6 +194,8 @@ class Bench:
             stop(process, pid)
 
     def _program(self, server: Server) -> Path:
+        if server.is_foreign:
+            return self.foreign_programs / server.program
         return (self.our_programs if server.is_ours else self.programs) / server.program
 
     def _load_command(self, server: Server, url: str, *flags: str) -> list[str]:
