@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 
 OURS = {"everwire", "pull_echo"}
-LIMIT = "raw"
+LIMITS = {"raw", "raw-epoll"}
 
 WIDTH, LEFT, RIGHT = 760, 160, 130
 TOP, ROW, BAR, BOTTOM = 58, 26, 18, 30
@@ -59,7 +59,7 @@ def svg(title: str, subtitle: str, caption: str, bars: list[tuple[str, float]], 
     ]
     for idx, (server, value) in enumerate(bars):
         y = TOP + ROW * idx
-        kind = "ours" if server in OURS else "limit" if server == LIMIT else "theirs"
+        kind = "ours" if server in OURS else "limit" if server in LIMITS else "theirs"
         length = max(1, (WIDTH - LEFT - RIGHT) * value / longest)
         lines += [
             f'<text x="{LEFT - 8}" y="{y + 14}" text-anchor="end">{escape(server)}</text>',

@@ -14,7 +14,8 @@ async fn main() -> io::Result<()> {
 
 async fn echo(mut stream: TcpStream) -> Result<()> {
     listen::handshake(&mut stream).await?;
-    let socket = WebSocket::from_stream(stream, Role::Server, Options::default().with_utf8())?;
+    let options = Options::default().with_utf8().with_limits(16 << 20, 16 << 20);
+    let socket = WebSocket::from_stream(stream, Role::Server, options)?;
     let (write, read) = socket.split();
     read.filter(|frame| future::ready(matches!(frame.opcode(), OpCode::Text | OpCode::Binary)))
         .map(Ok)
