@@ -38,7 +38,7 @@ def draw(results: Path, directory: Path) -> None:
 
 def of_scenario(name: str, scenario: dict) -> str | None:
     """Returns the chart of CPU time, or of idle memory; None if neither was measured."""
-    for key, what, unit in [("cpu_ns", "server CPU time per message", time), ("idle", "memory per idle connection", size)]:
+    for key, what, unit in [("cpu_ns", "server CPU time", time), ("idle", "memory per idle connection", size)]:
         bars = [(server, figures[key]) for server, figures in scenario["servers"].items()
                 if figures.get(key) is not None]
         if bars:

@@ -57,8 +57,12 @@ SCENARIOS = {
     "A": Scenario("64 connections × 1 in flight × 16 B", 64, 1, 16, "binary", 640, 12_800),
     "B": Scenario("64 connections × 16 in flight × 125 B", 64, 16, 125, "binary", 2_048, 51_200),
     "C": Scenario("16 connections × 1 in flight × 64 KiB, binary", 16, 1, 64 << 10, "binary", 64, 640),
+    "D1": Scenario("4 connections × 1 in flight × 1 MiB, binary", 4, 1, 1 << 20, "binary", 8, 24),
     "D2": Scenario("4 connections × 1 in flight × 1 MiB, multi-byte text", 4, 1, 1 << 20, "text", 8, 24),
 }
+
+CONNECT_TITLE = "connect, upgrade, close: 32 connections at a time"
+CONNECTIONS_AT_A_TIME = 32
 
 MEMORY_TITLE = "memory per open connection"
 # What each connection exchanges before it idles.
@@ -126,7 +130,8 @@ class Bench:
         programs = target / "release"
         if not skip:
             cargo(target_cpu, target, BENCH, "--workspace")
-            if our_programs is None and "everwire" in names:
+            # It is also what makes the connections of H.
+            if our_programs is None:
                 cargo(target_cpu, target, PRODUCT, "--workspace", "--bin", "everwire")
             if our_programs is None and "pull_echo" in names:
                 cargo(target_cpu, target, PRODUCT, "--workspace", "--example", "pull_echo")
@@ -154,6 +159,16 @@ class Bench:
         """Returns the server's CPU nanoseconds per message in one timed run."""
         figures = self._load(server, url, *scenario.flags(), f"--seconds={seconds}", f"--pid={pid}")
         return figures["cpu_ns_per_message"]
+
+    def connect_cpu(self, server: Server, url: str, pid: int, seconds: float) -> float:
+        """Returns the server's CPU nanoseconds per connection that is opened and closed in one timed run."""
+        command = [*pinned(LOAD_CORE, self.fifo), str(self.our_programs / "everwire"), "bench", "connect", "--json",
+                   "--allow-late", f"--connections={CONNECTIONS_AT_A_TIME}", f"--duration={round(seconds * 1000)}ms",
+                   f"--pid={pid}", url]
+        run = subprocess.run(command, capture_output=True, text=True)
+        if run.returncode != 0:
+            raise Failed(run.stderr.strip())
+        return json.loads(run.stdout)["metrics"]["cpu"] * 1e9
 
     def syscalls(self, server: Server, scenario: Scenario) -> dict[str, float]:
         """Returns the server's system calls per message, by name, the most frequent first."""
@@ -242,8 +257,8 @@ class Bench:
         return json.loads(run.stdout.splitlines()[0])["rss_per_connection"]
 
 
-def cpu_rounds(bench: Bench, servers: list[Server], scenario: Scenario, rounds: int, seconds: float):
-    """Returns (best, median) CPU ns per message of each server; one that fails is told and left out.
+def cpu_rounds(bench: Bench, servers: list[Server], rounds: int, measure):
+    """Returns (best, median) of what `measure` says of each server, its URL and its process id; one that fails is told and left out.
 
     The servers run side by side and take turns, so that a slow spell of the machine hits all of them.
     """
@@ -255,7 +270,7 @@ def cpu_rounds(bench: Bench, servers: list[Server], scenario: Scenario, rounds: 
                 if server.name not in figures:
                     continue
                 try:
-                    figures[server.name].append(bench.cpu(server, url, pid, scenario, seconds))
+                    figures[server.name].append(measure(server, url, pid))
                 except Failed as error:
                     note(f"{server.name}: {error}")
                     del figures[server.name]
