@@ -52,6 +52,8 @@ const KNOWN: &[(&str, Unit, Better)] = &[
     ("reordered", Unit::Count, Better::Less),
     ("corrupt", Unit::Count, Better::Less),
     ("foreign", Unit::Count, Better::Less),
+    ("wire.sent", Unit::Bytes, Better::Less),
+    ("wire.received", Unit::Bytes, Better::Less),
     ("offered", Unit::PerSecond, Better::Neither),
     ("rate", Unit::PerSecond, Better::More),
     ("min", Unit::Seconds, Better::Less),

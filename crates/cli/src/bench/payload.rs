@@ -4,11 +4,17 @@
 //! sender, the run, and a checksum of the three. What follows is filler that the stamp determines,
 //! so that every byte of an answer is checked.
 
+use std::{fmt::Write, sync::Arc};
+
 use everwire::{Message, MessageKind};
 
 /// Filler begins at one of so many places, so that the end of one message under the stamp of
 /// another is noticed.
-const SHIFTS: u32 = 61;
+const SHIFTS: u64 = 61;
+
+/// Those of texts: far more than a compressor remembers, so that messages are no copies of those
+/// before them.
+const TEXT_SHIFTS: u64 = 1 << 20;
 
 /// Whose message it is, and which one of theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +40,8 @@ pub(super) struct Pattern {
     run: u32,
     kind: MessageKind,
     size: usize,
-    filler: Vec<u8>,
+    shifts: u64,
+    filler: Arc<[u8]>,
 }
 
 impl Pattern {
@@ -48,12 +55,12 @@ impl Pattern {
 
     /// Makes messages of `size` bytes, at least [`least`](Self::least), that no other run makes.
     pub(super) fn new(run: u32, kind: MessageKind, size: usize) -> Self {
-        let n_filler = size - Self::least(kind) + SHIFTS as usize;
-        let filler = match kind {
-            MessageKind::Binary => noise(run, n_filler),
-            MessageKind::Text => prose(run, n_filler),
+        let size_of_filler = size - Self::least(kind);
+        let (shifts, filler) = match kind {
+            MessageKind::Binary => (SHIFTS, noise(run, size_of_filler + SHIFTS as usize)),
+            MessageKind::Text => (TEXT_SHIFTS, prose(run, size_of_filler + TEXT_SHIFTS as usize)),
         };
-        Self { run, kind, size, filler }
+        Self { run, kind, size, shifts, filler: filler.into() }
     }
 
     /// Writes a message into `bytes`, in place of what was there.
@@ -113,7 +120,8 @@ impl Pattern {
     }
 
     fn filler(&self, stamp: Stamp) -> &[u8] {
-        let start = (stamp.sequence.wrapping_add(stamp.sender) % SHIFTS) as usize;
+        let fields = u64::from(stamp.sequence) << 32 | u64::from(stamp.sender);
+        let start = (mix(fields) % self.shifts) as usize;
         &self.filler[start..][..self.size - Self::least(self.kind)]
     }
 }
@@ -140,18 +148,22 @@ fn noise(run: u32, len: usize) -> Vec<u8> {
 fn prose(run: u32, len: usize) -> Vec<u8> {
     const NAMES: [&str; 8] = ["id", "user", "room", "price", "at", "title", "amount", "state"];
     const WORDS: [&str; 8] = ["open", "blue", "Ada", "EUR", "north", "seven", "pending", "lamp"];
-    let mut text = String::with_capacity(len + 32);
+    let mut text = String::with_capacity(len + 64);
     for idx in 0.. {
         if text.len() >= len {
             break;
         }
         let dice = mix(u64::from(run) << 32 | idx);
         let (name, word) = (NAMES[dice as usize % 8], WORDS[(dice >> 8) as usize % 8]);
+        let number = (dice >> 16) % 1_000_000;
         match dice >> 61 {
-            0..=3 => text += &format!("\"{name}\":\"{word}\","),
-            4..=6 => text += &format!("\"{name}\":{},", (dice >> 16) % 100_000),
-            _ => text += &format!("\"{name}\":{{\"{word}\":true}},"),
+            0 | 1 => write!(text, "\"{name}\":\"{word}\","),
+            2 | 3 => write!(text, "\"{name}\":{number},"),
+            4 | 5 => write!(text, "\"{name}\":\"{word} {number:x}\","),
+            6 => write!(text, "\"{name}\":\"{:08x}\",", dice as u32),
+            _ => write!(text, "\"{name}\":{{\"{word}\":true}},"),
         }
+        .expect("a string takes everything");
     }
     text.truncate(len);
     text.into_bytes()

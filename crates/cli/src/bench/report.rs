@@ -237,6 +237,12 @@ impl Report {
         self.count("duplicated", messages.duplicated);
         self.count("reordered", messages.reordered);
         self.count("corrupt", messages.corrupt);
+        if matches!(plan.scenario, Scenario::Echo(_)) && messages.sent > 0 {
+            self.push("wire.sent", tally.wire.sent as f64 / messages.sent as f64);
+        }
+        if messages.answered > 0 {
+            self.push("wire.received", tally.wire.received as f64 / messages.answered as f64);
+        }
         if let Some(Pace::Rate(rate)) = plan.scenario.pace() {
             self.push("offered", rate);
         }

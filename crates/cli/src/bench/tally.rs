@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::AddAssign, time::Duration};
 
-use everwire::{ConnectError, Sender};
+use everwire::{Closure, ConnectError, Sender};
 
 use super::times::Times;
 
@@ -19,6 +19,7 @@ pub(super) struct Tally {
     /// Connections that ended before their time.
     pub(super) closed: u64,
     pub(super) messages: Messages,
+    pub(super) wire: Wire,
     /// From when a message was due to its first answer.
     pub(super) latency: Times,
     /// The same, before slow consumers came.
@@ -36,6 +37,13 @@ pub(super) struct Tally {
     pub(super) failures: Reasons,
     /// How connections ended before their time.
     pub(super) ends: Reasons,
+}
+
+/// Bytes behind the opening handshake, with all their headers and control frames, before TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wire {
+    pub(super) sent: u64,
+    pub(super) received: u64,
 }
 
 /// What became of consumers that read slowly.
@@ -67,6 +75,12 @@ pub(super) struct Messages {
 }
 
 impl Tally {
+    /// Notes the end of a connection on which messages were sent or received.
+    pub(super) fn ended(&mut self, closure: &Closure) {
+        self.wire.sent += closure.counters.bytes_sent;
+        self.wire.received += closure.counters.bytes_received;
+    }
+
     /// Notes an attempt to open a connection.
     pub(super) fn attempted(
         &mut self,
@@ -110,6 +124,8 @@ impl AddAssign for Tally {
         self.failed += other.failed;
         self.closed += other.closed;
         self.messages += other.messages;
+        self.wire.sent += other.wire.sent;
+        self.wire.received += other.wire.received;
         self.latency.add(&other.latency);
         self.alone.add(&other.alone);
         self.slow.opened += other.slow.opened;

@@ -118,6 +118,10 @@ impl Text<'_> {
             [] => self.line("", "none lost, duplicated, reordered or corrupt"),
             found => self.line("", &found.join(", ")),
         }
+        let wire = self.figures(&["wire.sent", "wire.received"], "wire.");
+        if !wire.is_empty() {
+            self.line("on the wire", &format!("{wire}   for a message"));
+        }
     }
 
     fn latency(&mut self) {

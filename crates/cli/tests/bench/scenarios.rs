@@ -57,7 +57,11 @@ fn compressed_messages_come_back_whole() {
     let args = ["-c", "3", "--rate", "50", "--text", "--size", "2KiB", &url];
     for (deflate, n) in [("--deflate", 3.0), ("--deflate=shared", 3.0), ("--deflate=off", 0.0)] {
         let ran = report("echo", &[&args[..], &[deflate]].concat());
-        ran.check(0, &without_faults(&[("answered", 50.0), ("deflated", n)]));
+        let json = ran.check(0, &without_faults(&[("answered", 50.0), ("deflated", n)]));
+        for wire in ["wire.sent", "wire.received"] {
+            let is_smaller = json["metrics"][wire].as_f64().unwrap() < 1500.0;
+            assert_eq!(is_smaller, n > 0.0, "{wire} of {json}");
+        }
     }
     let server = Server::start(&[]);
     let ran = report("idle", &["-c", "3", "--deflate", &server.url("/echo")]);

@@ -150,6 +150,7 @@ impl Handler for Seat {
 
     fn on_close(&mut self, closure: &Closure) {
         let mut inner = self.subscribers.lock();
+        inner.tally.ended(closure);
         if !inner.has_ended {
             inner.publications.leave();
             inner.tally.closed += 1;

@@ -132,6 +132,7 @@ impl Accounts {
 
     /// Notes the end of a connection.
     pub(super) fn closed(&mut self, closure: &Closure) {
+        self.tally.ended(closure);
         if !self.has_ended {
             self.tally.closed += 1;
             self.tally.ends.note(closure.to_string());
