@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
@@ -61,6 +61,12 @@ SCENARIOS = {
     "D2": Scenario("4 connections × 1 in flight × 1 MiB, multi-byte text", 4, 1, 1 << 20, "text", 8, 24),
 }
 
+DEFLATE_TITLES = {
+    "G1": "64 connections × 1 in flight × 1 KiB of text, compressed without context",
+    "G2": "64 connections × 1 in flight × 1 KiB of text, compressed with context",
+}
+DEFLATE_MODES = {"G1": "shared", "G2": "dedicated"}
+
 CONNECT_TITLE = "connect, upgrade, close: 32 connections at a time"
 CONNECTIONS_AT_A_TIME = 32
 
@@ -87,7 +93,11 @@ class Server:
     is_foreign: bool = False
     # callgrind counts no garbage collector, and no code that is made while it runs, in any sensible time.
     counts_instructions: bool = True
+    # What it is told so that it compresses, by mode.
+    deflate: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
+
+BOTH_MODES = {"shared": ("shared",), "dedicated": ("dedicated",)}
 
 SERVERS = {
     server.name: server
@@ -95,17 +105,17 @@ SERVERS = {
         Server("raw", "peer-raw", load_flags=("--raw",)),
         Server("raw-epoll", "peer-raw-epoll", load_flags=("--raw",)),
         Server("everwire", "everwire", ("serve", "--threads", "1", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
-               is_ours=True),
+               is_ours=True, deflate={mode: ("--deflate", mode) for mode in ("shared", "dedicated")}),
         Server("pull_echo", "examples/pull_echo", is_ours=True),
         Server("fastwebsockets", "peer-fastwebsockets"),
         Server("tokio-websockets", "peer-tokio-websockets"),
         Server("tokio-tungstenite", "peer-tokio-tungstenite"),
         Server("yawc", "peer-yawc"),
         Server("soketto", "peer-soketto"),
-        Server("uwebsockets", "uwebsockets", is_foreign=True),
-        Server("gorilla", "gorilla", is_foreign=True, counts_instructions=False),
-        Server("ws", "ws", is_foreign=True, counts_instructions=False),
-        Server("websockets", "websockets", is_foreign=True, counts_instructions=False),
+        Server("uwebsockets", "uwebsockets", is_foreign=True, deflate=BOTH_MODES),
+        Server("gorilla", "gorilla", is_foreign=True, counts_instructions=False, deflate={"shared": ("shared",)}),
+        Server("ws", "ws", is_foreign=True, counts_instructions=False, deflate=BOTH_MODES),
+        Server("websockets", "websockets", is_foreign=True, counts_instructions=False, deflate=BOTH_MODES),
     ]
 }
 
@@ -130,14 +140,14 @@ class Bench:
         programs = target / "release"
         if not skip:
             cargo(target_cpu, target, BENCH, "--workspace")
-            # It is also what makes the connections of H.
+            # It is also the load of G and H.
             if our_programs is None:
                 cargo(target_cpu, target, PRODUCT, "--workspace", "--bin", "everwire")
             if our_programs is None and "pull_echo" in names:
                 cargo(target_cpu, target, PRODUCT, "--workspace", "--example", "pull_echo")
         foreign = BENCH / "target" / "foreign"
         for name in names:
-            if SERVERS[name].is_foreign and not skip and not (foreign / name).exists():
+            if SERVERS[name].is_foreign and not skip and is_stale(foreign / name, BENCH / "foreign"):
                 # What cannot be had is named when it is missed.
                 subprocess.run([BENCH / "foreign" / "install", foreign, name])
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -162,13 +172,23 @@ class Bench:
 
     def connect_cpu(self, server: Server, url: str, pid: int, seconds: float) -> float:
         """Returns the server's CPU nanoseconds per connection that is opened and closed in one timed run."""
-        command = [*pinned(LOAD_CORE, self.fifo), str(self.our_programs / "everwire"), "bench", "connect", "--json",
-                   "--allow-late", f"--connections={CONNECTIONS_AT_A_TIME}", f"--duration={round(seconds * 1000)}ms",
-                   f"--pid={pid}", url]
+        return self._everwire_bench("connect", url, pid, seconds, f"--connections={CONNECTIONS_AT_A_TIME}")["cpu"] * 1e9
+
+    def deflate_cpu(self, url: str, pid: int, mode: str, seconds: float) -> tuple[float, float]:
+        """Returns the server's CPU nanoseconds per compressed message, and the bytes of an answer on the wire."""
+        metrics = self._everwire_bench("echo", url, pid, seconds, "--connections=64", "--text", "--size=1KiB",
+                                       f"--deflate={mode}")
+        if metrics["deflated"] < metrics["opened"]:
+            raise Failed("it did not agree to compress")
+        return metrics["cpu"] * 1e9, metrics["wire.received"]
+
+    def _everwire_bench(self, scenario: str, url: str, pid: int, seconds: float, *flags: str) -> dict:
+        command = [*pinned(LOAD_CORE, self.fifo), str(self.our_programs / "everwire"), "bench", scenario, "--json",
+                   "--allow-late", f"--duration={round(seconds * 1000)}ms", f"--pid={pid}", *flags, url]
         run = subprocess.run(command, capture_output=True, text=True)
         if run.returncode != 0:
             raise Failed(run.stderr.strip())
-        return json.loads(run.stdout)["metrics"]["cpu"] * 1e9
+        return json.loads(run.stdout)["metrics"]
 
     def syscalls(self, server: Server, scenario: Scenario) -> dict[str, float]:
         """Returns the server's system calls per message, by name, the most frequent first."""
@@ -337,3 +357,13 @@ def stop(process: subprocess.Popen, pid: int) -> None:
 
 def note(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def is_stale(program: Path, sources: Path) -> bool:
+    """Tells whether a program is missing, or older than what it may have been made from."""
+    return not program.exists() or program.stat().st_mtime < max(file.stat().st_mtime for file in sources.iterdir())
+
+
+def compressing(servers: list[Server], mode: str) -> list[Server]:
+    """Returns those servers that can compress in this mode, told to do so."""
+    return [replace(server, args=(*server.args, *server.deflate[mode])) for server in servers if mode in server.deflate]

@@ -1,4 +1,5 @@
-// uWebSockets as its own echo example sets it up: no compression, 16 MiB payloads, corked by the library.
+// uWebSockets as its own echo example sets it up: 16 MiB payloads, corked by the library. With the argument `shared` or
+// `dedicated` messages are compressed, without or with context.
 //
 // The library is the one in PyPI's socketify, which has a C interface and runs on libuv. What is declared here is what
 // that interface is made of; nothing else of it is needed.
@@ -29,15 +30,18 @@ struct behavior {
 
 void *uws_create_app(int ssl, struct us_socket_context_options_t options);
 void uws_ws(int ssl, void *app, const char *pattern, struct behavior behavior, void *data);
-int uws_ws_send(int ssl, void *ws, const char *message, size_t length, int opcode);
+int uws_ws_send_with_options(int ssl, void *ws, const char *message, size_t length, int opcode, bool compress, bool fin);
 typedef void on_listen(void *socket, struct listen_config config, void *data);
 void uws_app_listen_with_config(int ssl, void *app, struct listen_config config, on_listen *handler, void *data);
 void uws_app_run(int ssl, void *app);
 int us_socket_local_port(int ssl, void *socket);
 
+enum { SHARED = 1 | 1 << 8, DEDICATED = 15 << 4 | 8 | 15 << 8 };
+static int compression = 0;
+
 static void echo(void *ws, const char *message, size_t length, int opcode, void *data) {
   (void)data;
-  uws_ws_send(0, ws, message, length, opcode);
+  uws_ws_send_with_options(0, ws, message, length, opcode, compression != 0, true);
 }
 
 static void listening(void *socket, struct listen_config config, void *data) {
@@ -46,11 +50,13 @@ static void listening(void *socket, struct listen_config config, void *data) {
   fflush(stdout);
 }
 
-int main(void) {
+int main(int n_args, char **args) {
+  if (n_args > 1) compression = strcmp(args[1], "shared") == 0 ? SHARED : DEDICATED;
   struct us_socket_context_options_t options;
   memset(&options, 0, sizeof options);
   struct behavior behavior;
   memset(&behavior, 0, sizeof behavior);
+  behavior.compression = compression;
   behavior.max_payload = 16 << 20;
   behavior.idle_timeout = 120;
   behavior.max_backpressure = 16 << 20;
