@@ -1,11 +1,19 @@
 //! Every scenario against a good server: what is counted is what was done.
 
-use std::fs;
+use std::{
+    fs,
+    sync::{Mutex, mpsc},
+    time::Duration,
+};
 
+use everwire_proto::Opcode;
 use rcgen::{CertificateParams, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::process::{Server, command, finish, report, run};
+use crate::{
+    peer::peers,
+    process::{Server, command, finish, report, run},
+};
 
 /// What must not happen.
 const NO_FAULTS: [(&str, f64); 7] = [
@@ -165,13 +173,22 @@ fn tls_is_verified_unless_told_otherwise() {
 
 #[test]
 fn an_interrupted_run_reports_what_it_saw() {
-    let server = Server::start(&[]);
-    let url = server.url("/echo");
+    let (came, messages) = mpsc::channel();
+    let came = Mutex::new(came);
+    let url = peers(move |mut peer| {
+        while let Some((opcode, payload)) = peer.next() {
+            came.lock().unwrap().send(()).ok();
+            if peer.answer(opcode, payload).is_some() {
+                return peer.send(Opcode::Close, &[]);
+            }
+        }
+    });
     let args = ["echo", "--json", "--duration", "50s", "--rate", "50", "-c", "2", &url];
     let child = command("bench").args(args).spawn().unwrap();
-    let pid = Pid::from_child(&child);
-    std::thread::sleep(std::time::Duration::from_millis(1500));
-    kill_process(pid, Signal::INT).unwrap();
+    for _ in 0..5 {
+        messages.recv_timeout(Duration::from_secs(30)).expect("messages come");
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let json = finish(child).check(130, &[("opened", 2.0), ("lost", 0.0)]);
     assert_eq!(json["interrupted"], true);
 }

@@ -89,10 +89,10 @@ mod tests {
     #[cfg(target_os = "linux")] // Elsewhere 127.0.0.2 is not configured.
     async fn a_connection_comes_from_the_address_that_was_chosen() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let local_ip = Some([127, 0, 0, 2].into());
-        let config = SocketConfig { local_ip, ..SocketConfig::default() };
+        let local_ip = [127, 0, 0, 2].into();
+        let config = SocketConfig { local_ip: Some(local_ip), ..SocketConfig::default() };
         let stream = config.connect(listener.local_addr().unwrap()).await.unwrap();
-        assert_eq!(stream.local_addr().unwrap().ip(), local_ip.unwrap());
-        assert_eq!(listener.accept().await.unwrap().1.ip(), local_ip.unwrap());
+        assert_eq!(stream.local_addr().unwrap().ip(), local_ip);
+        assert_eq!(listener.accept().await.unwrap().1.ip(), local_ip);
     }
 }
