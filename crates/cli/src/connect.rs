@@ -13,7 +13,7 @@ mod verdict;
 use std::process::ExitCode;
 
 pub(crate) use self::{
-    args::{Args, Header},
+    args::{Args, Header, origin},
     escape::escape,
     masked::masked,
     verbose::shown,

@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::PathBuf, str::FromStr, time::Duration};
 
-use clap::{ArgAction, builder::FalseyValueParser};
+use clap::ArgAction;
 use everwire::{
     Client, ClientObserver, CloseCode, CloseFrame, Config, Keepalive,
     dial::{ProxyConfig, ProxyUrl},
@@ -12,8 +12,11 @@ use everwire::{
 use http::{HeaderName, HeaderValue};
 
 use crate::{
-    period::{KeepaliveArg, KeepaliveError, Period},
+    flag::yes_or_no,
+    number::whole,
+    period::{KeepaliveArg, KeepaliveError, Period, some_time},
     size::Size,
+    token::token,
 };
 
 const AFTER_HELP: &str = "\
@@ -57,15 +60,16 @@ pub(crate) struct Args {
     headers: Vec<Header>,
 
     /// Offers a subprotocol; may be repeated, the preferred one first.
-    #[arg(long = "subprotocol", value_name = "NAME", env = "EVERWIRE_SUBPROTOCOL")]
+    #[arg(long = "subprotocol", value_name = "NAME", env = "EVERWIRE_SUBPROTOCOL",
+        value_parser = token)]
     subprotocols: Vec<String>,
 
     /// Connects as if from a page of this origin.
-    #[arg(long, value_name = "ORIGIN", env = "EVERWIRE_CONNECT_ORIGIN")]
+    #[arg(long, value_name = "ORIGIN", env = "EVERWIRE_CONNECT_ORIGIN", value_parser = origin)]
     origin: Option<HeaderValue>,
 
     /// Sends binary messages, and writes messages into a pipe without a newline behind them.
-    #[arg(long, env = "EVERWIRE_BIN", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "EVERWIRE_BIN", value_parser = yes_or_no)]
     pub(super) bin: bool,
 
     /// Pings the server at an interval (5s) and prints the round-trip times.
@@ -75,7 +79,8 @@ pub(crate) struct Args {
         env = "EVERWIRE_PING",
         num_args = 0..=1,
         require_equals = true,
-        default_missing_value = "5s"
+        default_missing_value = "5s",
+        value_parser = some_time
     )]
     pub(super) ping: Option<Period>,
 
@@ -85,11 +90,11 @@ pub(crate) struct Args {
 
     /// Closes after so many received messages.
     #[arg(short = 'n', long = "count", value_name = "N", env = "EVERWIRE_COUNT",
-        value_parser = clap::value_parser!(u64).range(1..))]
+        value_parser = whole(1_u64..))]
     pub(super) count: Option<u64>,
 
     /// Shows the opening handshake, without secrets, and every frame.
-    #[arg(short, long, env = "EVERWIRE_VERBOSE", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(short, long, env = "EVERWIRE_VERBOSE", value_parser = yes_or_no, action = ArgAction::SetTrue)]
     pub(super) verbose: bool,
 
     /// Accepts every certificate. The connection is then secret from nobody.
@@ -97,7 +102,7 @@ pub(crate) struct Args {
         short = 'k',
         long,
         env = "EVERWIRE_DANGER_ACCEPT_ANY_CERTIFICATE",
-        value_parser = FalseyValueParser::new(),
+        value_parser = yes_or_no,
         action = ArgAction::SetTrue,
         conflicts_with = "ca"
     )]
@@ -123,7 +128,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         env = "EVERWIRE_NO_PROXY",
-        value_parser = FalseyValueParser::new(),
+        value_parser = yes_or_no,
         action = ArgAction::SetTrue,
         conflicts_with = "proxy"
     )]
@@ -134,22 +139,24 @@ pub(crate) struct Args {
     #[arg(
         long,
         env = "EVERWIRE_RECONNECT",
-        value_parser = FalseyValueParser::new(),
+        value_parser = yes_or_no,
         action = ArgAction::SetTrue,
         conflicts_with = "ping"
     )]
     pub(super) reconnect: bool,
 
     /// Follows up to so many redirects.
-    #[arg(long, value_name = "N", env = "EVERWIRE_REDIRECTS", default_value_t = 0)]
+    #[arg(long, value_name = "N", env = "EVERWIRE_REDIRECTS", default_value_t = 0,
+        value_parser = whole(0_usize..=100))]
     redirects: usize,
 
     /// Time until the connection is open.
-    #[arg(long, value_name = "TIME", env = "EVERWIRE_CONNECT_TIMEOUT", default_value = "10s")]
+    #[arg(long, value_name = "TIME", env = "EVERWIRE_CONNECT_TIMEOUT", default_value = "10s",
+        value_parser = some_time)]
     connect_timeout: Period,
 
     /// Gives up after this time, all in all.
-    #[arg(long, value_name = "TIME", env = "EVERWIRE_TIMEOUT")]
+    #[arg(long, value_name = "TIME", env = "EVERWIRE_TIMEOUT", value_parser = some_time)]
     timeout: Option<Period>,
 
     /// After how much silence the server is pinged and how long it then has to show life; fast
@@ -300,6 +307,15 @@ fn state_folder() -> Option<PathBuf> {
     Some(folder)
 }
 
+/// Reads an origin; a server may be shown one that no browser would write.
+///
+/// # Errors
+/// What was expected.
+pub(crate) fn origin(text: &str) -> Result<HeaderValue, &'static str> {
+    let value = HeaderValue::from_str(text).ok().filter(|value| !value.is_empty());
+    value.ok_or("expected an origin such as https://example.com, without control characters")
+}
+
 /// A header, as in `Name: value`.
 #[derive(Clone)]
 pub(crate) struct Header(pub(crate) HeaderName, pub(crate) HeaderValue);
@@ -308,7 +324,7 @@ impl FromStr for Header {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let expected = "expected NAME: VALUE";
+        let expected = "expected NAME: VALUE such as 'X-Trace: 7', without control characters";
         let (name, value) = text.split_once(':').ok_or(expected)?;
         let name = name.trim().parse().map_err(|_| expected)?;
         let value = HeaderValue::from_bytes(value.trim().as_bytes()).map_err(|_| expected)?;

@@ -22,9 +22,6 @@ use tokio::time::Instant;
 use super::args::Args;
 use crate::connect::{Header, escape, masked};
 
-/// The longest time that may be asked for.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// What every connection is made with.
 #[derive(Debug)]
 pub(super) struct Setup {
@@ -48,15 +45,6 @@ impl Setup {
     /// What is wrong with them, for people.
     pub(super) fn new(args: &Args) -> Result<Self, String> {
         let target = Target::parse(&args.url).map_err(|error| error.to_string())?;
-        let is_timeout = |time: Duration| !time.is_zero() && time <= LONGEST;
-        if !is_timeout(args.timeout.0) || !args.idle_timeout.is_none_or(|time| is_timeout(time.0)) {
-            return Err(
-                "invalid value for a time: expected more than 0s and at most 1 day".to_owned()
-            );
-        }
-        if args.max_message.0 > 256 << 20 {
-            return Err("invalid value for '--max-message': expected at most 256MiB".to_owned());
-        }
         let proxy = match (&args.proxy, args.no_proxy) {
             (Some(url), _) => ProxyConfig::Url(url.clone()),
             (None, true) => ProxyConfig::Direct,
@@ -204,7 +192,8 @@ mod tests {
 
     fn setup(args: &[&str]) -> Result<Setup, String> {
         let args = ["probe"].iter().chain(args);
-        Setup::new(&Cli::try_parse_from(args).unwrap().args)
+        let cli = Cli::try_parse_from(args).map_err(|error| error.to_string())?;
+        Setup::new(&cli.args)
     }
 
     #[track_caller]
