@@ -9,6 +9,7 @@ mod period;
 mod probe;
 mod serve;
 mod size;
+mod stdout;
 mod token;
 mod usage;
 

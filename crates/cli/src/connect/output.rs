@@ -15,6 +15,7 @@ use everwire::Message;
 use tokio::sync::{Notify, Semaphore};
 
 use super::escape::{escape, hex_dump};
+use crate::stdout::Stdout;
 
 /// Bytes of messages that may wait for a slow stdout; one message may exceed it.
 const QUEUE: u32 = 1 << 20;
@@ -64,7 +65,7 @@ impl Output {
         let room = Arc::new(Semaphore::new(QUEUE as usize));
         let state = Arc::new(State::default());
         let writer = Writer {
-            out: BufWriter::new(io::stdout()),
+            out: BufWriter::new(Stdout::open()),
             is_terminal: io::stdout().is_terminal(),
             bin,
             printer: None,
@@ -132,7 +133,7 @@ impl Output {
 }
 
 struct Writer {
-    out: BufWriter<io::Stdout>,
+    out: BufWriter<Stdout>,
     is_terminal: bool,
     bin: bool,
     printer: Option<Printer>,
@@ -201,7 +202,7 @@ impl Writer {
     }
 
     /// Writes to stdout, unless that has failed before.
-    fn check(&mut self, write: impl FnOnce(&mut BufWriter<io::Stdout>) -> io::Result<()>) {
+    fn check(&mut self, write: impl FnOnce(&mut BufWriter<Stdout>) -> io::Result<()>) {
         if self.state.is_broken.load(Ordering::Acquire) {
             return;
         }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read, Write},
-    process::Output,
+    process::{Command, Output, Stdio},
 };
 
 use everwire::CloseCode;
@@ -73,6 +73,20 @@ fn output_that_is_lost_is_a_failure() {
     let Output { status, stderr, .. } = child.wait_with_output().unwrap();
     assert_eq!(status.code(), Some(1));
     assert!(String::from_utf8(stderr).unwrap().contains("cannot write to stdout"));
+}
+
+#[test]
+fn a_stdout_that_cannot_be_written_is_told() {
+    let fixture = Fixture::new();
+    for how in [">&-", "1</dev/null"] {
+        let script = format!("yes | \"$0\" connect {} {how}", fixture.url("/echo"));
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_everwire")]).env_clear();
+        shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let ran = finish(shell.env("PATH", "/usr/bin:/bin").spawn().unwrap());
+        assert_eq!(ran.status, 1, "{how}: {}", ran.stderr);
+        ran.says("everwire: cannot write to stdout: Bad file descriptor");
+    }
 }
 
 #[test]
