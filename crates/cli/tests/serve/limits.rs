@@ -98,6 +98,7 @@ fn a_missing_proxy_header_is_counted_and_said_now_and_then() {
     let n_warnings = log.matches("let it send the PROXY protocol").count();
     let most = 1 + start.elapsed().as_secs() / 5;
     assert!((1..=most).contains(&(n_warnings as u64)), "{n_warnings} of {most} in {log}");
+    assert!(log.contains(" remote=127.0.0.1:"), "{log}");
 }
 
 #[test]
