@@ -82,7 +82,7 @@ struct LimitArgs {
     max_connections_per_address: Option<usize>,
 
     /// At what age connections are closed, give or take a tenth, and clients asked to come back
-    /// [default: never].
+    /// within 5s, each at a moment of its own [default: never].
     #[arg(
         long,
         value_name = "DURATION",
