@@ -122,6 +122,45 @@ async fn the_send_queue_is_bounded_and_goes_on_when_it_drains() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_for_room_comes_before_who_tries_again_and_again() {
+    let (mut peer, ws) = puller(1 << 10);
+    let (sender, _receiver) = ws.split();
+    let trying = sender.clone();
+    let trying = tokio::spawn(async move {
+        for _ in 0..10_000 {
+            while trying.try_send(vec![0; 100_000]).is_ok() {}
+            tokio::task::yield_now().await;
+        }
+    });
+    let reading = tokio::spawn(async move { while peer.read().await.unwrap().1 != b"waited" {} });
+    settle().await;
+    soon(sender.send("waited")).await.unwrap();
+    assert!(!trying.is_finished(), "it was not sent beside the other");
+    trying.abort();
+    soon(reading).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_room_that_is_not_taken_up_keeps_nobody_from_an_empty_queue() {
+    let (mut peer, ws) = puller(1 << 10);
+    let (sender, _receiver) = ws.split();
+    let mut n = 0;
+    while sender.try_send(vec![0; 100_000]).is_ok() {
+        n += 1;
+    }
+    let mut waiting = Box::pin(sender.send("waits"));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    for _ in 0..n {
+        peer.read().await.unwrap();
+    }
+    settle().await;
+    sender.try_send("empty").unwrap();
+    assert_eq!(peer.read().await.unwrap().1, b"empty");
+    soon(waiting).await.unwrap();
+    assert_eq!(peer.read().await.unwrap().1, b"waits");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_inbox_stops_reading_and_goes_on() {
     let (mut peer, mut ws) = puller(1 << 10);
     let writer = tokio::spawn(async move {
