@@ -42,6 +42,7 @@ pub struct Attach {
     early: Bytes,
     request: Option<Arc<Request<()>>>,
     registry: Option<Registry>,
+    is_tls: bool,
 }
 
 impl Attach {
@@ -56,6 +57,7 @@ impl Attach {
             early: Bytes::new(),
             request: None,
             registry: None,
+            is_tls: false,
         }
     }
 
@@ -121,6 +123,14 @@ impl Attach {
         self
     }
 
+    /// Tells that the stream is that of TLS, so that an end without its `close_notify`, or with
+    /// bytes that are not TLS, is [`Cause::Tls`](crate::Cause::Tls).
+    #[must_use]
+    pub fn over_tls(mut self) -> Self {
+        self.is_tls = true;
+        self
+    }
+
     /// Lists the connection in a registry while it lives.
     #[must_use]
     pub fn registry(mut self, registry: &Registry) -> Self {
@@ -182,10 +192,13 @@ impl Attach {
 
     fn driver<S: Stream, A: App>(self, io: S, shared: Arc<Shared>, app: A) -> Task<S, A> {
         let now = clock::now();
-        let proto = match self.role {
+        let mut proto = match self.role {
             Role::Server => Connection::server(self.config, now, random::byte()),
             Role::Client => Connection::client(self.config, now, random::source()),
         };
+        if self.is_tls {
+            proto.set_tls();
+        }
         let registration = self.registry.map(|registry| registry.insert(&shared, None));
         Task::new(Driver::new(io, proto, shared, app, self.early.into(), registration))
     }
