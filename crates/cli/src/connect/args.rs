@@ -140,8 +140,7 @@ pub(crate) struct Args {
         long,
         env = "EVERWIRE_RECONNECT",
         value_parser = yes_or_no,
-        action = ArgAction::SetTrue,
-        conflicts_with = "ping"
+        action = ArgAction::SetTrue
     )]
     pub(super) reconnect: bool,
 

@@ -58,6 +58,17 @@ impl Notices {
     }
 }
 
+/// Room for messages that wait for a slow stdout.
+#[derive(Clone)]
+pub(super) struct Room(Arc<Semaphore>);
+
+impl Room {
+    /// Waits until there is room for another message.
+    pub(super) async fn ready(&self) {
+        drop(self.0.acquire().await);
+    }
+}
+
 impl Output {
     /// Starts the thread. `bin` leaves the newline behind messages in a pipe out.
     pub(super) fn start(bin: bool) -> Self {
@@ -89,15 +100,14 @@ impl Output {
         self.jobs.send(Job::Printer(printer)).ok();
     }
 
-    /// Waits until there is room for another message.
-    pub(super) async fn ready(&self) {
-        drop(self.room.acquire().await);
+    pub(super) fn room(&self) -> Room {
+        Room(self.room.clone())
     }
 
     /// Queues a message for stdout.
     pub(super) fn message(&self, message: Message<'static>) {
         let len = u32::try_from(message.len() + 64).unwrap_or(QUEUE).min(QUEUE);
-        // What is taken beyond the room is waited for by `ready`.
+        // What is taken beyond the room is waited for by `Room::ready`.
         let taken = match self.room.try_acquire_many(len) {
             Ok(permit) => {
                 permit.forget();
