@@ -14,12 +14,7 @@ mod verdict;
 
 use std::process::ExitCode;
 
-pub(crate) use self::{
-    args::{Args, Header, origin},
-    escape::escape,
-    masked::masked,
-    verbose::shown,
-};
+pub(crate) use self::{args::Args, escape::escape, masked::masked, verbose::shown};
 use self::{output::Output, verdict::Verdict};
 
 /// Shows what the library warns of, such as a file that it cannot read.

@@ -2,6 +2,7 @@
 
 mod completions;
 mod connect;
+mod destination;
 mod flag;
 mod man;
 mod number;

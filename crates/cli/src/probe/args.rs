@@ -1,18 +1,15 @@
 //! What `probe` can be told.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use clap::ArgAction;
-use everwire::dial::ProxyUrl;
-use http::HeaderValue;
 
 use crate::{
-    connect::{Header, origin},
+    destination::Destination,
     flag::yes_or_no,
     number::whole,
     period::{Period, some_time},
     size::Size,
-    token::token,
 };
 
 const AFTER_HELP: &str = "\
@@ -58,66 +55,8 @@ fn at_most_a_day(text: &str) -> Result<Period, &'static str> {
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// What to examine, such as `wss://example.com/live`.
-    #[arg(env = "EVERWIRE_URL", hide_env_values = true)]
-    pub(super) url: String,
-
-    /// Sends a header with the opening handshake; may be repeated.
-    #[arg(
-        short = 'H',
-        long = "header",
-        value_name = "NAME: VALUE",
-        env = "EVERWIRE_HEADER",
-        hide_env_values = true
-    )]
-    pub(super) headers: Vec<Header>,
-
-    /// Offers a subprotocol; may be repeated, the preferred one first.
-    #[arg(long = "subprotocol", value_name = "NAME", env = "EVERWIRE_SUBPROTOCOL",
-        value_parser = token)]
-    pub(super) subprotocols: Vec<String>,
-
-    /// Connects as if from a page of this origin.
-    #[arg(long, value_name = "ORIGIN", env = "EVERWIRE_CONNECT_ORIGIN", value_parser = origin)]
-    pub(super) origin: Option<HeaderValue>,
-
-    /// Accepts every certificate. The connection is then secret from nobody.
-    #[arg(
-        short = 'k',
-        long,
-        alias = "insecure",
-        env = "EVERWIRE_DANGER_ACCEPT_ANY_CERTIFICATE",
-        value_parser = yes_or_no,
-        action = ArgAction::SetTrue,
-        conflicts_with = "ca"
-    )]
-    pub(super) danger_accept_any_certificate: bool,
-
-    /// Trusts the authorities in this PEM file instead of the system's.
-    #[arg(long, value_name = "FILE", env = "EVERWIRE_CA")]
-    pub(super) ca: Option<PathBuf>,
-
-    /// Shows the certificate in this PEM file to the server.
-    #[arg(long, value_name = "FILE", env = "EVERWIRE_CERT", requires = "key")]
-    pub(super) cert: Option<PathBuf>,
-
-    /// The key of --cert, a PEM file.
-    #[arg(long, value_name = "FILE", env = "EVERWIRE_KEY", requires = "cert")]
-    pub(super) key: Option<PathBuf>,
-
-    /// Connects through this proxy (http, https, socks5, socks5h) instead of the environment's.
-    #[arg(long, value_name = "URL", env = "EVERWIRE_PROXY", hide_env_values = true)]
-    pub(super) proxy: Option<ProxyUrl>,
-
-    /// Connects directly, whatever the environment says.
-    #[arg(
-        long,
-        env = "EVERWIRE_NO_PROXY",
-        value_parser = yes_or_no,
-        action = ArgAction::SetTrue,
-        conflicts_with = "proxy"
-    )]
-    pub(super) no_proxy: bool,
+    #[command(flatten)]
+    pub(super) destination: Destination,
 
     /// Time for each step, and for each answer.
     #[arg(long, value_name = "TIME", env = "EVERWIRE_PROBE_TIMEOUT", default_value = "5s",
