@@ -54,22 +54,14 @@ pub fn pair() -> (WebSocket, WebSocket) {
 /// # }
 /// ```
 pub struct Pair {
-    client: Arc<Config>,
-    server: Arc<Config>,
-    path: Arc<str>,
-    subprotocol: Option<Box<str>>,
+    client: Attach,
+    server: Attach,
     capacity: usize,
 }
 
 impl Default for Pair {
     fn default() -> Self {
-        Self {
-            client: Arc::default(),
-            server: Arc::default(),
-            path: "/".into(),
-            subprotocol: None,
-            capacity: 64 << 10,
-        }
+        Self { client: Attach::client(), server: Attach::server(), capacity: 64 << 10 }
     }
 }
 
@@ -90,29 +82,29 @@ impl Pair {
     /// Sets what the client allows and how long it waits.
     #[must_use]
     pub fn client_config(mut self, config: impl Into<Arc<Config>>) -> Self {
-        self.client = config.into();
+        self.client = self.client.config(config);
         self
     }
 
     /// Sets what the server allows and how long it waits.
     #[must_use]
     pub fn server_config(mut self, config: impl Into<Arc<Config>>) -> Self {
-        self.server = config.into();
+        self.server = self.server.config(config);
         self
     }
 
     /// Sets the path that the client asked for. Default: `/`.
     #[must_use]
-    pub fn path(mut self, path: impl Into<Arc<str>>) -> Self {
-        self.path = path.into();
-        self
+    pub fn path(self, path: impl Into<Arc<str>>) -> Self {
+        let path = path.into();
+        self.both(|end| end.path(path.clone()))
     }
 
     /// Sets the subprotocol that was agreed on.
     #[must_use]
-    pub fn subprotocol(mut self, subprotocol: impl Into<Box<str>>) -> Self {
-        self.subprotocol = Some(subprotocol.into());
-        self
+    pub fn subprotocol(self, subprotocol: impl Into<Box<str>>) -> Self {
+        let subprotocol = subprotocol.into();
+        self.both(|end| end.subprotocol(subprotocol.clone()))
     }
 
     /// Sets how many bytes are under way at most, in each direction. Default: 64 KiB.
@@ -129,8 +121,7 @@ impl Pair {
     #[must_use]
     pub fn pull(self) -> (WebSocket, WebSocket) {
         let (near, far) = tokio::io::duplex(self.capacity);
-        let [client, server] = self.ends();
-        (client.pull(near), server.pull(far))
+        (self.client.pull(near), self.server.pull(far))
     }
 
     /// Lets a handler run the server's end; returns the client's end and a sender of the server's.
@@ -140,27 +131,19 @@ impl Pair {
     #[must_use]
     pub fn push(self, handler: impl Handler) -> (WebSocket, Sender) {
         let (near, far) = tokio::io::duplex(self.capacity);
-        let [client, server] = self.ends();
-        (client.pull(near), server.push(far, handler))
+        (self.client.pull(near), self.server.push(far, handler))
     }
 
-    fn ends(self) -> [Attach; 2] {
-        let client = Attach::client().config(self.client);
-        let server = Attach::server().config(self.server);
-        [client, server].map(|end| {
-            let end = end.path(self.path.clone());
-            match &self.subprotocol {
-                Some(subprotocol) => end.subprotocol(subprotocol.clone()),
-                None => end,
-            }
-        })
+    fn both(mut self, set: impl Fn(Attach) -> Attach) -> Self {
+        (self.client, self.server) = (set(self.client), set(self.server));
+        self
     }
 }
 
 impl fmt::Debug for Pair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pair")
-            .field("path", &self.path)
+            .field("server", &self.server)
             .field("capacity", &self.capacity)
             .finish_non_exhaustive()
     }
