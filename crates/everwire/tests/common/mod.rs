@@ -14,9 +14,9 @@ use std::{
     time::Duration,
 };
 
-use everwire::{Closure, Conn, Handler, Message, Server, ServerBuilder};
+use everwire::{Closure, Conn, Handler, Message, Server, ServerBuilder, WebSocket, adapt::Attach};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
     net::TcpStream,
 };
 
@@ -310,5 +310,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Probe<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// A server's connection with a pull face on a pipe of this size, and the peer of it.
+pub fn puller(capacity: usize) -> (Raw<DuplexStream>, WebSocket) {
+    let (near, far) = duplex(capacity);
+    (Raw(near), Attach::server().pull(far))
+}
+
+/// Lets every other task run until it waits.
+pub async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
     }
 }
