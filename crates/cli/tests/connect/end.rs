@@ -106,15 +106,15 @@ fn a_signal_closes_properly() {
 #[test]
 fn timeouts_are_told_apart() {
     let (url, _listener) = silent();
-    let ran = run(&["--connect-timeout", "200ms", &url], "hi\n");
+    let ran = run(&["--connect-timeout", "1s", &url], "hi\n");
     ran.check(3, "");
-    ran.says("timed out after 200ms in the opening handshake");
+    ran.says("timed out after 1s in the opening handshake");
     let ran = run(&["--timeout", "200ms", &url], "hi\n");
     ran.check(6, "");
     ran.says("timed out after 200ms: no connection yet");
     let fixture = Fixture::new();
-    let ran = run(&["--timeout", "300ms", "-n2", &fixture.url("/echo")], "hi\n");
+    let ran = run(&["--timeout", "5s", "-n2", &fixture.url("/echo")], "hi\n");
     ran.check(6, "hi\n");
-    ran.says("timed out after 300ms: 1 of 2 messages came");
+    ran.says("timed out after 5s: 1 of 2 messages came");
     assert_eq!(fixture.closure().code(), CloseCode::NORMAL_CLOSURE);
 }

@@ -32,6 +32,16 @@ pub fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
     }
 }
 
+/// Waits until something is true.
+#[track_caller]
+pub fn until(mut is_true: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    soon(async move {
+        while !is_true() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+}
+
 /// A frame as a client sends it.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
@@ -155,12 +165,7 @@ pub fn echo() -> ServerBuilder {
 
 /// Waits until a server has this many connections.
 pub async fn until_len(server: &Server, len: usize) {
-    soon(async {
-        while server.registry().len() != len {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    until(|| server.registry().len() == len).await;
 }
 
 /// Sends bytes to a server and returns everything it answers, to the end.
@@ -191,12 +196,7 @@ impl Notes {
     }
 
     pub async fn until(&self, n: usize) -> Vec<String> {
-        soon(async {
-            while self.0.lock().unwrap().len() < n {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await;
+        until(|| self.0.lock().unwrap().len() >= n).await;
         self.all()
     }
 }
