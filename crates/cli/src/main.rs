@@ -2,6 +2,7 @@
 
 mod completions;
 mod connect;
+mod deflate;
 mod destination;
 mod flag;
 mod man;

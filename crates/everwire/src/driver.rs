@@ -120,23 +120,30 @@ impl<S: Stream, A: App> Driver<S, A> {
         }
     }
 
-    /// Does all that there is to do; `due` says that a deadline that it told has come. Ready once the
-    /// connection has ended and everybody was told.
+    /// Does all that there is to do; `due` says that a deadline that it told has come, `may_read`
+    /// what is known of the stream. Ready once the connection has ended and everybody was told.
     #[inline]
-    pub(crate) fn turn(&mut self, cx: &mut Context<'_>, now: Instant, due: bool) -> Poll<()> {
+    pub(crate) fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        due: bool,
+        may_read: impl Fn(&S) -> bool,
+    ) -> Poll<()> {
         self.shared.wake_up();
         if !self.flags.opened {
             self.open(now);
         }
+        let mut worked = false;
         if due {
             // What lies unread, or can be written now, may be what the deadline waits for.
-            self.run(cx, now);
+            worked = self.run(cx, now, &may_read);
             self.lend_buffer();
             self.look_at_path(now);
             self.proto.handle_timeout(now);
             self.flags.asked = true;
         }
-        self.flags.worked = self.run(cx, now);
+        self.flags.worked = self.run(cx, now, &may_read) || worked;
         if let Some(buffers) = self.buffers.take() {
             buffers.put();
         }
@@ -303,8 +310,8 @@ impl<S: Stream, A: App> Driver<S, A> {
 
     /// Goes round until neither the socket nor the handles have anything left, or it is others' turn.
     /// Returns whether anything came in.
-    fn run(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let mut rounds = 0;
+    fn run(&mut self, cx: &mut Context<'_>, now: Instant, may_read: &impl Fn(&S) -> bool) -> bool {
+        let (mut rounds, mut worked) = (0, false);
         let enough = self.proto.counters().messages_received + MESSAGES;
         self.flags.more = false;
         loop {
@@ -314,6 +321,7 @@ impl<S: Stream, A: App> Driver<S, A> {
                 self.proto.resume(now);
             }
             let read = reading && self.poll_read(cx, now).is_ready();
+            worked |= read;
             if read || rounds == 0 {
                 let polled = self.app.poll(cx);
                 self.flags.panicked |= matches!(polled, Poll::Ready(Err(Panicked)));
@@ -333,7 +341,8 @@ impl<S: Stream, A: App> Driver<S, A> {
             self.write(cx, now);
             // Nobody waits for input that was left lying while output was full.
             let resumes = was_full && !self.flags.output_full;
-            let again = (read || resumes) && self.proto.state() != State::Closed;
+            let more = read && (self.proto.has_unread() || self.io.as_ref().is_some_and(may_read));
+            let again = (more || resumes) && self.proto.state() != State::Closed;
             if !again && self.sleep_if_idle(cx) {
                 break;
             }
@@ -345,7 +354,7 @@ impl<S: Stream, A: App> Driver<S, A> {
                 break;
             }
         }
-        rounds > 0
+        worked
     }
 
     /// Publishes the counters and sleeps, unless a handle left something to do.

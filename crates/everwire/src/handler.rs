@@ -10,8 +10,8 @@ use std::{
 };
 
 use everwire_proto::{
-    Cause, CloseCode, Closure, Connection, Event, Message, MessageKind, Payload, Piece,
-    PreparedMessage, SendError,
+    Cause, CloseCode, Closure, Compress, Connection, DeflateParams, Event, Message, MessageKind,
+    Payload, Piece, PreparedMessage, SendError,
 };
 
 use crate::{
@@ -121,6 +121,21 @@ impl Conn<'_> {
         self.proto.send(message)
     }
 
+    /// Queues a message as [`send`](Self::send) does, and says whether it is compressed.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_with<'m>(
+        &mut self,
+        message: impl Into<Message<'m>>,
+        compress: Compress,
+    ) -> Result<(), SendError> {
+        if self.proto.has_open_message() && !self.flags.streaming {
+            return self.shared.push(Outgoing::message_with(message.into(), compress));
+        }
+        self.proto.send_with(message, compress)
+    }
+
     /// Queues a message that was encoded before.
     ///
     /// # Errors
@@ -138,8 +153,21 @@ impl Conn<'_> {
     /// As [`send`](Self::send); [`SendError::MessageOpen`] if one is open already, be it of a
     /// [`MessageWriter`](crate::MessageWriter).
     pub fn start_message(&mut self, kind: MessageKind) -> Result<(), SendError> {
+        self.start_message_with(kind, Compress::default())
+    }
+
+    /// Starts a message as [`start_message`](Self::start_message) does, and says whether it is
+    /// compressed.
+    ///
+    /// # Errors
+    /// As [`start_message`](Self::start_message).
+    pub fn start_message_with(
+        &mut self,
+        kind: MessageKind,
+        compress: Compress,
+    ) -> Result<(), SendError> {
         self.shared.try_begin_stream()?;
-        let started = self.proto.start_message(kind);
+        let started = self.proto.start_message_with(kind, compress);
         match started {
             Ok(()) => self.flags.streaming = true,
             Err(_) => self.shared.end_stream(None),
@@ -238,6 +266,12 @@ impl Conn<'_> {
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
         self.shared.subprotocol.as_deref()
+    }
+
+    /// Returns what was agreed upon about compression, if anything was.
+    #[must_use]
+    pub fn deflate_params(&self) -> Option<DeflateParams> {
+        self.shared.deflate
     }
 
     /// Returns data that `authorize` attached to the connection.

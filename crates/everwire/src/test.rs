@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc};
 
-use everwire_proto::Config;
+use everwire_proto::{Config, handshake::Agreed};
 
 use crate::{Handler, Sender, WebSocket, adapt::Attach};
 
@@ -54,14 +54,22 @@ pub fn pair() -> (WebSocket, WebSocket) {
 /// # }
 /// ```
 pub struct Pair {
-    client: Attach,
-    server: Attach,
+    client: Arc<Config>,
+    server: Arc<Config>,
+    path: Arc<str>,
+    subprotocol: Option<Box<str>>,
     capacity: usize,
 }
 
 impl Default for Pair {
     fn default() -> Self {
-        Self { client: Attach::client(), server: Attach::server(), capacity: 64 << 10 }
+        Self {
+            client: Arc::default(),
+            server: Arc::default(),
+            path: "/".into(),
+            subprotocol: None,
+            capacity: 64 << 10,
+        }
     }
 }
 
@@ -82,29 +90,29 @@ impl Pair {
     /// Sets what the client allows and how long it waits.
     #[must_use]
     pub fn client_config(mut self, config: impl Into<Arc<Config>>) -> Self {
-        self.client = self.client.config(config);
+        self.client = config.into();
         self
     }
 
     /// Sets what the server allows and how long it waits.
     #[must_use]
     pub fn server_config(mut self, config: impl Into<Arc<Config>>) -> Self {
-        self.server = self.server.config(config);
+        self.server = config.into();
         self
     }
 
     /// Sets the path that the client asked for. Default: `/`.
     #[must_use]
-    pub fn path(self, path: impl Into<Arc<str>>) -> Self {
-        let path = path.into();
-        self.both(|end| end.path(path.clone()))
+    pub fn path(mut self, path: impl Into<Arc<str>>) -> Self {
+        self.path = path.into();
+        self
     }
 
     /// Sets the subprotocol that was agreed on.
     #[must_use]
-    pub fn subprotocol(self, subprotocol: impl Into<Box<str>>) -> Self {
-        let subprotocol = subprotocol.into();
-        self.both(|end| end.subprotocol(subprotocol.clone()))
+    pub fn subprotocol(mut self, subprotocol: impl Into<Box<str>>) -> Self {
+        self.subprotocol = Some(subprotocol.into());
+        self
     }
 
     /// Sets how many bytes are under way at most, in each direction. Default: 64 KiB.
@@ -121,7 +129,8 @@ impl Pair {
     #[must_use]
     pub fn pull(self) -> (WebSocket, WebSocket) {
         let (near, far) = tokio::io::duplex(self.capacity);
-        (self.client.pull(near), self.server.pull(far))
+        let [client, server] = self.ends();
+        (client.pull(near), server.pull(far))
     }
 
     /// Lets a handler run the server's end; returns the client's end and a sender of the server's.
@@ -131,19 +140,36 @@ impl Pair {
     #[must_use]
     pub fn push(self, handler: impl Handler) -> (WebSocket, Sender) {
         let (near, far) = tokio::io::duplex(self.capacity);
-        (self.client.pull(near), self.server.push(far, handler))
+        let [client, server] = self.ends();
+        (client.pull(near), server.push(far, handler))
     }
 
-    fn both(mut self, set: impl Fn(Attach) -> Attach) -> Self {
-        (self.client, self.server) = (set(self.client), set(self.server));
-        self
+    fn ends(self) -> [Attach; 2] {
+        let mut client = Attach::client().config(self.client.clone());
+        let mut server = Attach::server().config(self.server.clone());
+        if let (Some(offering), Some(accepting)) = (self.client.deflate, self.server.deflate)
+            && let Some((answer, of_server)) = accepting.accept(&[offering.offer()])
+        {
+            let mut agreed = Agreed::default();
+            agreed.extensions.push(answer);
+            let of_client = offering.agree(&agreed).expect("an answer to the offer");
+            client = client.deflate(of_client.expect("an answer"));
+            server = server.deflate(of_server);
+        }
+        [client, server].map(|end| {
+            let end = end.path(self.path.clone());
+            match &self.subprotocol {
+                Some(subprotocol) => end.subprotocol(subprotocol.clone()),
+                None => end,
+            }
+        })
     }
 }
 
 impl fmt::Debug for Pair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pair")
-            .field("server", &self.server)
+            .field("path", &self.path)
             .field("capacity", &self.capacity)
             .finish_non_exhaustive()
     }

@@ -13,6 +13,7 @@
 //!
 //! Nothing here sleeps; time moves when a test moves it.
 
+mod deflate;
 mod frame;
 mod link;
 mod pair;
@@ -26,6 +27,7 @@ mod walk;
 use std::time::Instant;
 
 pub use self::{
+    deflate::{agree_on_deflate, lend_codecs},
     frame::{Frame, SentFrame, parse_frames},
     link::Link,
     pair::{End, Pair},

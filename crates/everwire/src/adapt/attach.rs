@@ -3,12 +3,12 @@
 use std::{any::Any, fmt, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use everwire_proto::{Config, Connection, Role};
+use everwire_proto::{Config, Connection, DeflateConfig, DeflateParams, Role};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
-    Handler, Registry, Sender, WebSocket, clock,
+    Handler, Registry, Sender, WebSocket, clock, codecs,
     driver::{App, Driver, Stream, Task},
     handler::HandlerApp,
     peers::Peers,
@@ -37,6 +37,7 @@ pub struct Attach {
     config: Arc<Config>,
     path: Arc<str>,
     subprotocol: Option<Box<str>>,
+    deflate: Option<DeflateParams>,
     peers: Peers,
     data: http::Extensions,
     early: Bytes,
@@ -52,6 +53,7 @@ impl Attach {
             config: Arc::default(),
             path: "/".into(),
             subprotocol: None,
+            deflate: None,
             peers: Peers::default(),
             data: http::Extensions::new(),
             early: Bytes::new(),
@@ -80,6 +82,10 @@ impl Attach {
         self
     }
 
+    pub(super) fn deflate_config(&self) -> Option<DeflateConfig> {
+        self.config.deflate
+    }
+
     /// Sets the path that the client asked for. Default: `/`.
     #[must_use]
     pub fn path(mut self, path: impl Into<Arc<str>>) -> Self {
@@ -91,6 +97,13 @@ impl Attach {
     #[must_use]
     pub fn subprotocol(mut self, subprotocol: impl Into<Box<str>>) -> Self {
         self.subprotocol = Some(subprotocol.into());
+        self
+    }
+
+    /// Sets what was agreed upon about compression. Default: nothing was.
+    #[must_use]
+    pub fn deflate(mut self, params: DeflateParams) -> Self {
+        self.deflate = Some(params);
         self
     }
 
@@ -187,7 +200,8 @@ impl Attach {
 
     fn shared(&self) -> Arc<Shared> {
         let (path, peers, data) = (self.path.clone(), self.peers.clone(), self.data.clone());
-        Shared::new(path, peers, self.subprotocol.clone(), data, &self.config.limits)
+        let (subprotocol, limits) = (self.subprotocol.clone(), &self.config.limits);
+        Shared::new(path, peers, subprotocol, data, self.deflate, limits)
     }
 
     fn driver<S: Stream, A: App>(self, io: S, shared: Arc<Shared>, app: A) -> Task<S, A> {
@@ -198,6 +212,9 @@ impl Attach {
         };
         if self.is_tls {
             proto.set_tls();
+        }
+        if let Some(params) = self.deflate {
+            proto.set_deflate(params, codecs::lend);
         }
         let registration = self.registry.map(|registry| registry.insert(&shared, None));
         Task::new(Driver::new(io, proto, shared, app, self.early.into(), registration))

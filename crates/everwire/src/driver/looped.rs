@@ -32,7 +32,7 @@ impl<H: Handler> Drive for Driver<LoopSocket, HandlerApp<H>> {
     fn turn(&mut self, turn: &mut Turn) -> Poll<()> {
         // The loop knows what it told the socket, and a handler waits for nothing.
         let mut cx = Context::from_waker(Waker::noop());
-        let polled = self.turn(&mut cx, turn.now, turn.due);
+        let polled = self.turn(&mut cx, turn.now, turn.due, LoopSocket::may_read);
         turn.deadline = self.deadline(turn.is_armed);
         turn.more = self.flags.more;
         polled
@@ -83,7 +83,7 @@ impl<F: Future<Output = ()> + Send> Drive for Accompanied<F> {
         }
         let mut cx = Context::from_waker(&self.waker);
         if self.driver.finished.is_none()
-            && self.driver.turn(&mut cx, turn.now, turn.due).is_pending()
+            && self.driver.turn(&mut cx, turn.now, turn.due, LoopSocket::may_read).is_pending()
         {
             turn.deadline = self.driver.deadline(turn.is_armed);
             turn.more = self.driver.flags.more;

@@ -33,9 +33,9 @@ impl<S: Stream, A: App> Driver<S, A> {
         // Room and order were seen to when it was queued; only an end may have come in between.
         let begins_message = outgoing.begins_message();
         let done = match outgoing {
-            Outgoing::Message(message) => self.proto.send(message),
+            Outgoing::Message(message, compress) => self.proto.send_with(message, compress),
             Outgoing::Prepared(message) => self.proto.send_prepared(&message),
-            Outgoing::Start(kind) => self.proto.start_message(kind),
+            Outgoing::Start(kind, compress) => self.proto.start_message_with(kind, compress),
             Outgoing::Piece(bytes) => self.proto.send_piece(bytes),
             Outgoing::Finish(bytes) => self.proto.finish_message(bytes),
             Outgoing::Ping(payload) => self.proto.ping(&payload),
