@@ -36,8 +36,9 @@ use serde::Serialize;
 
 pub(crate) use self::args::Args;
 use self::{args::OutputArgs, compare::Comparison, load::Outcome, plan::Plan, report::Report};
+use crate::stdout::print;
 
-/// An expectation was not held, or nobody takes the report.
+/// An expectation was not held, or something became worse.
 const FAILED: u8 = 1;
 /// The command line cannot be followed.
 const USAGE: u8 = 2;
@@ -55,7 +56,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
         None => compare(&args),
     };
     match result {
-        Ok(status) => ExitCode::from(status),
+        Ok(code) => code,
         Err(error) => {
             writeln!(io::stderr(), "everwire: {error}").ok();
             ExitCode::from(USAGE)
@@ -64,7 +65,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
 }
 
 /// Carries a plan out and reports.
-fn measure(plan: Plan, output: &OutputArgs) -> Result<u8, String> {
+fn measure(plan: Plan, output: &OutputArgs) -> Result<ExitCode, String> {
     let plan = Arc::new(plan);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
@@ -78,7 +79,6 @@ fn measure(plan: Plan, output: &OutputArgs) -> Result<u8, String> {
     let mut report = Report::new(&plan, outcome, output.allow_late);
     let is_as_expected = report.judge(&output.expectations);
     let printed = if output.json { json(&report)? } else { text::render(&report) };
-    let is_printed = print(&printed);
     for judged in report.expectations.iter().filter(|judged| !judged.held) {
         let (expected, came) = (&judged.expected, &judged.came);
         writeln!(io::stderr(), "everwire: expected {expected}, came {came}").ok();
@@ -87,34 +87,22 @@ fn measure(plan: Plan, output: &OutputArgs) -> Result<u8, String> {
         let why = report.failures.keys().next().map_or("interrupted", String::as_str);
         writeln!(io::stderr(), "everwire: no connection: {why}").ok();
     }
-    let is_fine = is_as_expected && is_printed;
-    Ok(status.unwrap_or(if is_fine { 0 } else { FAILED }))
+    let status = status.unwrap_or(if is_as_expected { 0 } else { FAILED });
+    Ok(print(printed.as_bytes(), ExitCode::from(status)))
 }
 
 /// Compares two reports.
-fn compare(args: &Args) -> Result<u8, String> {
+fn compare(args: &Args) -> Result<ExitCode, String> {
     let [before, after] = args.compare.as_slice() else {
         return Err("expected a scenario, such as echo (try --help)".to_owned());
     };
     let comparison = Comparison::read(before, after, args.tolerance.0 / 100.0)?;
     let printed = if args.json { json(&comparison)? } else { comparison.render() };
-    let is_fine = print(&printed) && !comparison.is_worse();
-    Ok(if is_fine { 0 } else { FAILED })
+    let status = if comparison.is_worse() { FAILED } else { 0 };
+    Ok(print(printed.as_bytes(), ExitCode::from(status)))
 }
 
 fn json(value: &impl Serialize) -> Result<String, String> {
     let json = serde_json::to_string_pretty(value).map_err(|error| error.to_string())?;
     Ok(json + "\n")
-}
-
-/// Writes to stdout. Returns whether it was taken, or nobody wanted it.
-fn print(text: &str) -> bool {
-    let written = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            writeln!(io::stderr(), "everwire: cannot write to stdout: {error}").ok();
-            false
-        }
-        _ => true,
-    }
 }

@@ -4,11 +4,11 @@ mod target;
 
 use std::{num::NonZeroUsize, path::PathBuf, str::FromStr};
 
-use clap::{ArgAction, Subcommand, builder::FalseyValueParser};
+use clap::{ArgAction, Subcommand};
 
 pub(super) use self::target::TargetArgs;
 use super::{expectation::Expectation, plan::Pace};
-use crate::{period::Period, size::Size};
+use crate::{flag::yes_or_no, period::Period, size::Size};
 
 const AFTER_HELP: &str = "\
 The report goes to stdout, progress to stderr if that is a terminal. docs/bench.md says how to read it.
@@ -212,7 +212,7 @@ pub(super) struct SlowArgs {
     pub(super) common: CommonArgs,
 }
 
-/// What can be told to every scenario.
+// What can be told to every scenario.
 #[derive(Debug, clap::Args)]
 pub(super) struct CommonArgs {
     #[command(flatten)]
@@ -225,7 +225,7 @@ pub(super) struct CommonArgs {
     pub(super) output: OutputArgs,
 }
 
-/// Who sets the pace.
+// Who sets the pace.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct PaceArgs {
     /// How many messages (of a connection, or of the one who sends to all) are under way at the
@@ -237,7 +237,13 @@ pub(super) struct PaceArgs {
 
     /// Messages a second in all, whether or not answers come, instead of --depth. Latencies count
     /// from when a message was due.
-    #[arg(short, long, value_name = "PER_SECOND", env = "EVERWIRE_BENCH_RATE")]
+    #[arg(
+        short,
+        long,
+        value_name = "PER_SECOND",
+        env = "EVERWIRE_BENCH_RATE",
+        conflicts_with = "depth"
+    )]
     rate: Option<Rate>,
 }
 
@@ -247,7 +253,7 @@ impl PaceArgs {
     }
 }
 
-/// What messages look like.
+// What messages look like.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Messages")]
 pub(super) struct MessageArgs {
@@ -256,11 +262,11 @@ pub(super) struct MessageArgs {
     pub(super) size: Option<Size>,
 
     /// Sends texts, which look like JSON and compress as such, instead of random bytes.
-    #[arg(long, env = "EVERWIRE_BENCH_TEXT", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "EVERWIRE_BENCH_TEXT", value_parser = yes_or_no, action = ArgAction::SetTrue)]
     pub(super) text: bool,
 }
 
-/// How long, from where, and with what.
+// How long, from where, and with what.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Run")]
 pub(super) struct RunArgs {
@@ -298,7 +304,7 @@ pub(super) struct RunArgs {
     pub(super) pids: Vec<u32>,
 }
 
-/// What is said about it, and what is expected.
+// What is said about it, and what is expected.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Report")]
 pub(super) struct OutputArgs {
@@ -308,11 +314,11 @@ pub(super) struct OutputArgs {
     pub(super) expectations: Vec<Expectation>,
 
     /// Reports latencies even if the generator itself was too late for them to be true.
-    #[arg(long, env = "EVERWIRE_BENCH_ALLOW_LATE", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "EVERWIRE_BENCH_ALLOW_LATE", value_parser = yes_or_no, action = ArgAction::SetTrue)]
     pub(super) allow_late: bool,
 
     /// Prints the report as JSON.
-    #[arg(long, env = "EVERWIRE_BENCH_JSON", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "EVERWIRE_BENCH_JSON", value_parser = yes_or_no, action = ArgAction::SetTrue)]
     pub(super) json: bool,
 }
 

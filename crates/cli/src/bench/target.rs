@@ -10,12 +10,14 @@ use everwire::{
     dial::{
         Dialer, ProxyConfig, ProxyEnvironment, Resolve, Resolving, SocketConfig, SystemResolver,
     },
-    tls::{ClientTls, PemSource},
 };
 use tokio::sync::OnceCell;
 
 use super::args::TargetArgs;
-use crate::connect::{Header, escape, masked};
+use crate::{
+    connect::{escape, masked},
+    destination::{Destination, Header},
+};
 
 /// What the system receives on behalf of a slow consumer, in bytes, before it stops the server.
 const SLOW_BUFFER: usize = 4096;
@@ -43,7 +45,7 @@ impl Target {
         // A server may send more than it was sent, and that is to be counted, not refused.
         config.limits.message = config.limits.message.max(2 * biggest);
         config.limits.send_queue = config.limits.send_queue.max(queue);
-        let dialer = dialer(args)?;
+        let dialer = dialer(&args.destination)?;
         let sources = args.sources.iter().copied().map(Some);
         let sources: Vec<_> = if args.sources.is_empty() { vec![None] } else { sources.collect() };
         let client = |source: &Option<IpAddr>, receive_buffer| {
@@ -79,49 +81,30 @@ impl Target {
 }
 
 fn client(args: &TargetArgs, config: Config, dialer: Dialer) -> Result<Client, String> {
-    let mut client = Client::new(&args.url)
+    let destination = &args.destination;
+    let mut client = Client::new(&destination.url)
         .map_err(|error| error.to_string())?
         .config(config)
-        .subprotocols(&args.subprotocols)
+        .subprotocols(&destination.subprotocols)
         .connect_timeout(args.connect_timeout.0)
         .dialer(dialer);
-    for Header(name, value) in &args.headers {
+    for Header(name, value) in &destination.headers {
         client = client.header(name.clone(), value.clone());
     }
-    if let Some(origin) = &args.origin {
+    if let Some(origin) = &destination.origin {
         client = client.origin(origin.clone());
     }
     Ok(client)
 }
 
-fn dialer(args: &TargetArgs) -> Result<Dialer, String> {
-    let proxy = match (&args.proxy, args.no_proxy) {
-        (Some(url), _) => ProxyConfig::Url(url.clone()),
-        (None, true) => ProxyConfig::Direct,
-        (None, false) => ProxyConfig::Environment(ProxyEnvironment::read()),
-    };
+fn dialer(destination: &Destination) -> Result<Dialer, String> {
+    let environment = || ProxyConfig::Environment(ProxyEnvironment::read());
+    let proxy = destination.proxy().unwrap_or_else(environment);
     let dialer = Dialer::new().with_proxy(proxy).with_resolver(Remembered::default());
-    Ok(match tls(args)? {
+    Ok(match destination.tls()? {
         Some(tls) => dialer.with_tls(tls),
         None => dialer,
     })
-}
-
-fn tls(args: &TargetArgs) -> Result<Option<ClientTls>, String> {
-    let mut builder = ClientTls::builder();
-    if args.danger_accept_any_certificate {
-        builder = builder.danger_accept_any_certificate();
-    }
-    if let Some(ca) = &args.ca {
-        builder = builder.roots(PemSource::file(ca));
-    }
-    if let (Some(cert), Some(key)) = (&args.cert, &args.key) {
-        builder = builder.identity(PemSource::file(cert), PemSource::file(key));
-    }
-    if !args.danger_accept_any_certificate && args.ca.is_none() && args.cert.is_none() {
-        return Ok(None);
-    }
-    builder.build().map(Some).map_err(|error| error.to_string())
 }
 
 /// The system's resolver, asked once: a run of ten thousand connections measures the server, not

@@ -13,6 +13,7 @@ fn wrong_usage_is_told_in_one_line() {
         (&["--rate", "0"], "expected a number a second"),
         (&["--rate", "inf"], "expected a number a second"),
         (&["--depth", "0"], "0"),
+        (&["--depth", "2", "--rate", "5"], "cannot be used with"),
         (&["--duration", "0s"], "invalid value for '--duration'"),
         (&["--patience", "2days"], "invalid value for '--patience'"),
         (&["--fail", "speed>1"], "there is no figure \"speed\""),
