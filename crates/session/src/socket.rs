@@ -1,0 +1,95 @@
+//! What belongs to one socket and goes with it: what it is asked and answers, and when it last
+//! lived (protocol §9).
+
+use std::{collections::VecDeque, time::Instant};
+
+use crate::{Counts, Frame, Transmit, Violation, rate::Rate};
+
+const STRIKES_AT_ONCE: u32 = 100;
+const STRIKES_PER_SECOND: u32 = 10;
+
+/// A socket of a session.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) id: u64,
+    /// Whether HELLO and WELCOME were exchanged.
+    pub(crate) is_attached: bool,
+    /// Whether its end is decided: what it says has no effect, what is queued still leaves.
+    pub(crate) is_parting: bool,
+    pub(crate) last_received: Instant,
+    pub(crate) last_sent: Instant,
+    pub(crate) ping: Option<Ping>,
+    pub(crate) ping_due: bool,
+    pub(crate) pong: Option<u64>,
+    pub(crate) bye_at: Option<Instant>,
+    pub(crate) queue: VecDeque<Transmit>,
+    last_counts: Option<Counts>,
+    pings: u64,
+    strikes: Rate,
+}
+
+/// A PING that was sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ping {
+    pub(crate) token: u64,
+    pub(crate) at: Instant,
+    /// What the answer has to acknowledge.
+    pub(crate) position: u64,
+    /// Whether the answer is still to come.
+    pub(crate) is_open: bool,
+}
+
+impl Socket {
+    pub(crate) fn new(now: Instant, id: u64) -> Self {
+        Self {
+            id,
+            is_attached: false,
+            is_parting: false,
+            last_received: now,
+            last_sent: now,
+            ping: None,
+            ping_due: false,
+            pong: None,
+            bye_at: None,
+            queue: VecDeque::new(),
+            last_counts: None,
+            pings: 0,
+            strikes: Rate::new(now, STRIKES_AT_ONCE),
+        }
+    }
+
+    /// Returns a PING to send.
+    pub(crate) fn next_ping(&mut self, now: Instant, position: u64) -> u64 {
+        self.pings += 1;
+        self.ping_due = false;
+        self.ping = Some(Ping { token: self.pings, at: now, position, is_open: true });
+        self.pings
+    }
+
+    /// Returns the PING that a PONG answers.
+    pub(crate) fn answered(&mut self, token: u64) -> Option<Ping> {
+        let ping = self.ping.as_mut().filter(|ping| ping.token == token && ping.is_open)?;
+        ping.is_open = false;
+        Some(*ping)
+    }
+
+    /// Returns the PING after which nothing at all was received.
+    pub(crate) fn silent_since(&self) -> Option<Ping> {
+        self.ping.filter(|ping| ping.is_open && self.last_received <= ping.at)
+    }
+
+    /// Counts a frame that may say nothing.
+    pub(crate) fn strike(&mut self, now: Instant, frame: &Frame) -> Result<(), Violation> {
+        let says_nothing = match frame {
+            Frame::Ping { .. } | Frame::AuthTicket(_) => true,
+            Frame::Ack(counts) | Frame::Pong { counts, .. } => {
+                self.last_counts.replace(*counts) == Some(*counts)
+            }
+            _ => false,
+        };
+        if says_nothing && !self.strikes.take(now, STRIKES_AT_ONCE, STRIKES_PER_SECOND) {
+            return Err(Violation::Rate);
+        }
+        Ok(())
+    }
+}
