@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(super) stream_open: bool,
     /// The connection is to be cut; nothing else matters.
     pub(super) aborted: bool,
+    /// The handler is to be called, and has not been.
+    pub(super) notified: bool,
     /// The server shuts down and has said so.
     pub(super) draining: bool,
     pub(super) driver: Option<Wake>,
