@@ -21,6 +21,7 @@ use everwire_proto::{
     State as ProtoState,
 };
 
+use self::waiting::Waiter;
 pub(crate) use self::{
     outbox::{Adjustment, Outgoing, put_outbox},
     state::{Phase, State},
@@ -190,7 +191,15 @@ impl Shared {
     }
 
     fn try_push(&self, outgoing: Outgoing, check_room: bool) -> Result<(), (SendError, Outgoing)> {
-        let mut state = self.lock();
+        self.push_locked(self.lock(), outgoing, check_room)
+    }
+
+    fn push_locked(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        outgoing: Outgoing,
+        check_room: bool,
+    ) -> Result<(), (SendError, Outgoing)> {
         match self.check_room(&state, outgoing.room()) {
             Err(SendError::Full { .. }) if !check_room => {}
             Err(error) => return Err((error, outgoing)),
@@ -219,6 +228,12 @@ impl Shared {
     #[inline]
     pub(crate) fn wake_up(&self) {
         self.signal.wake_up();
+    }
+
+    /// Returns whether a handle asked for something.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.signal.has_news()
     }
 
     /// Takes what handles asked for. It counts as waiting to be written from here on.
@@ -402,14 +417,16 @@ impl Shared {
         let closing = state.phase != Phase::Open;
         let [room, piece_room] = [Until::Room, Until::PieceRoom]
             .map(|room| state.queued(room) + proto.transmit_len() <= self.send_low);
-        let over = state.take_waiters(|until| match until {
-            Until::Room => closing || room,
+        let mut over = if room && !closing { state.admit() } else { Vec::new() };
+        over.extend(state.take_waiters(|until| match until {
+            Until::Room | Until::Admitted => closing,
             Until::PieceRoom => closing || piece_room,
             Until::Turn | Until::Drain => closing,
             Until::Answer => answered,
             Until::Closed => false,
-        });
-        self.signal.set_waited_for(!state.waiters.is_empty());
+        }));
+        let waits = |waiter: &Waiter| waiter.until != Until::Admitted;
+        self.signal.set_waited_for(state.waiters.iter().any(waits));
         Some(over)
     }
 
