@@ -216,6 +216,7 @@ impl ServerSession {
     pub fn poll_transmit(&mut self, now: Instant, epoch: u64) -> Option<Transmit> {
         match self.end.socket.as_ref().map(|socket| socket.id) {
             Some(id) if id == epoch => self.end.poll_transmit(now, epoch),
+            _ if self.end.config.leaves_out(Mutation::NoServerFence) => None,
             _ if epoch < self.epoch => Some(Transmit::Close(Code::SUPERSEDED)),
             _ => Some(Transmit::Close(Code::NORMAL)),
         }

@@ -1,5 +1,12 @@
 //! Sessions over `everwire.v1` without a WebSocket.
 
+mod chaos;
 mod host;
+mod ledger;
+mod wire;
 
-pub use self::host::Host;
+pub use self::{
+    chaos::{Chaos, Failure, Profile, Report},
+    host::Host,
+    ledger::Ledger,
+};

@@ -1,0 +1,31 @@
+//! A client and a server whose sockets are cut at random bytes: nothing lost, nothing twice.
+
+use everwire_testkit::session::{Chaos, Profile, Report};
+
+fn runs(profile: Profile, seeds: std::ops::Range<u64>, cuts: u64) -> Report {
+    let mut sum = Report::default();
+    for seed in seeds {
+        let chaos = Chaos { seed, cuts, profile, mutation: None };
+        let report = chaos.run().unwrap_or_else(|failure| panic!("{failure}"));
+        sum.cuts += report.cuts;
+        sum.attaches += report.attaches;
+        sum.messages += report.messages;
+        sum.missing += report.missing;
+        sum.seconds += report.seconds;
+        sum.steps += report.steps;
+    }
+    println!("{profile:?}: {sum:?}");
+    sum
+}
+
+#[test]
+fn two_thousand_cuts_lose_nothing() {
+    let sum = runs(Profile::Roomy, 0..40, 50);
+    assert!(sum.cuts >= 2_000 && sum.messages > sum.cuts && sum.missing == 0);
+}
+
+#[test]
+fn what_two_thousand_cuts_make_missing_is_told_to_both() {
+    let sum = runs(Profile::Tight, 1_000..1_040, 50);
+    assert!(sum.cuts >= 2_000 && sum.missing > 0);
+}
