@@ -181,9 +181,6 @@ impl Endpoint {
                 Some(_) => {}
             }
         }
-        if self.events.is_empty() && self.events.capacity() > 16 {
-            self.events = VecDeque::new();
-        }
         Some(event)
     }
 

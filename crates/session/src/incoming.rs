@@ -1,12 +1,9 @@
 //! The stream from the peer: what was received, what the application has taken, and when to say so
 //! (protocol §3, §4, §6).
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use crate::{Acks, Config, GapRange, Message, Violation};
+use crate::{Acks, Config, GapRange, Message, Violation, rare::Rare};
 
 /// What a session has received, and the credit it grants.
 #[derive(Debug)]
@@ -24,7 +21,7 @@ pub(crate) struct Incoming {
     ack_at: Option<Instant>,
     ack_due: bool,
     /// Numbers and costs of messages that the application has not released.
-    unreleased: VecDeque<(u64, u64)>,
+    unreleased: Rare<(u64, u64)>,
 }
 
 impl Incoming {
@@ -43,7 +40,7 @@ impl Incoming {
             unacked: 0,
             ack_at: None,
             ack_due: false,
-            unreleased: VecDeque::new(),
+            unreleased: Rare::new(),
         }
     }
 

@@ -100,6 +100,7 @@ mod incoming;
 mod message;
 mod outgoing;
 mod random;
+mod rare;
 mod rate;
 mod replay;
 mod role;

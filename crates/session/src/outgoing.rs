@@ -1,6 +1,6 @@
 //! The stream to the peer: numbers, what is on its way, what the peer takes (protocol §3, §4, §6).
 
-use std::{collections::VecDeque, time::Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -8,6 +8,7 @@ use crate::{
     Counts, GapRange, GapReason, MAX_NUMBER, Message, Prepared, SendError, Violation,
     config::{Buffer, Overflow},
     message::MESSAGE_COST,
+    rare::Rare,
     replay::Replay,
 };
 
@@ -28,11 +29,11 @@ pub(crate) struct Outgoing {
     /// The cost of what was put on this socket after `acked`.
     in_flight: u64,
     window: u64,
-    peer_limit: Option<u64>,
+    peer_limit: u64,
     /// Since when the oldest message on its way waits for its acknowledgement.
     waiting_since: Option<Instant>,
     /// Frames that may be dropped, each with the number it came after.
-    volatile: VecDeque<(u64, Bytes)>,
+    volatile: Rare<(u64, Bytes)>,
     wants_room: bool,
 }
 
@@ -54,9 +55,9 @@ impl Outgoing {
             freed: 0,
             in_flight: 0,
             window: 0,
-            peer_limit: None,
+            peer_limit: u64::MAX,
             waiting_since: None,
-            volatile: VecDeque::new(),
+            volatile: Rare::new(),
             wants_room: false,
         }
     }
@@ -76,7 +77,7 @@ impl Outgoing {
     ) -> Result<u64, SendError> {
         let size = message.payload().len() as u64;
         match self.peer_limit {
-            Some(limit) if size > limit => return Err(SendError::TooBig { limit, size }),
+            limit if size > limit => return Err(SendError::TooBig { limit, size }),
             _ if self.next >= MAX_NUMBER => return Err(SendError::Exhausted),
             _ => {}
         }
@@ -116,12 +117,12 @@ impl Outgoing {
         self.last_done = 0;
         self.in_flight = 0;
         self.window = window;
-        self.peer_limit = Some(peer_limit);
+        self.peer_limit = peer_limit;
         self.waiting_since = None;
     }
 
     pub(crate) fn detach(&mut self) {
-        self.volatile = VecDeque::new();
+        self.volatile = Rare::new();
         self.waiting_since = None;
     }
 
@@ -144,6 +145,11 @@ impl Outgoing {
         self.last_done = counts.done;
         self.free(counts.done);
         Ok(())
+    }
+
+    /// Returns whether the peer has said all of this before.
+    pub(crate) const fn is_stated(&self, counts: &Counts) -> bool {
+        counts.recv == self.acked && counts.done == self.last_done && counts.window == self.window
     }
 
     pub(crate) fn free(&mut self, done: u64) {
@@ -186,6 +192,10 @@ impl Outgoing {
 
     pub(crate) fn evict_older(&mut self, limit: u32) {
         self.replay.evict_older(limit);
+    }
+
+    pub(crate) fn shrink(&mut self) {
+        self.replay.shrink();
     }
 
     /// Drops all that is kept; the gap is told at the next attach.
@@ -249,7 +259,7 @@ impl Outgoing {
     }
 
     fn takes(&self, len: u64) -> bool {
-        self.peer_limit.is_none_or(|limit| len <= limit)
+        len <= self.peer_limit
     }
 
     /// Returns the messages from `number` on that the peer does not take.

@@ -1,6 +1,8 @@
 //! Each rule that keeps messages from being lost or doubled, left out of the real code: within
 //! 10,000 cuts somebody notices.
 
+#![expect(clippy::disallowed_macros, reason = "what was seen is shown with the seeds")]
+
 use everwire_session::Mutation;
 use everwire_testkit::session::{Chaos, Failure, Profile};
 

@@ -38,7 +38,17 @@ impl Endpoint {
     pub(crate) fn strike(&mut self, now: Instant, frame: &Frame) -> Result<(), Violation> {
         let Some(socket) = &mut self.socket else { return Ok(()) };
         socket.last_received = now;
-        socket.strike(now, frame)
+        let says_nothing = match frame {
+            Frame::Ping { .. } | Frame::AuthTicket(_) => true,
+            Frame::Ack(counts) | Frame::Pong { counts, .. } => {
+                socket.counted(self.incoming.recv()) && self.out.is_stated(counts)
+            }
+            _ => false,
+        };
+        if says_nothing && socket.strike(now) {
+            return Err(Violation::Rate);
+        }
+        Ok(())
     }
 
     fn message(

@@ -1,6 +1,6 @@
 //! What is due, and when.
 
-use std::time::Instant;
+use std::{collections::VecDeque, time::Instant};
 
 use super::Endpoint;
 use crate::{Code, EndedBy};
@@ -18,6 +18,7 @@ impl Endpoint {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.shrink();
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if is_due(self.goodbye.as_ref().and_then(|goodbye| goodbye.deadline)) {
             return self.give_up();
@@ -36,6 +37,14 @@ impl Endpoint {
         if is_due(self.overdue_ping()) {
             self.ping();
         }
+    }
+
+    /// Gives back memory that is not used: time passes for a session that does little.
+    fn shrink(&mut self) {
+        if self.events.is_empty() {
+            self.events = VecDeque::new();
+        }
+        self.out.shrink();
     }
 
     /// Asks the peer for life, if it is not being asked.

@@ -61,6 +61,18 @@ pub struct Report {
     pub steps: u64,
 }
 
+impl Report {
+    /// Adds what another run has seen.
+    pub fn add(&mut self, other: &Self) {
+        self.cuts += other.cuts;
+        self.attaches += other.attaches;
+        self.messages += other.messages;
+        self.missing += other.missing;
+        self.seconds += other.seconds;
+        self.steps += other.steps;
+    }
+}
+
 /// What went wrong, and how to see it again.
 #[derive(Clone, Debug)]
 pub struct Failure {
