@@ -15,6 +15,7 @@
 //!
 //! Nothing here sleeps; time moves when a test moves it.
 
+mod deflate;
 mod frame;
 mod link;
 mod pair;
@@ -29,6 +30,7 @@ mod walk;
 use std::time::Instant;
 
 pub use self::{
+    deflate::{agree_on_deflate, lend_codecs},
     frame::{Frame, SentFrame, parse_frames},
     link::Link,
     pair::{End, Pair},

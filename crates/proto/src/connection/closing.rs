@@ -199,7 +199,7 @@ impl Connection {
 
     pub(super) fn set_closed(&mut self, now: Instant) {
         self.state = State::Closed;
-        self.takes_simple = false;
+        self.simple.take_no_more();
         self.inbound.clear();
         let unsent = self.transmit.unsent() + u64::from(self.open_message.is_some());
         self.transmit.clear();
@@ -253,7 +253,7 @@ impl Connection {
 
     fn begin_finishing(&mut self, now: Instant, limit: Duration) {
         self.state = State::Finishing;
-        self.takes_simple = false;
+        self.simple.take_no_more();
         drop(self.transmit.take_unanswered());
         if let Some(closing) = &mut self.closing {
             closing.deadline = after(now, limit);
