@@ -143,6 +143,7 @@ impl Endpoint {
     pub(crate) fn part(&mut self, code: Code) {
         if let Some(socket) = self.socket.as_mut().filter(|socket| !socket.is_parting) {
             socket.is_parting = true;
+            socket.bye_at = None;
             socket.queue.push_back(Transmit::Close(code));
         }
     }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{Acks, Config, GapRange, Message, Violation, rare::Rare};
+use crate::{Acks, Config, GapRange, MAX_NUMBER, Message, Violation, rare::Rare};
 
 /// What a session has received, and the credit it grants.
 #[derive(Debug)]
@@ -53,6 +53,9 @@ impl Incoming {
     ) -> Result<u64, Violation> {
         if self.since >= self.granted {
             return Err(Violation::Window);
+        }
+        if self.recv >= MAX_NUMBER {
+            return Err(Violation::Exhausted);
         }
         let cost = message.cost();
         self.recv += 1;

@@ -3,10 +3,12 @@
 mod chaos;
 mod host;
 mod ledger;
+mod walk;
 mod wire;
 
 pub use self::{
     chaos::{Chaos, Failure, Profile, Report},
     host::Host,
     ledger::Ledger,
+    walk::walk_session,
 };
