@@ -12,7 +12,7 @@ use std::{
 
 pub(crate) use self::timeout::earliest;
 use crate::{
-    Code, Config, Counts, End, EndedBy, Event, Frame, Kind, Overflow, Prepared, SendError,
+    At, Code, Config, Counts, End, EndedBy, Event, Frame, Kind, Overflow, Prepared, SendError,
     Transmit, Violation, frame, incoming::Incoming, outgoing::Outgoing, rtt::Rtt, socket::Socket,
 };
 
@@ -36,7 +36,7 @@ pub(crate) struct Endpoint {
 struct Goodbye {
     code: Code,
     reason: String,
-    deadline: Option<Instant>,
+    deadline: Option<At>,
 }
 
 impl Endpoint {
@@ -56,7 +56,7 @@ impl Endpoint {
     }
 
     /// Accepts a message for sending.
-    pub(crate) fn send(&mut self, now: Instant, message: Prepared) -> Result<u64, SendError> {
+    pub(crate) fn send(&mut self, now: At, message: Prepared) -> Result<u64, SendError> {
         if self.is_ended || self.goodbye.is_some() {
             return Err(SendError::Closed);
         }
@@ -84,7 +84,7 @@ impl Endpoint {
     }
 
     /// Says goodbye once all that was accepted has left.
-    pub(crate) fn close(&mut self, code: Code, reason: &str, deadline: Option<Instant>) {
+    pub(crate) fn close(&mut self, code: Code, reason: &str, deadline: Option<At>) {
         if !self.is_ended && self.goodbye.is_none() {
             self.goodbye = Some(Box::new(Goodbye { code, reason: reason.to_owned(), deadline }));
         }
@@ -149,7 +149,7 @@ impl Endpoint {
     }
 
     /// Leaves it to the peer to close the socket, for some time.
-    pub(crate) fn await_close(&mut self, now: Instant) {
+    pub(crate) fn await_close(&mut self, now: At) {
         if let Some(socket) = &mut self.socket {
             socket.is_parting = true;
             socket.bye_at = Some(now);
@@ -171,7 +171,7 @@ impl Endpoint {
     }
 
     /// Returns what happened; a message that is handed out gives its credit back.
-    pub(crate) fn poll_event(&mut self, now: Instant) -> Option<Event> {
+    pub(crate) fn poll_event(&mut self, now: At) -> Option<Event> {
         let event = self.events.pop_front()?;
         if let Event::Message(message) = &event {
             match message.number {
@@ -185,7 +185,7 @@ impl Endpoint {
         Some(event)
     }
 
-    pub(crate) fn release(&mut self, now: Instant, number: u64) {
+    pub(crate) fn release(&mut self, now: At, number: u64) {
         self.incoming.release(now, number, &self.config);
     }
 
@@ -208,7 +208,7 @@ impl Endpoint {
         self.socket.as_ref().is_some_and(|socket| socket.id == id && !socket.is_parting)
     }
 
-    pub(crate) fn evict_old(&mut self, now: Instant) {
+    pub(crate) fn evict_old(&mut self, now: At) {
         if let Some(age) = self.config.buffer.age
             && !self.is_attached()
         {
@@ -217,8 +217,16 @@ impl Endpoint {
         }
     }
 
-    fn millis(&self, now: Instant) -> u32 {
-        as_millis(now.saturating_duration_since(self.born))
+    pub(crate) fn at(&self, now: Instant) -> At {
+        At::new(self.born, now)
+    }
+
+    pub(crate) fn instant(&self, at: At) -> Instant {
+        at.instant(self.born)
+    }
+
+    fn millis(&self, now: At) -> u32 {
+        as_millis(now - At::START)
     }
 }
 

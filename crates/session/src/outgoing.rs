@@ -1,11 +1,9 @@
 //! The stream to the peer: numbers, what is on its way, what the peer takes (protocol §3, §4, §6).
 
-use std::time::Instant;
-
 use bytes::Bytes;
 
 use crate::{
-    Counts, GapRange, GapReason, MAX_NUMBER, Message, Prepared, SendError, Violation,
+    At, Counts, GapRange, GapReason, MAX_NUMBER, Message, Prepared, SendError, Violation,
     config::{Buffer, Overflow},
     message::MESSAGE_COST,
     rare::Rare,
@@ -31,7 +29,7 @@ pub(crate) struct Outgoing {
     window: u64,
     peer_limit: u64,
     /// Since when the oldest message on its way waits for its acknowledgement.
-    waiting_since: Option<Instant>,
+    waiting_since: Option<At>,
     /// Frames that may be dropped, each with the number it came after.
     volatile: Rare<(u64, Bytes)>,
     wants_room: bool,
@@ -127,7 +125,7 @@ impl Outgoing {
     }
 
     /// Notes what the peer has, and what may be forgotten.
-    pub(crate) fn acknowledge(&mut self, now: Instant, counts: &Counts) -> Result<(), Violation> {
+    pub(crate) fn acknowledge(&mut self, now: At, counts: &Counts) -> Result<(), Violation> {
         let within = |stated, least, most| match (least..=most).contains(&stated) {
             true => Ok(()),
             false => Err(Violation::Acknowledged { stated, least, most }),
@@ -165,7 +163,7 @@ impl Outgoing {
     }
 
     /// Returns what is to be sent next, and counts it as sent.
-    pub(crate) fn poll(&mut self, now: Instant) -> Option<Next> {
+    pub(crate) fn poll(&mut self, now: At) -> Option<Next> {
         if self.volatile.front().is_some_and(|(after, _)| *after <= self.position) {
             return self.volatile.pop_front().map(|(_, frame)| Next::Frame(frame));
         }
@@ -238,7 +236,7 @@ impl Outgoing {
         self.freed
     }
 
-    pub(crate) const fn waiting_since(&self) -> Option<Instant> {
+    pub(crate) const fn waiting_since(&self) -> Option<At> {
         self.waiting_since
     }
 

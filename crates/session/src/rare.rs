@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 /// A queue that has no memory while it is empty, and little room in its owner.
 #[derive(Debug)]
+#[expect(clippy::box_collection, reason = "8 bytes instead of 32, in every session")]
 pub(crate) struct Rare<T>(Option<Box<VecDeque<T>>>);
 
 impl<T> Rare<T> {

@@ -1,9 +1,7 @@
 //! What belongs to one socket and goes with it: what it is asked and answers, and when it last
 //! lived (protocol §9).
 
-use std::time::Instant;
-
-use crate::{Transmit, rare::Rare, rate::Rate};
+use crate::{At, Transmit, rare::Rare, rate::Rate};
 
 const STRIKES_AT_ONCE: u32 = 100;
 const STRIKES_PER_SECOND: u32 = 10;
@@ -16,12 +14,12 @@ pub(crate) struct Socket {
     pub(crate) is_attached: bool,
     /// Whether its end is decided: what it says has no effect, what is queued still leaves.
     pub(crate) is_parting: bool,
-    pub(crate) last_received: Instant,
-    pub(crate) last_sent: Instant,
+    pub(crate) last_received: At,
+    pub(crate) last_sent: At,
     pub(crate) ping: Option<Ping>,
     pub(crate) ping_due: bool,
     pub(crate) pong: Option<u64>,
-    pub(crate) bye_at: Option<Instant>,
+    pub(crate) bye_at: Option<At>,
     pub(crate) queue: Rare<Transmit>,
     /// The number of PINGs: the token of the last.
     pings: u64,
@@ -33,7 +31,7 @@ pub(crate) struct Socket {
 /// A PING that was sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ping {
-    pub(crate) at: Instant,
+    pub(crate) at: At,
     /// What the answer has to acknowledge.
     pub(crate) position: u64,
     /// Whether the answer is still to come.
@@ -41,7 +39,7 @@ pub(crate) struct Ping {
 }
 
 impl Socket {
-    pub(crate) fn new(now: Instant, id: u64) -> Self {
+    pub(crate) fn new(now: At, id: u64) -> Self {
         Self {
             id,
             is_attached: false,
@@ -60,7 +58,7 @@ impl Socket {
     }
 
     /// Returns a PING to send.
-    pub(crate) fn next_ping(&mut self, now: Instant, position: u64) -> u64 {
+    pub(crate) fn next_ping(&mut self, now: At, position: u64) -> u64 {
         self.pings += 1;
         self.ping_due = false;
         self.ping = Some(Ping { at: now, position, is_open: true });
@@ -87,7 +85,7 @@ impl Socket {
     }
 
     /// Takes note of a frame that says nothing; returns whether that is too many.
-    pub(crate) fn strike(&mut self, now: Instant) -> bool {
+    pub(crate) fn strike(&mut self, now: At) -> bool {
         !self.strikes.take(now, STRIKES_AT_ONCE, STRIKES_PER_SECOND)
     }
 }

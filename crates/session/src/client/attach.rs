@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Asked, Attempt, ClientSession};
 use crate::{
-    Accepted, Code, EndedBy, Event, Frame, Hello, Malformed, Status, Violation, Welcome,
+    Accepted, At, Code, EndedBy, Event, Frame, Hello, Malformed, Status, Violation, Welcome,
     config::millis, incoming::Incoming, outgoing::Outgoing, socket::Socket,
 };
 
@@ -17,6 +17,7 @@ impl ClientSession {
     /// [`snapshot`](Self::snapshot), if the session is to survive the process, before the HELLO
     /// goes out.
     pub fn hello(&mut self, now: Instant) -> Option<Attempt> {
+        let now = self.end.at(now);
         if self.end.is_ended {
             return None;
         }
@@ -43,7 +44,7 @@ impl ClientSession {
         Some(Attempt { number: self.attempt, hello: Frame::Hello(hello).encode() })
     }
 
-    pub(super) fn welcome(&mut self, now: Instant, welcome: Welcome) -> Result<(), Violation> {
+    pub(super) fn welcome(&mut self, now: At, welcome: Welcome) -> Result<(), Violation> {
         let Some(asked) = self.asked.take() else {
             return Err(Malformed::NotNow("WELCOME").into());
         };
@@ -70,7 +71,7 @@ impl ClientSession {
 
     fn accepted(
         &mut self,
-        now: Instant,
+        now: At,
         asked: Asked,
         status: Status,
         accepted: Accepted,

@@ -124,9 +124,9 @@ impl Socket {
         let (mut up, mut down) = (u64::MAX, u64::MAX);
         if is_cut {
             if rng.below(2) == 0 {
-                up = place(rng)
+                up = place(rng);
             } else {
-                down = place(rng)
+                down = place(rng);
             };
         }
         Self {
