@@ -75,7 +75,8 @@ impl Endpoint {
 
     /// Sends a message that may be dropped; returns whether it was queued.
     pub(crate) fn send_volatile(&mut self, kind: Kind, payload: &[u8]) -> bool {
-        let goes = self.is_attached() && self.goodbye.is_none() && !self.is_ended;
+        let is_open = self.is_attached() && self.goodbye.is_none() && !self.is_ended;
+        let goes = is_open && self.out.takes(payload.len() as u64);
         if goes {
             let frame = frame::encode_data(kind, true, payload);
             self.out.push_volatile(frame, self.config.volatile_entries);

@@ -256,7 +256,8 @@ impl Outgoing {
         self.takes(len).then_some(len + MESSAGE_COST)
     }
 
-    fn takes(&self, len: u64) -> bool {
+    /// Returns whether the peer takes a message of this size.
+    pub(crate) const fn takes(&self, len: u64) -> bool {
         len <= self.peer_limit
     }
 

@@ -105,6 +105,9 @@ impl ServerSession {
 
     /// Ends the session now: throws the client out.
     pub fn end(&mut self, code: Code, reason: &str) {
+        if self.end.is_ended {
+            return;
+        }
         self.end.end_abruptly(code, reason, EndedBy::Us);
         self.epitaph = Some(Box::new((code, reason.to_owned())));
     }

@@ -3,6 +3,7 @@
 mod chaos;
 mod host;
 mod ledger;
+mod pair;
 mod walk;
 mod wire;
 
@@ -10,5 +11,6 @@ pub use self::{
     chaos::{Chaos, Failure, Profile, Report},
     host::Host,
     ledger::Ledger,
+    pair::{Pair, texts},
     walk::walk_session,
 };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use everwire_session::{
-    ClientSession, Code, Config, Direction, Event, Mutation, Overflow, Prepared, SendError,
+    Acks, ClientSession, Code, Config, Direction, Event, Mutation, Overflow, Prepared, SendError,
     SessionId, StoreConfig, Transmit,
 };
 
@@ -124,6 +124,8 @@ struct World {
     says_goodbye: bool,
     ends: (bool, bool),
     last_progress: Instant,
+    /// The last message that the client's application has heard.
+    dealt_with: u64,
     longest: usize,
     report: Report,
 }
@@ -153,6 +155,7 @@ impl World {
                 server.buffer.age = Some(Duration::from_millis(rng.below(5_000) as u64));
             }
         }
+        client.acks = [Acks::Automatic, Acks::Released, Acks::Manual][rng.below(3)];
         mutate(&mut client, plan.mutation);
         mutate(&mut server, plan.mutation);
         let now = crate::start();
@@ -172,6 +175,7 @@ impl World {
             says_goodbye: false,
             ends: (false, false),
             last_progress: now,
+            dealt_with: 0,
             longest: [8, 200, 2_000][rng.below(3)] + 1,
             report: Report::default(),
             began: now,
@@ -334,6 +338,8 @@ impl World {
         if self.listen_at > self.now {
             return Ok(listened);
         }
+        // What was heard the last time has been dealt with by now.
+        self.client.release(self.now, self.dealt_with);
         let nap = if self.rng.below(10) == 0 { self.rng.below(2_000) } else { 50 };
         let mut is_busy = false;
         while let Some(event) = self.client.poll_event(self.now) {
@@ -380,6 +386,7 @@ impl World {
         match event {
             Event::Message(message) => {
                 self.last_progress = self.now;
+                self.dealt_with = message.number.unwrap_or(self.dealt_with);
                 self.down.hear(&message)
             }
             Event::Gap(Direction::In, gap) => self.down.miss(&gap),
