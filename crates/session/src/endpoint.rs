@@ -131,7 +131,13 @@ impl Endpoint {
     pub(crate) fn detach(&mut self, code: Option<Code>) {
         let was_attached = self.is_attached();
         match code {
-            Some(code) => self.part(code),
+            Some(code) => {
+                if was_attached && self.incoming.has_news() {
+                    let counts = self.counts();
+                    self.queue_frame(&Frame::Ack(counts));
+                }
+                self.part(code);
+            }
             None => self.socket = None,
         }
         self.out.detach();

@@ -144,6 +144,11 @@ impl Incoming {
         self.ack_due |= self.ack_at.is_some_and(|at| at <= now);
     }
 
+    /// Returns whether there is something to acknowledge, due or not.
+    pub(crate) const fn has_news(&self) -> bool {
+        self.ack_at.is_some()
+    }
+
     pub(crate) const fn is_ack_due(&self) -> bool {
         self.ack_due
     }

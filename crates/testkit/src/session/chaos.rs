@@ -466,7 +466,8 @@ impl World {
 fn accepted(sent: Result<u64, SendError>, ledger: &mut Ledger) -> Result<(), String> {
     match sent {
         Ok(number) => ledger.accept(number),
-        Err(SendError::Full { .. }) => Ok(()),
+        // The end of the session is told by an event, and judged then.
+        Err(SendError::Full { .. } | SendError::Closed) => Ok(()),
         Err(error) => Err(error.to_string()),
     }
 }

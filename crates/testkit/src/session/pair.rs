@@ -178,9 +178,12 @@ impl Pair {
 /// Returns the texts among events.
 #[must_use]
 pub fn texts(events: &[Event]) -> Vec<&str> {
-    let text = |event| match event {
-        &Event::Message(ref message) => message.as_text(),
-        _ => None,
-    };
     events.iter().filter_map(text).collect()
+}
+
+fn text(event: &Event) -> Option<&str> {
+    match event {
+        Event::Message(message) => message.as_text(),
+        _ => None,
+    }
 }
