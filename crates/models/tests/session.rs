@@ -466,17 +466,11 @@ fn explore(
 
 #[test]
 fn no_order_of_events_loses_or_doubles_a_message() {
-    let (states, failed) = explore(1, 2, 3, None);
+    // A third socket takes many minutes and gigabytes.
+    let attempts = if std::env::var_os("EVERWIRE_MODEL_IN_FULL").is_some() { 3 } else { 2 };
+    let (states, failed) = explore(1, attempts, 3, None);
     println!("{states} states");
     assert!(failed.is_empty() && states > 1_000_000, "{states} states, {failed:?}");
-}
-
-#[test]
-#[ignore = "takes many minutes and gigabytes"]
-fn no_order_with_a_third_socket_loses_or_doubles_a_message() {
-    let (states, failed) = explore(1, 3, 3, None);
-    println!("{states} states");
-    assert!(failed.is_empty(), "{failed:?}");
 }
 
 #[track_caller]

@@ -5,6 +5,7 @@ mod liveness;
 mod snapshot;
 
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,7 +15,7 @@ use bytes::Bytes;
 pub use self::snapshot::Snapshot;
 use crate::{
     At, Code, Config, EndedBy, Event, Frame, Kind, Malformed, Mutation, Prepared, Role, SendError,
-    Transmit, Violation, endpoint::Endpoint,
+    Ticket, Transmit, Violation, endpoint::Endpoint,
 };
 
 /// A client's end of a session: it outlives its sockets.
@@ -35,8 +36,8 @@ use crate::{
 pub struct ClientSession {
     end: Endpoint,
     attempt: u64,
-    token: Bytes,
-    ticket: Bytes,
+    token: Ticket,
+    ticket: Ticket,
     epoch: u64,
     id: Bytes,
     /// What the HELLO on its way said, and when it was sent.
@@ -55,14 +56,20 @@ struct Asked {
     resumes: bool,
 }
 
-/// An attempt to attach a socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An attempt to attach a socket. The HELLO holds secrets, which `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// Names the socket from now on.
     pub number: u64,
     /// The HELLO frame: the first message, or the upgrade request's header in base64url
     /// ([`Hello::base64`](crate::Hello::base64)).
     pub hello: Bytes,
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt").field("number", &self.number).finish_non_exhaustive()
+    }
 }
 
 impl ClientSession {
@@ -72,8 +79,8 @@ impl ClientSession {
         Self {
             end: Endpoint::new(now, config),
             attempt: 0,
-            token: Bytes::new(),
-            ticket: Bytes::new(),
+            token: Ticket(Bytes::new()),
+            ticket: Ticket(Bytes::new()),
             epoch: 0,
             id: Bytes::new(),
             asked: None,
@@ -87,14 +94,14 @@ impl ClientSession {
 
     /// Sets the ticket that says who the client is, for the attempts to come.
     pub fn set_ticket(&mut self, ticket: impl Into<Bytes>) {
-        self.ticket = ticket.into();
+        self.ticket = Ticket(ticket.into());
     }
 
     /// Shows a fresh ticket on the attached socket, and uses it from now on.
     pub fn authenticate(&mut self, ticket: impl Into<Bytes>) {
-        self.ticket = ticket.into();
+        self.ticket = Ticket(ticket.into());
         if self.end.is_attached() {
-            self.end.queue_frame(&Frame::AuthTicket(crate::Ticket(self.ticket.clone())));
+            self.end.queue_frame(&Frame::AuthTicket(self.ticket.clone()));
         }
     }
 

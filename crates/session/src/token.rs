@@ -109,6 +109,11 @@ impl std::fmt::Debug for Tokens {
     }
 }
 
+/// Does the work of judging a token that nobody has given out: the time tells nothing.
+pub(crate) fn judge_unknown(token: &[u8]) {
+    std::hint::black_box(hash(token).ct_eq(&[0; HASH]).unwrap_u8());
+}
+
 fn fresh(id: SessionId, random: &mut dyn Random) -> ([u8; HASH], Bytes) {
     let mut secret = [0; SECRET];
     random.fill(&mut secret);
