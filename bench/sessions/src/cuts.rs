@@ -20,18 +20,19 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     let threads: usize = arguments.opt_value_from_str("--threads")?.unwrap_or(1);
     crate::finish(arguments)?;
     println!(
-        "| buffers | seeds | cuts | sessions | attached | delivered | missing, told to both | lost, doubled, reordered | virtual time | time |"
+        "| buffers | seeds | cuts | sessions | attached | client killed | delivered | missing, told to both | lost, doubled, reordered | virtual time | time |"
     );
-    println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|");
+    println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
     for (profile, name) in [(Profile::Roomy, "roomy"), (Profile::Tight, "tight")] {
         let began = Instant::now();
         let first = seed + if profile == Profile::Tight { 1 << 32 } else { 0 };
         let (report, sessions) = many(profile, first, count / 2, threads)?;
         println!(
-            "| {name} | {first:#x}–{:#x} | {} | {sessions} | {} | {} | {} | 0 | {} h | {} s |",
+            "| {name} | {first:#x}–{:#x} | {} | {sessions} | {} | {} | {} | {} | 0 | {} h | {} s |",
             first + sessions - 1,
             report.cuts,
             report.attaches,
+            report.restarts,
             report.messages,
             report.missing,
             report.seconds / 3600,

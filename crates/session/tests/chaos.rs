@@ -18,6 +18,7 @@ fn runs(profile: Profile, seeds: std::ops::Range<u64>, cuts: u64) -> Report {
 fn a_thousand_cuts_lose_nothing() {
     let sum = runs(Profile::Roomy, 0..25, 50);
     assert!(sum.cuts >= 1_000 && sum.messages > sum.cuts && sum.missing == 0);
+    assert!(sum.restarts > 0, "the client's process was never killed");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use everwire_session::{
-    Acks, Attach, ClientSession, Code, Config, Direction, EndedBy, Event, Frame, GapReason, Kind,
-    Prepared, Role, SendError,
+    Acks, Attach, ClientSession, Code, Config, Direction, EndedBy, Event, Frame, GapReason, Hello,
+    Kind, Prepared, Role, SendError,
 };
 use everwire_testkit::session::{Pair, texts};
 
@@ -316,4 +316,32 @@ fn both_ends_may_be_sent_to_other_threads() {
     check::<ClientSession>();
     check::<everwire_session::ServerSession>();
     check::<everwire_session::Store<std::sync::Arc<str>>>();
+}
+
+#[test]
+fn a_hello_in_the_upgrade_is_the_frame_in_base64url() {
+    let example = "UAEBAAEBgIAQgIBA4NQDAAZ0aWNrZXQ"; // docs/protocol.md §17
+    let hello = Hello::parse_base64(example).expect("it is that of the specification");
+    assert_eq!((hello.attempt, hello.ttl, &hello.auth[..]), (1, 60_000, &b"ticket"[..]));
+    assert_eq!(Hello::base64(&Frame::Hello(hello).encode()), example);
+    for wrong in ["", "UAEB", "UAEBAAEBgIAQgIBA4NQDAAZ0aWNrZXQ=", "+/+/", &"A".repeat(5_000)] {
+        assert!(Hello::parse_base64(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn nothing_shows_its_secrets() {
+    let mut pair = Pair::new();
+    pair.client.set_ticket("hunter2");
+    pair.cut();
+    let attempt = pair.client.hello(pair.now).expect("it has not ended");
+    let hello = Hello::parse(&attempt.hello).expect("our own");
+    let token = format!("{:?}", hello.token);
+    for shown in [
+        format!("{:?} {hello:?} {attempt:?}", pair.client),
+        format!("{:?} {:?}", pair.server, pair.client.snapshot()),
+        format!("{:?}", Frame::AuthTicket(everwire_session::Ticket("hunter2".into()))),
+    ] {
+        assert!(!shown.contains("hunter2") && !shown.contains(&token), "{shown}");
+    }
 }

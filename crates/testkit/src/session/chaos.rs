@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use everwire_session::{
     Acks, ClientSession, Code, Config, Direction, Event, Mutation, Overflow, Prepared, SendError,
     SessionId, StoreConfig, Transmit,
@@ -55,6 +56,8 @@ pub struct Report {
     pub messages: u64,
     /// Messages that were told to be missing.
     pub missing: u64,
+    /// Times that the client's process was killed.
+    pub restarts: u64,
     /// Seconds of virtual time.
     pub seconds: u64,
     /// Things that happened.
@@ -68,6 +71,7 @@ impl Report {
         self.attaches += other.attaches;
         self.messages += other.messages;
         self.missing += other.missing;
+        self.restarts += other.restarts;
         self.seconds += other.seconds;
         self.steps += other.steps;
     }
@@ -110,7 +114,10 @@ struct World {
     rng: Rng,
     began: Instant,
     now: Instant,
+    config: Arc<Config>,
     client: ClientSession,
+    /// The session's name, which a client that was killed has to learn again.
+    id: Bytes,
     host: Host,
     sockets: Vec<Socket>,
     opened: usize,
@@ -159,11 +166,14 @@ impl World {
         mutate(&mut client, plan.mutation);
         mutate(&mut server, plan.mutation);
         let now = crate::start();
-        let mut session = ClientSession::new(now, Arc::new(client));
+        let config = Arc::new(client);
+        let mut session = ClientSession::new(now, config.clone());
         session.set_ticket("alice");
         Self {
             plan: plan.clone(),
+            config,
             client: session,
+            id: Bytes::new(),
             host: Host::new(server, StoreConfig::default(), plan.seed),
             sockets: Vec::new(),
             opened: 0,
@@ -194,6 +204,9 @@ impl World {
             }
             self.cuts();
             self.arrivals();
+            if !self.client.id().is_empty() {
+                self.id = self.client.id().clone();
+            }
             self.client.handle_timeout(self.now);
             self.host.handle_timeout(self.now);
             self.connect();
@@ -268,6 +281,7 @@ impl World {
         if self.client.is_attached() && !self.client.is_suspected() && self.rng.below(4) > 0 {
             return; // The suspicion is over; now and then it moves all the same.
         }
+        self.restart();
         let Some(attempt) = self.client.hello(self.now) else { return };
         for socket in &mut self.sockets {
             // An old socket is closed, or forgotten; what it still says is ignored.
@@ -287,6 +301,21 @@ impl World {
         }
     }
 
+    /// Kills the client's process, now and then, if its application says what it has dealt with:
+    /// what it had only heard comes again.
+    fn restart(&mut self) {
+        let stores = self.config.acks == Acks::Manual && self.plan.profile == Profile::Roomy;
+        if !stores || self.rng.below(20) > 0 {
+            return;
+        }
+        let snapshot = self.client.snapshot();
+        self.down.rewind(snapshot.recv);
+        self.dealt_with = snapshot.recv;
+        self.client = ClientSession::restored(self.now, self.config.clone(), snapshot);
+        self.client.set_ticket("alice");
+        self.report.restarts += 1;
+    }
+
     /// Lets both applications say something, now and then.
     fn say(&mut self) -> Result<(), String> {
         if self.say_at > self.now {
@@ -300,7 +329,7 @@ impl World {
             let message = Prepared::binary(&self.up.compose(&mut self.rng, self.longest));
             accepted(self.client.send(self.now, message), &mut self.up)?;
         }
-        let known = |id: &SessionId| *id.as_bytes() == **self.client.id();
+        let known = |id: &SessionId| *id.as_bytes() == *self.id;
         if let Some(session) = self.host.sessions().into_iter().find(known) {
             let session = self.host.session(session).ok_or("it has just been there")?;
             for _ in 0..self.rng.below(4) {
@@ -309,7 +338,7 @@ impl World {
             }
         }
         // The server has said its last word then: nothing of it is cut off by the goodbye.
-        self.says_goodbye = self.report.cuts >= self.plan.cuts && !self.client.id().is_empty();
+        self.says_goodbye = self.report.cuts >= self.plan.cuts && !self.id.is_empty();
         Ok(())
     }
 
@@ -359,7 +388,7 @@ impl World {
     fn server_event(&mut self, id: SessionId, event: Event) -> Result<(), String> {
         match event {
             // A first WELCOME that was lost leaves a session behind that nobody knows.
-            _ if *id.as_bytes() != **self.client.id() => Ok(()),
+            _ if *id.as_bytes() != *self.id => Ok(()),
             Event::Message(message) => {
                 self.last_progress = self.now;
                 self.up.hear(&message)

@@ -73,6 +73,12 @@ impl Ledger {
         Ok(())
     }
 
+    /// Forgets what was heard after this message: it has to come again.
+    pub fn rewind(&mut self, number: u64) {
+        self.messages -= self.heard.saturating_sub(number);
+        self.heard = self.heard.min(number);
+    }
+
     /// Checks that all that was said was heard or told to be missing.
     ///
     /// # Errors
