@@ -5,6 +5,7 @@ mod liveness;
 mod snapshot;
 
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,8 +14,8 @@ use bytes::Bytes;
 
 pub use self::snapshot::Snapshot;
 use crate::{
-    Code, Config, EndedBy, Event, Frame, Kind, Malformed, Mutation, Prepared, Role, SendError,
-    Transmit, Violation, endpoint::Endpoint,
+    At, Code, Config, EndedBy, Event, Frame, Kind, Malformed, Mutation, Prepared, Role, SendError,
+    Ticket, Transmit, Violation, endpoint::Endpoint,
 };
 
 /// A client's end of a session: it outlives its sockets.
@@ -35,8 +36,8 @@ use crate::{
 pub struct ClientSession {
     end: Endpoint,
     attempt: u64,
-    token: Bytes,
-    ticket: Bytes,
+    token: Ticket,
+    ticket: Ticket,
     epoch: u64,
     id: Bytes,
     /// What the HELLO on its way said, and when it was sent.
@@ -50,19 +51,25 @@ pub struct ClientSession {
 
 #[derive(Clone, Copy, Debug)]
 struct Asked {
-    at: Instant,
+    at: At,
     recv: u64,
     resumes: bool,
 }
 
-/// An attempt to attach a socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An attempt to attach a socket. The HELLO holds secrets, which `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// Names the socket from now on.
     pub number: u64,
     /// The HELLO frame: the first message, or the upgrade request's header in base64url
     /// ([`Hello::base64`](crate::Hello::base64)).
     pub hello: Bytes,
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt").field("number", &self.number).finish_non_exhaustive()
+    }
 }
 
 impl ClientSession {
@@ -72,8 +79,8 @@ impl ClientSession {
         Self {
             end: Endpoint::new(now, config),
             attempt: 0,
-            token: Bytes::new(),
-            ticket: Bytes::new(),
+            token: Ticket(Bytes::new()),
+            ticket: Ticket(Bytes::new()),
             epoch: 0,
             id: Bytes::new(),
             asked: None,
@@ -87,14 +94,14 @@ impl ClientSession {
 
     /// Sets the ticket that says who the client is, for the attempts to come.
     pub fn set_ticket(&mut self, ticket: impl Into<Bytes>) {
-        self.ticket = ticket.into();
+        self.ticket = Ticket(ticket.into());
     }
 
     /// Shows a fresh ticket on the attached socket, and uses it from now on.
     pub fn authenticate(&mut self, ticket: impl Into<Bytes>) {
-        self.ticket = ticket.into();
+        self.ticket = Ticket(ticket.into());
         if self.end.is_attached() {
-            self.end.queue_frame(&Frame::AuthTicket(crate::Ticket(self.ticket.clone())));
+            self.end.queue_frame(&Frame::AuthTicket(self.ticket.clone()));
         }
     }
 
@@ -104,6 +111,7 @@ impl ClientSession {
     /// # Errors
     /// Why it was not accepted; see [`SendError`].
     pub fn send(&mut self, now: Instant, message: Prepared) -> Result<u64, SendError> {
+        let now = self.end.at(now);
         self.end.send(now, message)
     }
 
@@ -116,6 +124,7 @@ impl ClientSession {
     /// arrives until then is handed out. If a socket breaks meanwhile, attach another: without one
     /// the session ends at `deadline` (or is never done).
     pub fn close(&mut self, code: Code, reason: &str, deadline: Option<Instant>) {
+        let deadline = deadline.map(|at| self.end.at(at));
         self.end.close(code, reason, deadline);
     }
 
@@ -126,6 +135,7 @@ impl ClientSession {
 
     /// Handles a binary message that arrived on the socket of this attempt.
     pub fn handle_message(&mut self, now: Instant, attempt: u64, message: &Bytes) {
+        let now = self.end.at(now);
         let is_old = attempt < self.attempt;
         if is_old && self.end.config.leaves_out(Mutation::NoClientFence) {
             let _ = Frame::parse(Role::Server, message).map(|f| self.end.receive(now, f));
@@ -164,6 +174,7 @@ impl ClientSession {
 
     /// Handles the passing of time: call it when [`poll_timeout`](Self::poll_timeout) is due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.end.at(now);
         self.end.handle_timeout(now);
         self.handle_silence(now);
     }
@@ -171,6 +182,7 @@ impl ClientSession {
     /// Returns what to do on the socket of this attempt. On one that is not the newest, that is to
     /// close it.
     pub fn poll_transmit(&mut self, now: Instant, attempt: u64) -> Option<Transmit> {
+        let now = self.end.at(now);
         match self.end.socket.as_ref().map(|socket| socket.id) {
             Some(id) if id == attempt => self.end.poll_transmit(now, attempt),
             _ => Some(Transmit::Close(Code::NORMAL)),
@@ -180,11 +192,13 @@ impl ClientSession {
     /// Returns when [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        crate::endpoint::earliest([self.end.next_timeout(), self.silence_timeout()])
+        let at = crate::endpoint::earliest([self.end.next_timeout(), self.silence_timeout()]);
+        at.map(|at| self.end.instant(at))
     }
 
     /// Returns what happened.
     pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
+        let now = self.end.at(now);
         self.end.poll_event(now)
     }
 
@@ -192,6 +206,7 @@ impl ClientSession {
     /// [`Acks::Automatic`](crate::Acks::Automatic) does; with
     /// [`Acks::Manual`](crate::Acks::Manual) the server may forget them.
     pub fn release(&mut self, now: Instant, number: u64) {
+        let now = self.end.at(now);
         self.end.release(now, number);
     }
 
@@ -255,7 +270,7 @@ impl ClientSession {
         (self.end.out.replay().bytes(), self.end.out.replay().entries())
     }
 
-    fn handle_frame(&mut self, now: Instant, frame: Frame) -> Result<(), Violation> {
+    fn handle_frame(&mut self, now: At, frame: Frame) -> Result<(), Violation> {
         match frame {
             Frame::Welcome(welcome) if self.asked.is_some() => self.welcome(now, welcome),
             _ if !self.end.is_attached() => Err(Malformed::NotNow("a frame before WELCOME").into()),
@@ -280,7 +295,7 @@ impl ClientSession {
         }
     }
 
-    fn alive(&mut self, now: Instant) {
+    fn alive(&mut self, now: At) {
         if let Some(socket) = &mut self.end.socket {
             socket.last_received = now;
         }

@@ -12,7 +12,7 @@ use std::{
 
 pub(crate) use self::timeout::earliest;
 use crate::{
-    Code, Config, Counts, End, EndedBy, Event, Frame, Kind, Overflow, Prepared, SendError,
+    At, Code, Config, Counts, End, EndedBy, Event, Frame, Kind, Overflow, Prepared, SendError,
     Transmit, Violation, frame, incoming::Incoming, outgoing::Outgoing, rtt::Rtt, socket::Socket,
 };
 
@@ -36,7 +36,7 @@ pub(crate) struct Endpoint {
 struct Goodbye {
     code: Code,
     reason: String,
-    deadline: Option<Instant>,
+    deadline: Option<At>,
 }
 
 impl Endpoint {
@@ -56,7 +56,7 @@ impl Endpoint {
     }
 
     /// Accepts a message for sending.
-    pub(crate) fn send(&mut self, now: Instant, message: Prepared) -> Result<u64, SendError> {
+    pub(crate) fn send(&mut self, now: At, message: Prepared) -> Result<u64, SendError> {
         if self.is_ended || self.goodbye.is_some() {
             return Err(SendError::Closed);
         }
@@ -75,7 +75,8 @@ impl Endpoint {
 
     /// Sends a message that may be dropped; returns whether it was queued.
     pub(crate) fn send_volatile(&mut self, kind: Kind, payload: &[u8]) -> bool {
-        let goes = self.is_attached() && self.goodbye.is_none() && !self.is_ended;
+        let is_open = self.is_attached() && self.goodbye.is_none() && !self.is_ended;
+        let goes = is_open && self.out.takes(payload.len() as u64);
         if goes {
             let frame = frame::encode_data(kind, true, payload);
             self.out.push_volatile(frame, self.config.volatile_entries);
@@ -84,7 +85,7 @@ impl Endpoint {
     }
 
     /// Says goodbye once all that was accepted has left.
-    pub(crate) fn close(&mut self, code: Code, reason: &str, deadline: Option<Instant>) {
+    pub(crate) fn close(&mut self, code: Code, reason: &str, deadline: Option<At>) {
         if !self.is_ended && self.goodbye.is_none() {
             self.goodbye = Some(Box::new(Goodbye { code, reason: reason.to_owned(), deadline }));
         }
@@ -130,7 +131,13 @@ impl Endpoint {
     pub(crate) fn detach(&mut self, code: Option<Code>) {
         let was_attached = self.is_attached();
         match code {
-            Some(code) => self.part(code),
+            Some(code) => {
+                if was_attached && self.incoming.has_news() {
+                    let counts = self.counts();
+                    self.queue_frame(&Frame::Ack(counts));
+                }
+                self.part(code);
+            }
             None => self.socket = None,
         }
         self.out.detach();
@@ -143,12 +150,13 @@ impl Endpoint {
     pub(crate) fn part(&mut self, code: Code) {
         if let Some(socket) = self.socket.as_mut().filter(|socket| !socket.is_parting) {
             socket.is_parting = true;
+            socket.bye_at = None;
             socket.queue.push_back(Transmit::Close(code));
         }
     }
 
     /// Leaves it to the peer to close the socket, for some time.
-    pub(crate) fn await_close(&mut self, now: Instant) {
+    pub(crate) fn await_close(&mut self, now: At) {
         if let Some(socket) = &mut self.socket {
             socket.is_parting = true;
             socket.bye_at = Some(now);
@@ -170,7 +178,7 @@ impl Endpoint {
     }
 
     /// Returns what happened; a message that is handed out gives its credit back.
-    pub(crate) fn poll_event(&mut self, now: Instant) -> Option<Event> {
+    pub(crate) fn poll_event(&mut self, now: At) -> Option<Event> {
         let event = self.events.pop_front()?;
         if let Event::Message(message) = &event {
             match message.number {
@@ -181,13 +189,10 @@ impl Endpoint {
                 Some(_) => {}
             }
         }
-        if self.events.is_empty() && self.events.capacity() > 16 {
-            self.events = VecDeque::new();
-        }
         Some(event)
     }
 
-    pub(crate) fn release(&mut self, now: Instant, number: u64) {
+    pub(crate) fn release(&mut self, now: At, number: u64) {
         self.incoming.release(now, number, &self.config);
     }
 
@@ -210,7 +215,7 @@ impl Endpoint {
         self.socket.as_ref().is_some_and(|socket| socket.id == id && !socket.is_parting)
     }
 
-    pub(crate) fn evict_old(&mut self, now: Instant) {
+    pub(crate) fn evict_old(&mut self, now: At) {
         if let Some(age) = self.config.buffer.age
             && !self.is_attached()
         {
@@ -219,8 +224,16 @@ impl Endpoint {
         }
     }
 
-    fn millis(&self, now: Instant) -> u32 {
-        as_millis(now.saturating_duration_since(self.born))
+    pub(crate) fn at(&self, now: Instant) -> At {
+        At::new(self.born, now)
+    }
+
+    pub(crate) fn instant(&self, at: At) -> Instant {
+        at.instant(self.born)
+    }
+
+    fn millis(&self, now: At) -> u32 {
+        as_millis(now - At::START)
     }
 }
 

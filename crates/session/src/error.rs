@@ -80,6 +80,8 @@ pub enum Violation {
         /// Where it must begin.
         expected: u64,
     },
+    /// The peer's stream has used up its numbers, and goes on.
+    Exhausted,
     /// A WELCOME has an epoch that is not above the last.
     Epoch(u64),
     /// A message was begun without credit.
@@ -128,6 +130,7 @@ impl fmt::Display for Violation {
             Self::Gap { from, expected } => {
                 write!(f, "a gap begins at {from}, the stream stands before {expected}")
             }
+            Self::Exhausted => f.write_str("the peer has used up its message numbers"),
             Self::Epoch(epoch) => write!(f, "epoch {epoch} is not newer than the last"),
             Self::Window => f.write_str("the peer began a message without credit (window)"),
             Self::TooBig { limit, size } => {

@@ -1,6 +1,6 @@
 //! What an application is told.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
@@ -90,11 +90,23 @@ pub enum EndedBy {
     Violation(Violation),
 }
 
-/// What is to be done on a socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is to be done on a socket. Frames may hold secrets: `Debug` shows their type and length.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Transmit {
     /// Send this binary WebSocket message.
     Frame(Bytes),
     /// Send what was handed out before, then close the WebSocket with this code. Nothing follows.
     Close(Code),
+}
+
+impl fmt::Debug for Transmit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame(frame) => {
+                let first = frame.first().copied().unwrap_or_default();
+                write!(f, "Frame({first:#04x}, {} bytes)", frame.len())
+            }
+            Self::Close(code) => write!(f, "Close({code})"),
+        }
+    }
 }

@@ -1,12 +1,9 @@
 //! The stream from the peer: what was received, what the application has taken, and when to say so
 //! (protocol §3, §4, §6).
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
-use crate::{Acks, Config, GapRange, Message, Violation};
+use crate::{Acks, At, Config, GapRange, MAX_NUMBER, Message, Violation, rare::Rare};
 
 /// What a session has received, and the credit it grants.
 #[derive(Debug)]
@@ -21,10 +18,10 @@ pub(crate) struct Incoming {
     granted: u64,
     /// Messages, and their cost, since the last counts that we sent.
     unacked: u32,
-    ack_at: Option<Instant>,
+    ack_at: Option<At>,
     ack_due: bool,
     /// Numbers and costs of messages that the application has not released.
-    unreleased: VecDeque<(u64, u64)>,
+    unreleased: Rare<(u64, u64)>,
 }
 
 impl Incoming {
@@ -43,19 +40,22 @@ impl Incoming {
             unacked: 0,
             ack_at: None,
             ack_due: false,
-            unreleased: VecDeque::new(),
+            unreleased: Rare::new(),
         }
     }
 
     /// Receives a reliable message and returns its number.
     pub(crate) fn receive(
         &mut self,
-        now: Instant,
+        now: At,
         message: &Message,
         config: &Config,
     ) -> Result<u64, Violation> {
         if self.since >= self.granted {
             return Err(Violation::Window);
+        }
+        if self.recv >= MAX_NUMBER {
+            return Err(Violation::Exhausted);
         }
         let cost = message.cost();
         self.recv += 1;
@@ -77,7 +77,7 @@ impl Incoming {
 
     pub(crate) fn skip(
         &mut self,
-        now: Instant,
+        now: At,
         gap: &GapRange,
         config: &Config,
     ) -> Result<(), Violation> {
@@ -94,7 +94,7 @@ impl Incoming {
     }
 
     /// Gives back the credit of a message.
-    pub(crate) fn credit(&mut self, now: Instant, cost: u64, config: &Config) {
+    pub(crate) fn credit(&mut self, now: At, cost: u64, config: &Config) {
         self.held -= cost;
         let window = self.window(config);
         let gained = window - window.min(self.granted.saturating_sub(self.since));
@@ -106,7 +106,7 @@ impl Incoming {
     }
 
     /// Releases all messages up to `number`.
-    pub(crate) fn release(&mut self, now: Instant, number: u64, config: &Config) {
+    pub(crate) fn release(&mut self, now: At, number: u64, config: &Config) {
         let number = number.min(self.recv);
         while let Some(&(first, cost)) = self.unreleased.front()
             && first <= number
@@ -132,7 +132,7 @@ impl Incoming {
     }
 
     /// Asks for an acknowledgement soon, at the latest after `delay`.
-    pub(crate) fn ack_in(&mut self, now: Instant, delay: Duration) {
+    pub(crate) fn ack_in(&mut self, now: At, delay: Duration) {
         if delay.is_zero() {
             self.ack_due = true;
         }
@@ -140,8 +140,13 @@ impl Incoming {
         self.ack_at = Some(self.ack_at.map_or(at, |earlier| earlier.min(at)));
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: At) {
         self.ack_due |= self.ack_at.is_some_and(|at| at <= now);
+    }
+
+    /// Returns whether there is something to acknowledge, due or not.
+    pub(crate) const fn has_news(&self) -> bool {
+        self.ack_at.is_some()
     }
 
     pub(crate) const fn is_ack_due(&self) -> bool {
@@ -149,7 +154,7 @@ impl Incoming {
     }
 
     /// Returns when an acknowledgement becomes due.
-    pub(crate) fn ack_at(&self) -> Option<Instant> {
+    pub(crate) fn ack_at(&self) -> Option<At> {
         self.ack_at.filter(|_| !self.ack_due)
     }
 

@@ -89,6 +89,7 @@
 //! 3. Hand in messages and ends under the epoch. Tell the store of sessions that attach, detach and
 //!    end, and give way under [`Store::pressure`].
 
+mod at;
 mod client;
 mod code;
 mod config;
@@ -100,6 +101,7 @@ mod incoming;
 mod message;
 mod outgoing;
 mod random;
+mod rare;
 mod rate;
 mod replay;
 mod role;
@@ -110,6 +112,7 @@ mod store;
 mod token;
 mod varint;
 
+use self::at::At;
 #[doc(hidden)]
 pub use self::config::Mutation;
 pub use self::{

@@ -1,13 +1,12 @@
 //! The stream to the peer: numbers, what is on its way, what the peer takes (protocol §3, §4, §6).
 
-use std::{collections::VecDeque, time::Instant};
-
 use bytes::Bytes;
 
 use crate::{
-    Counts, GapRange, GapReason, MAX_NUMBER, Message, Prepared, SendError, Violation,
+    At, Counts, GapRange, GapReason, MAX_NUMBER, Message, Prepared, SendError, Violation,
     config::{Buffer, Overflow},
     message::MESSAGE_COST,
+    rare::Rare,
     replay::Replay,
 };
 
@@ -28,11 +27,11 @@ pub(crate) struct Outgoing {
     /// The cost of what was put on this socket after `acked`.
     in_flight: u64,
     window: u64,
-    peer_limit: Option<u64>,
+    peer_limit: u64,
     /// Since when the oldest message on its way waits for its acknowledgement.
-    waiting_since: Option<Instant>,
+    waiting_since: Option<At>,
     /// Frames that may be dropped, each with the number it came after.
-    volatile: VecDeque<(u64, Bytes)>,
+    volatile: Rare<(u64, Bytes)>,
     wants_room: bool,
 }
 
@@ -54,9 +53,9 @@ impl Outgoing {
             freed: 0,
             in_flight: 0,
             window: 0,
-            peer_limit: None,
+            peer_limit: u64::MAX,
             waiting_since: None,
-            volatile: VecDeque::new(),
+            volatile: Rare::new(),
             wants_room: false,
         }
     }
@@ -76,7 +75,7 @@ impl Outgoing {
     ) -> Result<u64, SendError> {
         let size = message.payload().len() as u64;
         match self.peer_limit {
-            Some(limit) if size > limit => return Err(SendError::TooBig { limit, size }),
+            limit if size > limit => return Err(SendError::TooBig { limit, size }),
             _ if self.next >= MAX_NUMBER => return Err(SendError::Exhausted),
             _ => {}
         }
@@ -116,17 +115,17 @@ impl Outgoing {
         self.last_done = 0;
         self.in_flight = 0;
         self.window = window;
-        self.peer_limit = Some(peer_limit);
+        self.peer_limit = peer_limit;
         self.waiting_since = None;
     }
 
     pub(crate) fn detach(&mut self) {
-        self.volatile = VecDeque::new();
+        self.volatile = Rare::new();
         self.waiting_since = None;
     }
 
     /// Notes what the peer has, and what may be forgotten.
-    pub(crate) fn acknowledge(&mut self, now: Instant, counts: &Counts) -> Result<(), Violation> {
+    pub(crate) fn acknowledge(&mut self, now: At, counts: &Counts) -> Result<(), Violation> {
         let within = |stated, least, most| match (least..=most).contains(&stated) {
             true => Ok(()),
             false => Err(Violation::Acknowledged { stated, least, most }),
@@ -146,6 +145,11 @@ impl Outgoing {
         Ok(())
     }
 
+    /// Returns whether the peer has said all of this before.
+    pub(crate) const fn is_stated(&self, counts: &Counts) -> bool {
+        counts.recv == self.acked && counts.done == self.last_done && counts.window == self.window
+    }
+
     pub(crate) fn free(&mut self, done: u64) {
         self.freed = self.freed.max(done);
         self.replay.free(self.freed);
@@ -159,7 +163,7 @@ impl Outgoing {
     }
 
     /// Returns what is to be sent next, and counts it as sent.
-    pub(crate) fn poll(&mut self, now: Instant) -> Option<Next> {
+    pub(crate) fn poll(&mut self, now: At) -> Option<Next> {
         if self.volatile.front().is_some_and(|(after, _)| *after <= self.position) {
             return self.volatile.pop_front().map(|(_, frame)| Next::Frame(frame));
         }
@@ -186,6 +190,10 @@ impl Outgoing {
 
     pub(crate) fn evict_older(&mut self, limit: u32) {
         self.replay.evict_older(limit);
+    }
+
+    pub(crate) fn shrink(&mut self) {
+        self.replay.shrink();
     }
 
     /// Drops all that is kept; the gap is told at the next attach.
@@ -228,7 +236,7 @@ impl Outgoing {
         self.freed
     }
 
-    pub(crate) const fn waiting_since(&self) -> Option<Instant> {
+    pub(crate) const fn waiting_since(&self) -> Option<At> {
         self.waiting_since
     }
 
@@ -248,8 +256,9 @@ impl Outgoing {
         self.takes(len).then_some(len + MESSAGE_COST)
     }
 
-    fn takes(&self, len: u64) -> bool {
-        self.peer_limit.is_none_or(|limit| len <= limit)
+    /// Returns whether the peer takes a message of this size.
+    pub(crate) const fn takes(&self, len: u64) -> bool {
+        len <= self.peer_limit
     }
 
     /// Returns the messages from `number` on that the peer does not take.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::{GapRange, GapReason, Prepared};
+use crate::{GapRange, GapReason, Prepared, rare::Rare};
 
 /// Gaps of different reasons that are told apart; older ones take the reason of the next.
 const GAPS: usize = 16;
@@ -14,7 +14,7 @@ pub(crate) struct Replay {
     first: u64,
     bytes: usize,
     /// Ends of evicted ranges with their reasons, ascending.
-    gaps: VecDeque<(u64, GapReason)>,
+    gaps: Rare<(u64, GapReason)>,
 }
 
 /// 16 bytes, so that a broadcast costs a session little.
@@ -27,7 +27,7 @@ struct Entry {
 
 impl Replay {
     pub(crate) const fn new() -> Self {
-        Self { entries: VecDeque::new(), first: 1, bytes: 0, gaps: VecDeque::new() }
+        Self { entries: VecDeque::new(), first: 1, bytes: 0, gaps: Rare::new() }
     }
 
     /// Returns an empty buffer of a stream whose next message is `next`.
@@ -53,7 +53,11 @@ impl Replay {
         while self.gaps.front().is_some_and(|(to, _)| *to <= done) {
             self.gaps.pop_front();
         }
-        if self.entries.is_empty() && self.entries.capacity() > 64 {
+    }
+
+    /// Gives back memory that is not used.
+    pub(crate) fn shrink(&mut self) {
+        if self.entries.is_empty() {
             self.entries = VecDeque::new();
         }
     }

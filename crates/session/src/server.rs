@@ -13,8 +13,8 @@ use bytes::Bytes;
 
 pub use self::{attach::Attach, tombstone::Tombstone};
 use crate::{
-    Code, EndedBy, Event, Frame, Kind, Malformed, Mutation, Prepared, SendError, SessionId, Ticket,
-    Transmit, Violation, endpoint::Endpoint, rate::Rate, token::Tokens,
+    At, Code, EndedBy, Event, Frame, Kind, Malformed, Mutation, Prepared, SendError, SessionId,
+    Ticket, Transmit, Violation, endpoint::Endpoint, rate::Rate, token::Tokens,
 };
 
 /// Who a client is, as the application says. All clients of an application that does not ask are
@@ -71,9 +71,9 @@ pub struct ServerSession {
     attempt: u64,
     attaches: Rate,
     ttl: Duration,
-    detached_at: Option<Instant>,
-    authenticated_at: Instant,
-    expires_at: Option<Instant>,
+    detached_at: Option<At>,
+    authenticated_at: At,
+    expires_at: Option<At>,
     expiry_told: bool,
     /// What clients are answered that come back after an end by BYE.
     epitaph: Option<Box<(Code, String)>>,
@@ -86,6 +86,7 @@ impl ServerSession {
     /// # Errors
     /// Why it was not accepted; see [`SendError`].
     pub fn send(&mut self, now: Instant, message: Prepared) -> Result<u64, SendError> {
+        let now = self.end.at(now);
         self.end.send(now, message)
     }
 
@@ -98,11 +99,15 @@ impl ServerSession {
     /// session waits for its client to come back, until its ttl or `deadline`.
     pub fn close(&mut self, code: Code, reason: &str, deadline: Option<Instant>) {
         self.epitaph = Some(Box::new((code, reason.to_owned())));
+        let deadline = deadline.map(|at| self.end.at(at));
         self.end.close(code, reason, deadline);
     }
 
     /// Ends the session now: throws the client out.
     pub fn end(&mut self, code: Code, reason: &str) {
+        if self.end.is_ended {
+            return;
+        }
         self.end.end_abruptly(code, reason, EndedBy::Us);
         self.epitaph = Some(Box::new((code, reason.to_owned())));
     }
@@ -122,6 +127,7 @@ impl ServerSession {
 
     /// Detaches the socket and closes it with this code: the session stays.
     pub fn detach(&mut self, now: Instant, code: Code) {
+        let now = self.end.at(now);
         self.end.detach(Some(code));
         self.note_detached(now);
     }
@@ -138,8 +144,9 @@ impl ServerSession {
     /// Notes until when the client's ticket is valid; `None` for ever. The client is asked for
     /// another when a fifth of the time is left.
     pub fn set_expiry(&mut self, now: Instant, valid: Option<Duration>) {
+        let now = self.end.at(now);
         self.authenticated_at = now;
-        self.expires_at = valid.and_then(|valid| now.checked_add(valid));
+        self.expires_at = valid.map(|valid| now + valid);
         self.expiry_told = false;
     }
 
@@ -158,6 +165,7 @@ impl ServerSession {
 
     /// Handles a binary message that arrived on the socket of this epoch.
     pub fn handle_message(&mut self, now: Instant, epoch: u64, message: &Bytes) {
+        let now = self.end.at(now);
         let fenced = !self.end.config.leaves_out(Mutation::NoServerFence);
         if !self.end.listening(epoch) && (fenced || !self.end.is_attached()) {
             return;
@@ -174,6 +182,7 @@ impl ServerSession {
 
     /// Handles a text message that arrived on the socket of this epoch.
     pub fn handle_text(&mut self, now: Instant, epoch: u64) {
+        let now = self.end.at(now);
         if self.end.listening(epoch) {
             self.violate(now, Malformed::TextMessage.into());
         }
@@ -181,6 +190,7 @@ impl ServerSession {
 
     /// Handles the end of the socket of this epoch. Its close code decides nothing.
     pub fn handle_closed(&mut self, now: Instant, epoch: u64) {
+        let now = self.end.at(now);
         if self.end.socket.as_ref().is_some_and(|socket| socket.id == epoch) {
             self.end.detach(None);
             self.note_detached(now);
@@ -189,7 +199,8 @@ impl ServerSession {
 
     /// Handles the passing of time: call it when [`poll_timeout`](Self::poll_timeout) is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let now = self.end.at(now);
+        let is_due = |at: Option<At>| at.is_some_and(|at| at <= now);
         self.end.handle_timeout(now);
         if is_due(self.lapse_at()) {
             self.end.end(Code::TIMEOUT, String::new(), EndedBy::Expiry);
@@ -214,8 +225,10 @@ impl ServerSession {
     /// Returns what to do on the socket of this epoch. On one that is not the newest, that is to
     /// close it.
     pub fn poll_transmit(&mut self, now: Instant, epoch: u64) -> Option<Transmit> {
+        let now = self.end.at(now);
         match self.end.socket.as_ref().map(|socket| socket.id) {
             Some(id) if id == epoch => self.end.poll_transmit(now, epoch),
+            _ if self.end.config.leaves_out(Mutation::NoServerFence) => None,
             _ if epoch < self.epoch => Some(Transmit::Close(Code::SUPERSEDED)),
             _ => Some(Transmit::Close(Code::NORMAL)),
         }
@@ -235,11 +248,12 @@ impl ServerSession {
         if self.end.is_ended {
             times[1..].fill(None);
         }
-        crate::endpoint::earliest(times)
+        crate::endpoint::earliest(times).map(|at| self.end.instant(at))
     }
 
     /// Returns what happened.
     pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
+        let now = self.end.at(now);
         self.end.poll_event(now)
     }
 
@@ -247,6 +261,7 @@ impl ServerSession {
     /// [`Acks::Automatic`](crate::Acks::Automatic) does; with
     /// [`Acks::Manual`](crate::Acks::Manual) the client may forget them.
     pub fn release(&mut self, now: Instant, number: u64) {
+        let now = self.end.at(now);
         self.end.release(now, number);
     }
 
@@ -276,8 +291,8 @@ impl ServerSession {
 
     /// Returns since when no socket is attached.
     #[must_use]
-    pub const fn detached_at(&self) -> Option<Instant> {
-        self.detached_at
+    pub fn detached_at(&self) -> Option<Instant> {
+        self.detached_at.map(|at| self.end.instant(at))
     }
 
     /// Returns whether the session is over.
@@ -298,7 +313,7 @@ impl ServerSession {
         (self.end.out.replay().bytes(), self.end.out.replay().entries())
     }
 
-    fn handle_frame(&mut self, now: Instant, frame: Frame) -> Result<(), Violation> {
+    fn handle_frame(&mut self, now: At, frame: Frame) -> Result<(), Violation> {
         let (code, reason) = match &frame {
             Frame::AuthTicket(_) => {
                 self.end.strike(now, &frame)?;
@@ -316,7 +331,7 @@ impl ServerSession {
         Ok(())
     }
 
-    fn violate(&mut self, now: Instant, violation: Violation) {
+    fn violate(&mut self, now: At, violation: Violation) {
         if violation != Violation::Rate {
             self.epitaph = Some(Box::new((violation.code(), String::new())));
         }
@@ -324,7 +339,7 @@ impl ServerSession {
         self.note_detached(now);
     }
 
-    fn note_detached(&mut self, now: Instant) {
+    fn note_detached(&mut self, now: At) {
         if !self.end.is_attached() && !self.end.is_ended {
             self.detached_at.get_or_insert(now);
             if self.ttl.is_zero() {
@@ -334,25 +349,25 @@ impl ServerSession {
     }
 
     /// Returns when a detached session is given up.
-    fn lapse_at(&self) -> Option<Instant> {
+    fn lapse_at(&self) -> Option<At> {
         let terms = &self.end.config.terms;
         let known = self.epoch > 1 || self.tokens.is_confirmed();
         let ttl = if known { self.ttl } else { self.ttl.min(terms.unconfirmed_ttl) };
-        self.detached_at?.checked_add(ttl)
+        Some(self.detached_at? + ttl)
     }
 
-    fn tell_expiry_at(&self) -> Option<Instant> {
+    fn tell_expiry_at(&self) -> Option<At> {
         let valid = self.expires_at?.saturating_duration_since(self.authenticated_at);
         let asks = !self.expiry_told && self.end.is_attached();
         asks.then(|| self.authenticated_at + valid / 5 * 4)
     }
 
-    fn dead_at(&self) -> Option<Instant> {
+    fn dead_at(&self) -> Option<At> {
         let socket = self.end.socket.as_ref().filter(|_| self.end.is_attached())?;
         Some(socket.silent_since()?.at + self.end.config.terms.heartbeat_timeout)
     }
 
-    fn ping_at(&self) -> Option<Instant> {
+    fn ping_at(&self) -> Option<At> {
         let socket = self.end.socket.as_ref().filter(|_| self.end.is_attached())?;
         let asks = socket.ping_due || socket.silent_since().is_some();
         let last = socket.last_received.min(socket.last_sent);

@@ -1,9 +1,7 @@
 //! What belongs to one socket and goes with it: what it is asked and answers, and when it last
 //! lived (protocol §9).
 
-use std::{collections::VecDeque, time::Instant};
-
-use crate::{Counts, Frame, Transmit, Violation, rate::Rate};
+use crate::{At, Transmit, rare::Rare, rate::Rate};
 
 const STRIKES_AT_ONCE: u32 = 100;
 const STRIKES_PER_SECOND: u32 = 10;
@@ -16,23 +14,24 @@ pub(crate) struct Socket {
     pub(crate) is_attached: bool,
     /// Whether its end is decided: what it says has no effect, what is queued still leaves.
     pub(crate) is_parting: bool,
-    pub(crate) last_received: Instant,
-    pub(crate) last_sent: Instant,
+    pub(crate) last_received: At,
+    pub(crate) last_sent: At,
     pub(crate) ping: Option<Ping>,
     pub(crate) ping_due: bool,
     pub(crate) pong: Option<u64>,
-    pub(crate) bye_at: Option<Instant>,
-    pub(crate) queue: VecDeque<Transmit>,
-    last_counts: Option<Counts>,
+    pub(crate) bye_at: Option<At>,
+    pub(crate) queue: Rare<Transmit>,
+    /// The number of PINGs: the token of the last.
     pings: u64,
+    /// Our `recv` when the peer last said where it stands.
+    counted_at: u64,
     strikes: Rate,
 }
 
 /// A PING that was sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ping {
-    pub(crate) token: u64,
-    pub(crate) at: Instant,
+    pub(crate) at: At,
     /// What the answer has to acknowledge.
     pub(crate) position: u64,
     /// Whether the answer is still to come.
@@ -40,7 +39,7 @@ pub(crate) struct Ping {
 }
 
 impl Socket {
-    pub(crate) fn new(now: Instant, id: u64) -> Self {
+    pub(crate) fn new(now: At, id: u64) -> Self {
         Self {
             id,
             is_attached: false,
@@ -51,24 +50,25 @@ impl Socket {
             ping_due: false,
             pong: None,
             bye_at: None,
-            queue: VecDeque::new(),
-            last_counts: None,
+            queue: Rare::new(),
             pings: 0,
+            counted_at: u64::MAX,
             strikes: Rate::new(now, STRIKES_AT_ONCE),
         }
     }
 
     /// Returns a PING to send.
-    pub(crate) fn next_ping(&mut self, now: Instant, position: u64) -> u64 {
+    pub(crate) fn next_ping(&mut self, now: At, position: u64) -> u64 {
         self.pings += 1;
         self.ping_due = false;
-        self.ping = Some(Ping { token: self.pings, at: now, position, is_open: true });
+        self.ping = Some(Ping { at: now, position, is_open: true });
         self.pings
     }
 
     /// Returns the PING that a PONG answers.
     pub(crate) fn answered(&mut self, token: u64) -> Option<Ping> {
-        let ping = self.ping.as_mut().filter(|ping| ping.token == token && ping.is_open)?;
+        let is_last = self.pings == token;
+        let ping = self.ping.as_mut().filter(|ping| is_last && ping.is_open)?;
         ping.is_open = false;
         Some(*ping)
     }
@@ -78,18 +78,14 @@ impl Socket {
         self.ping.filter(|ping| ping.is_open && self.last_received <= ping.at)
     }
 
-    /// Counts a frame that may say nothing.
-    pub(crate) fn strike(&mut self, now: Instant, frame: &Frame) -> Result<(), Violation> {
-        let says_nothing = match frame {
-            Frame::Ping { .. } | Frame::AuthTicket(_) => true,
-            Frame::Ack(counts) | Frame::Pong { counts, .. } => {
-                self.last_counts.replace(*counts) == Some(*counts)
-            }
-            _ => false,
-        };
-        if says_nothing && !self.strikes.take(now, STRIKES_AT_ONCE, STRIKES_PER_SECOND) {
-            return Err(Violation::Rate);
-        }
-        Ok(())
+    /// Notes our `recv` when the peer says where it stands, and returns whether it had said so
+    /// with the same.
+    pub(crate) fn counted(&mut self, recv: u64) -> bool {
+        std::mem::replace(&mut self.counted_at, recv) == recv
+    }
+
+    /// Takes note of a frame that says nothing; returns whether that is too many.
+    pub(crate) fn strike(&mut self, now: At) -> bool {
+        !self.strikes.take(now, STRIKES_AT_ONCE, STRIKES_PER_SECOND)
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Meter, Principal, SessionId, Tombstone, Welcome};
+use crate::{Meter, Principal, SessionId, Tombstone, Welcome, token::judge_unknown};
 
 /// Bounds of a server's sessions. Plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,6 +137,9 @@ impl<H: Clone> Store<H> {
             return Found::Session(entry.handle.clone());
         }
         let tombstone = self.tombstones.get(&id).zip(principal);
+        if tombstone.is_none() {
+            judge_unknown(token);
+        }
         let answer = tombstone.and_then(|((_, t), principal)| t.answer_to(token, principal));
         answer.map_or(Found::Unknown, Found::Ended)
     }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{Asked, Attempt, ClientSession};
 use crate::{
-    Accepted, Code, EndedBy, Event, Frame, Hello, Malformed, Status, Violation, Welcome,
-    config::millis, incoming::Incoming, outgoing::Outgoing, socket::Socket,
+    Accepted, At, Code, EndedBy, Event, Frame, Hello, Malformed, Status, Ticket, Violation,
+    Welcome, config::millis, incoming::Incoming, outgoing::Outgoing, socket::Socket,
 };
 
 impl ClientSession {
@@ -17,6 +17,7 @@ impl ClientSession {
     /// [`snapshot`](Self::snapshot), if the session is to survive the process, before the HELLO
     /// goes out.
     pub fn hello(&mut self, now: Instant) -> Option<Attempt> {
+        let now = self.end.at(now);
         if self.end.is_ended {
             return None;
         }
@@ -28,7 +29,7 @@ impl ClientSession {
         self.is_suspected = false;
         self.end.evict_old(now);
         let recv = self.end.incoming.recv();
-        let resumes = !self.token.is_empty();
+        let resumes = !self.token.0.is_empty();
         self.asked = Some(Asked { at: now, recv, resumes });
         let config = &self.end.config;
         let hello = Hello {
@@ -36,14 +37,14 @@ impl ClientSession {
             lo: if resumes { self.end.out.replay().first() } else { 1 },
             next: self.end.out.next(),
             ttl: millis(config.ttl),
-            token: self.token.clone(),
-            auth: self.ticket.clone(),
+            token: self.token.0.clone(),
+            auth: self.ticket.0.clone(),
             ..Hello::first(self.attempt, self.end.incoming.grant(config), config.max_message)
         };
         Some(Attempt { number: self.attempt, hello: Frame::Hello(hello).encode() })
     }
 
-    pub(super) fn welcome(&mut self, now: Instant, welcome: Welcome) -> Result<(), Violation> {
+    pub(super) fn welcome(&mut self, now: At, welcome: Welcome) -> Result<(), Violation> {
         let Some(asked) = self.asked.take() else {
             return Err(Malformed::NotNow("WELCOME").into());
         };
@@ -70,7 +71,7 @@ impl ClientSession {
 
     fn accepted(
         &mut self,
-        now: Instant,
+        now: At,
         asked: Asked,
         status: Status,
         accepted: Accepted,
@@ -133,7 +134,7 @@ impl ClientSession {
 
     fn take_terms(&mut self, accepted: Accepted) {
         self.epoch = accepted.epoch;
-        self.token = accepted.token;
+        self.token = Ticket(accepted.token);
         self.id = accepted.id;
         self.heartbeat = Duration::from_millis(accepted.heartbeat);
         self.heartbeat_timeout = Duration::from_millis(accepted.heartbeat_timeout);
@@ -143,6 +144,6 @@ impl ClientSession {
 
     /// Returns what resumes the session.
     pub(super) const fn token(&self) -> &Bytes {
-        &self.token
+        &self.token.0
     }
 }

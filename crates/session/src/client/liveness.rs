@@ -1,23 +1,23 @@
 //! When a client asks for life, suspects its socket, and gives it up (protocol §9).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::ClientSession;
-use crate::{Code, Event, endpoint::earliest};
+use crate::{At, Code, Event, endpoint::earliest};
 
 /// How long a message may go unacknowledged in silence before the server is asked.
 const PROBE_AFTER: Duration = Duration::from_secs(1);
 
 impl ClientSession {
-    pub(super) fn silence_timeout(&self) -> Option<Instant> {
+    pub(super) fn silence_timeout(&self) -> Option<At> {
         if let Some(at) = self.attach_deadline() {
             return Some(at);
         }
         earliest([self.dead_at(), self.suspect_at(), self.probe_at()])
     }
 
-    pub(super) fn handle_silence(&mut self, now: Instant) {
-        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+    pub(super) fn handle_silence(&mut self, now: At) {
+        let is_due = |at: Option<At>| at.is_some_and(|at| at <= now);
         if is_due(self.attach_deadline()) {
             self.asked = None;
             return self.end.detach(Some(Code::TIMEOUT));
@@ -34,25 +34,25 @@ impl ClientSession {
         }
     }
 
-    fn attach_deadline(&self) -> Option<Instant> {
+    fn attach_deadline(&self) -> Option<At> {
         let asked = self.asked.filter(|_| self.end.socket.is_some())?;
         Some(asked.at + self.end.config.attach_timeout)
     }
 
-    fn dead_at(&self) -> Option<Instant> {
+    fn dead_at(&self) -> Option<At> {
         let socket = self.end.socket.as_ref().filter(|_| self.end.is_attached())?;
         Some(socket.last_received + self.heartbeat + self.heartbeat_timeout)
     }
 
     /// Returns when silence after a PING becomes suspicious.
-    fn suspect_at(&self) -> Option<Instant> {
+    fn suspect_at(&self) -> Option<At> {
         let socket = self.end.socket.as_ref().filter(|_| self.end.is_attached())?;
         let ping = socket.silent_since().filter(|_| !self.is_suspected)?;
         Some(ping.at + self.end.rtt.patience())
     }
 
     /// Returns when to ask because a message is not acknowledged and nothing arrives.
-    fn probe_at(&self) -> Option<Instant> {
+    fn probe_at(&self) -> Option<At> {
         let socket = self.end.socket.as_ref().filter(|_| self.end.is_attached())?;
         let waiting_since = self.end.out.waiting_since()?;
         let asks = socket.ping_due || socket.silent_since().is_some();

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Instant};
 use bytes::Bytes;
 
 use super::ClientSession;
-use crate::{Config, Message, Prepared, incoming::Incoming, outgoing::Outgoing};
+use crate::{Config, Message, Prepared, Ticket, incoming::Incoming, outgoing::Outgoing};
 
 /// What a client stores to survive its process. The token in it is secret; `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl ClientSession {
     #[must_use]
     pub fn restored(now: Instant, config: Arc<Config>, snapshot: Snapshot) -> Self {
         let mut this = Self::new(now, config);
-        this.token = snapshot.token;
+        this.token = Ticket(snapshot.token);
         this.attempt = snapshot.attempt;
         this.epoch = snapshot.epoch;
         this.end.incoming = Incoming::restarted(snapshot.recv);

@@ -1,15 +1,13 @@
 //! What a frame does that came on an attached socket.
 
-use std::time::Instant;
-
 use super::Endpoint;
 use crate::{
-    Code, Counts, Direction, EndedBy, Event, Frame, GapRange, Malformed, Message, Violation,
+    At, Code, Counts, Direction, EndedBy, Event, Frame, GapRange, Malformed, Message, Violation,
 };
 
 impl Endpoint {
     /// Takes in a frame that both ends may send.
-    pub(crate) fn receive(&mut self, now: Instant, frame: Frame) -> Result<(), Violation> {
+    pub(crate) fn receive(&mut self, now: At, frame: Frame) -> Result<(), Violation> {
         self.strike(now, &frame)?;
         match frame {
             Frame::Data { kind, volatile, payload } => {
@@ -35,18 +33,23 @@ impl Endpoint {
     }
 
     /// Notes that the peer lives, and counts frames that say nothing.
-    pub(crate) fn strike(&mut self, now: Instant, frame: &Frame) -> Result<(), Violation> {
+    pub(crate) fn strike(&mut self, now: At, frame: &Frame) -> Result<(), Violation> {
         let Some(socket) = &mut self.socket else { return Ok(()) };
         socket.last_received = now;
-        socket.strike(now, frame)
+        let says_nothing = match frame {
+            Frame::Ping { .. } | Frame::AuthTicket(_) => true,
+            Frame::Ack(counts) | Frame::Pong { counts, .. } => {
+                socket.counted(self.incoming.recv()) && self.out.is_stated(counts)
+            }
+            _ => false,
+        };
+        if says_nothing && socket.strike(now) {
+            return Err(Violation::Rate);
+        }
+        Ok(())
     }
 
-    fn message(
-        &mut self,
-        now: Instant,
-        volatile: bool,
-        mut message: Message,
-    ) -> Result<(), Violation> {
+    fn message(&mut self, now: At, volatile: bool, mut message: Message) -> Result<(), Violation> {
         let (limit, size) = (self.config.max_message, message.payload.len() as u64);
         if size > limit {
             return Err(Violation::TooBig { limit, size });
@@ -62,7 +65,7 @@ impl Endpoint {
         Ok(())
     }
 
-    fn counted(&mut self, now: Instant, counts: &Counts) -> Result<(), Violation> {
+    fn counted(&mut self, now: At, counts: &Counts) -> Result<(), Violation> {
         let received = self.incoming.recv();
         if counts.sent != received {
             return Err(Violation::Sent { stated: counts.sent, received });
@@ -74,7 +77,7 @@ impl Endpoint {
         Ok(())
     }
 
-    fn pong(&mut self, now: Instant, token: u64, counts: &Counts) -> Result<(), Violation> {
+    fn pong(&mut self, now: At, token: u64, counts: &Counts) -> Result<(), Violation> {
         self.counted(now, counts)?;
         let ping = self.socket.as_mut().and_then(|socket| socket.answered(token));
         let Some(ping) = ping else { return Ok(()) };
@@ -86,13 +89,13 @@ impl Endpoint {
         Ok(())
     }
 
-    fn gap(&mut self, now: Instant, gap: GapRange) -> Result<(), Violation> {
+    fn gap(&mut self, now: At, gap: GapRange) -> Result<(), Violation> {
         self.incoming.skip(now, &gap, &self.config)?;
         self.event(Event::Gap(Direction::In, gap));
         Ok(())
     }
 
-    fn bye(&mut self, now: Instant, code: Code, counts: &Counts, reason: String) {
+    fn bye(&mut self, now: At, code: Code, counts: &Counts, reason: String) {
         // Wrong counts change nothing any more: the session ends anyway, with this code.
         let _ = self.counted(now, counts);
         let counts = self.counts();

@@ -1,13 +1,13 @@
 //! What is due, and when.
 
-use std::time::Instant;
+use std::collections::VecDeque;
 
 use super::Endpoint;
-use crate::{Code, EndedBy};
+use crate::{At, Code, EndedBy};
 
 impl Endpoint {
     /// Returns when something is due that both ends do.
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<At> {
         let goodbye = self.goodbye.as_ref().and_then(|goodbye| goodbye.deadline);
         let Some(socket) = &self.socket else { return goodbye };
         let bye = socket.bye_at.map(|at| at + self.config.bye_timeout);
@@ -17,8 +17,9 @@ impl Endpoint {
         earliest([goodbye, bye, self.incoming.ack_at(), self.overdue_ping(), self.overdue_end()])
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+    pub(crate) fn handle_timeout(&mut self, now: At) {
+        self.shrink();
+        let is_due = |at: Option<At>| at.is_some_and(|at| at <= now);
         if is_due(self.goodbye.as_ref().and_then(|goodbye| goodbye.deadline)) {
             return self.give_up();
         }
@@ -36,6 +37,14 @@ impl Endpoint {
         if is_due(self.overdue_ping()) {
             self.ping();
         }
+    }
+
+    /// Gives back memory that is not used: time passes for a session that does little.
+    fn shrink(&mut self) {
+        if self.events.is_empty() {
+            self.events = VecDeque::new();
+        }
+        self.out.shrink();
     }
 
     /// Asks the peer for life, if it is not being asked.
@@ -64,18 +73,18 @@ impl Endpoint {
     }
 
     /// Returns when to ask a peer that lives and does not acknowledge.
-    fn overdue_ping(&self) -> Option<Instant> {
+    fn overdue_ping(&self) -> Option<At> {
         let socket = self.socket.as_ref()?;
         let at = self.out.waiting_since()? + self.config.ack_timeout / 6;
         let was_asked = socket.ping_due || socket.ping.is_some_and(|ping| ping.at >= at);
         (!was_asked).then_some(at)
     }
 
-    fn overdue_end(&self) -> Option<Instant> {
+    fn overdue_end(&self) -> Option<At> {
         Some(self.out.waiting_since()? + self.config.ack_timeout)
     }
 }
 
-pub(crate) fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {
+pub(crate) fn earliest<const N: usize>(times: [Option<At>; N]) -> Option<At> {
     times.into_iter().flatten().min()
 }

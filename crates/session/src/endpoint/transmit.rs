@@ -1,12 +1,10 @@
 //! What is to be sent on the socket next.
 
-use std::time::Instant;
-
 use super::Endpoint;
-use crate::{Direction, Event, Frame, Transmit, outgoing::Next};
+use crate::{At, Direction, Event, Frame, Transmit, outgoing::Next};
 
 impl Endpoint {
-    pub(crate) fn poll_transmit(&mut self, now: Instant, id: u64) -> Option<Transmit> {
+    pub(crate) fn poll_transmit(&mut self, now: At, id: u64) -> Option<Transmit> {
         let socket = self.socket.as_mut().filter(|socket| socket.id == id)?;
         if let Some(transmit) = socket.queue.pop_front() {
             socket.last_sent = now;
@@ -25,7 +23,7 @@ impl Endpoint {
         Some(frame)
     }
 
-    fn control(&mut self, now: Instant) -> Option<Transmit> {
+    fn control(&mut self, now: At) -> Option<Transmit> {
         let position = self.out.position();
         let socket = self.socket.as_mut()?;
         let frame = if let Some(token) = socket.pong.take() {
@@ -41,7 +39,7 @@ impl Endpoint {
         Some(Transmit::Frame(frame.encode()))
     }
 
-    fn stream(&mut self, now: Instant) -> Option<Transmit> {
+    fn stream(&mut self, now: At) -> Option<Transmit> {
         Some(Transmit::Frame(match self.out.poll(now)? {
             Next::Frame(frame) => frame,
             Next::Gap(gap) => {
@@ -52,7 +50,7 @@ impl Endpoint {
     }
 
     /// Says BYE, once per socket, when nothing else is left to send.
-    fn goodbye(&mut self, now: Instant) -> Option<Transmit> {
+    fn goodbye(&mut self, now: At) -> Option<Transmit> {
         let socket = self.socket.as_ref()?;
         if socket.bye_at.is_some() || !self.out.is_flushed() {
             return None;

@@ -1,10 +1,10 @@
-//! What says who a client is.
+//! What says who a client is, and other secrets.
 
 use std::fmt;
 
 use bytes::Bytes;
 
-/// A ticket, as the application defines it. Its `Debug` does not show it.
+/// A ticket, as the application defines it, or a token. Its `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ticket(pub Bytes);
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{Principal, ServerSession};
 use crate::{
-    Accepted, Code, Config, EndedBy, Event, Frame, Hello, Mutation, Random, Reauthentication,
+    Accepted, At, Code, Config, EndedBy, Event, Frame, Hello, Mutation, Random, Reauthentication,
     SessionId, Status, Transmit, Violation, Welcome,
     config::millis,
     endpoint::Endpoint,
@@ -55,7 +55,7 @@ impl ServerSession {
         let asked = if hello.ttl == 0 { terms.ttl } else { Duration::from_millis(hello.ttl) };
         let ttl = if resumable { asked.min(terms.ttl_limit) } else { Duration::ZERO };
         let mut this = Self {
-            attaches: Rate::new(now, terms.attach_burst),
+            attaches: Rate::new(At::START, terms.attach_burst),
             end: Endpoint::new(now, config),
             id,
             principal,
@@ -64,14 +64,14 @@ impl ServerSession {
             attempt: hello.attempt,
             ttl,
             detached_at: None,
-            authenticated_at: now,
+            authenticated_at: At::START,
             expires_at: None,
             expiry_told: false,
             epitaph: None,
         };
         this.end.event(Event::Opened { id: Bytes::copy_from_slice(id.as_bytes()) });
         let token = if ttl.is_zero() { Bytes::new() } else { token };
-        this.welcome(now, hello, status, 0, token);
+        this.welcome(At::START, hello, status, 0, token);
         this
     }
 
@@ -84,6 +84,7 @@ impl ServerSession {
         principal: Option<&Principal>,
         random: &mut dyn Random,
     ) -> Attach {
+        let now = self.end.at(now);
         let standing = self.tokens.judge(&hello.token);
         let is_foreign = principal.is_some_and(|principal| *principal != self.principal);
         // Another principal and a forged token are answered alike, as if there were no session.
@@ -121,7 +122,7 @@ impl ServerSession {
     }
 
     /// Fences the old socket, then looks at the counters, and queues WELCOME on the new one.
-    fn welcome(&mut self, now: Instant, hello: &Hello, status: Status, recv: u64, token: Bytes) {
+    fn welcome(&mut self, now: At, hello: &Hello, status: Status, recv: u64, token: Bytes) {
         self.end.evict_old(now);
         self.end.out.detach();
         self.epoch += 1;
@@ -174,7 +175,7 @@ impl ServerSession {
         Attach::Refused(Welcome::Stale)
     }
 
-    fn trusts_token(&self, now: Instant) -> bool {
+    fn trusts_token(&self, now: At) -> bool {
         match self.end.config.terms.reauthentication {
             Reauthentication::Required => false,
             Reauthentication::Grace(grace) => {
