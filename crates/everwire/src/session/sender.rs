@@ -2,7 +2,9 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use everwire_session::{Code, Kind, Message, Prepared, Principal, SendError, SessionId};
+use everwire_session::{
+    Code, Kind, Message, Prepared, Principal, SendError, ServerSession, SessionId,
+};
 
 use super::live::Live;
 
@@ -97,31 +99,31 @@ impl SessionSender {
     /// Returns whether there is a connection at this moment.
     #[must_use]
     pub fn is_attached(&self) -> bool {
-        self.0.look(|session| session.is_attached())
+        self.0.look(ServerSession::is_attached)
     }
 
     /// Returns whether the session is over.
     #[must_use]
     pub fn is_ended(&self) -> bool {
-        self.0.look(|session| session.is_ended())
+        self.0.look(ServerSession::is_ended)
     }
 
     /// Returns how many connections the session has had.
     #[must_use]
     pub fn epoch(&self) -> u64 {
-        self.0.look(|session| session.epoch())
+        self.0.look(ServerSession::epoch)
     }
 
     /// Returns the smoothed round trip between the two ends.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
-        self.0.look(|session| session.rtt())
+        self.0.look(ServerSession::rtt)
     }
 
     /// Returns the bytes and the messages that are kept for a replay.
     #[must_use]
     pub fn buffered(&self) -> (usize, usize) {
-        self.0.look(|session| session.buffered())
+        self.0.look(ServerSession::buffered)
     }
 }
 

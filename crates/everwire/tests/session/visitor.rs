@@ -40,7 +40,7 @@ impl Visitor {
             _ => client.subprotocols(["everwire.v1"]),
         };
         if let Form::Header = form {
-            client = client.header("everwire-hello", &Hello::base64(&attempt.hello));
+            client = client.header("everwire-hello", Hello::base64(&attempt.hello));
         }
         let ws = client.connect().await.unwrap();
         assert_eq!(ws.subprotocol(), Some("everwire.v1"));
