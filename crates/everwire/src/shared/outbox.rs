@@ -55,7 +55,7 @@ impl Outgoing {
         match self {
             Self::Message(message, _) => message.len() + 14,
             Self::Piece(bytes) | Self::Finish(bytes) => bytes.len() + 14,
-            Self::Prepared(message) => message.payload().len() + 14,
+            Self::Prepared(message) => message.len() + 14,
             Self::Ping(payload) => payload.len() + 6,
             _ => 0,
         }
