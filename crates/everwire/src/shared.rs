@@ -6,7 +6,6 @@ mod waiting;
 mod wake;
 
 use std::{
-    collections::VecDeque,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -17,15 +16,15 @@ use std::{
 };
 
 use everwire_proto::{
-    Cause, CloseFrame, Closure, Connection, Counters, DeflateParams, Limits, SendError,
-    State as ProtoState,
+    Cause, CloseFrame, Closure, Connection, Counters, DeflateParams, Limits, PreparedMessage,
+    SendError, State as ProtoState,
 };
 
 pub(crate) use self::{
-    outbox::{Adjustment, Outgoing, put_outbox},
+    outbox::{Adjustment, News, Outgoing, put_outbox},
     state::{Phase, State},
     waiting::{Place, Until},
-    wake::{Wake, wake},
+    wake::{Wake, Wakes, wake},
 };
 use crate::{peers::Peers, signal::Signal};
 
@@ -189,6 +188,25 @@ impl Shared {
         self.try_push(outgoing, false).map_err(|(error, _)| error)
     }
 
+    /// Queues a message that was encoded before; if the driver sleeps, `wakes` is to wake it.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    #[inline]
+    pub(crate) fn push_prepared(
+        &self,
+        message: &PreparedMessage,
+        wakes: &mut Wakes,
+    ) -> Result<(), SendError> {
+        let mut state = self.lock();
+        self.check_room(&state, Until::Room)?;
+        state.queue_prepared(message);
+        if self.signal.alert() {
+            wakes.add(state.driver.as_ref());
+        }
+        Ok(())
+    }
+
     fn try_push(&self, outgoing: Outgoing, check_room: bool) -> Result<(), (SendError, Outgoing)> {
         let mut state = self.lock();
         match self.check_room(&state, outgoing.room()) {
@@ -223,15 +241,15 @@ impl Shared {
 
     /// Takes what handles asked for. It counts as waiting to be written from here on.
     #[inline]
-    pub(crate) fn take_outbox(&self) -> Option<VecDeque<Outgoing>> {
+    pub(crate) fn take_outbox(&self) -> Option<News> {
         self.signal.take_news().then(|| self.take_news())
     }
 
-    fn take_news(&self) -> VecDeque<Outgoing> {
+    fn take_news(&self) -> News {
         let mut state = self.lock();
         let taken = std::mem::take(&mut state.outbox_bytes);
         self.transmit_len.fetch_add(taken, Ordering::Relaxed);
-        std::mem::take(&mut state.outbox)
+        News { first: state.first.take(), outbox: std::mem::take(&mut state.outbox) }
     }
 
     /// Notes that there is news for the driver, and returns its waker if it sleeps.
@@ -283,7 +301,7 @@ impl Shared {
         state.aborted |= is_abort;
         if is_abort {
             // What is behind it is not sent, but counted.
-            state.outbox.push_front(outgoing);
+            state.all_in_outbox().push_front(outgoing);
         } else {
             state.queue(outgoing);
         }
@@ -318,7 +336,8 @@ impl Shared {
             return Err(SendError::Closed);
         }
         // One that is written to its end may still wait to be encoded.
-        let waits = state.outbox.iter().any(|outgoing| matches!(outgoing, Outgoing::Start(..)));
+        let waits =
+            state.all_in_outbox().iter().any(|outgoing| matches!(outgoing, Outgoing::Start(..)));
         if state.stream_open || waits {
             return Err(SendError::MessageOpen);
         }
@@ -392,8 +411,18 @@ impl Shared {
             Until::Answer => answered,
             Until::Closed => false,
         });
-        self.signal.set_waited_for(!state.waiters.is_empty());
+        self.signal.set_waited_for(state.is_waited_for());
         Some(over)
+    }
+
+    /// Returns whether closing has begun.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.lock().phase != Phase::Open
+    }
+
+    /// Returns whether the connection has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().phase == Phase::Closed
     }
 
     /// Tells every handle how the connection ended.
@@ -401,7 +430,7 @@ impl Shared {
         let mut state = self.lock();
         state.phase = Phase::Closed;
         state.closure = Some(closure);
-        let outbox = std::mem::take(&mut state.outbox);
+        let outbox = (std::mem::take(&mut state.outbox), state.first.take());
         let deferred = std::mem::take(&mut state.deferred);
         let driver = state.driver.take();
         let receiver = state.receiver.take();

@@ -1,25 +1,29 @@
 //! What handles asked a driver for.
 
-use std::{collections::VecDeque, time::Instant};
+use std::time::Instant;
 
 use everwire_proto::Cause;
 
 use super::{App, Driver, Stream};
-use crate::shared::{Outgoing, put_outbox};
+use crate::shared::{News, Outgoing, put_outbox};
 
 impl<S: Stream, A: App> Driver<S, A> {
     /// Does what handles asked for.
     #[inline]
     pub(super) fn take_outbox(&mut self, now: Instant) {
-        if let Some(outbox) = self.shared.take_outbox() {
-            self.apply_all(outbox, now);
+        if let Some(news) = self.shared.take_outbox() {
+            self.apply_all(news, now);
         }
     }
 
-    fn apply_all(&mut self, mut outbox: VecDeque<Outgoing>, now: Instant) {
+    fn apply_all(&mut self, news: News, now: Instant) {
+        let News { first, mut outbox } = news;
         self.lend_buffer();
         // It was counted against the limit when it was queued.
         self.proto.admit(true);
+        if let Some(message) = first {
+            self.flags.unsent += u32::from(self.proto.send_prepared(&message).is_err());
+        }
         while let Some(outgoing) = outbox.pop_front() {
             self.apply(outgoing, now);
         }

@@ -6,10 +6,10 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use everwire_proto::Closure;
+use everwire_proto::{Closure, PreparedMessage};
 
 use super::{
-    outbox::{Outgoing, take_outbox},
+    outbox::{Outgoing, prepared_len, take_outbox},
     waiting::{Place, Until, Waiter},
     wake::Wake,
 };
@@ -24,6 +24,9 @@ pub(crate) struct State {
     pub(crate) receiver: Option<Waker>,
     /// Nobody will ever call `recv`.
     pub(crate) receiver_gone: bool,
+    /// A message that goes before what is in the outbox. One of a group is mostly the only one, and
+    /// needs no room of its own.
+    pub(super) first: Option<PreparedMessage>,
     /// What handles asked for and the driver has not yet done.
     pub(crate) outbox: VecDeque<Outgoing>,
     pub(super) deferred: Option<Box<Deferred>>,
@@ -87,6 +90,25 @@ impl State {
         }
     }
 
+    /// Queues a message that was encoded before.
+    #[inline]
+    pub(super) fn queue_prepared(&mut self, message: &PreparedMessage) {
+        if self.outbox.is_empty() && self.first.is_none() && !self.stream_open {
+            self.outbox_bytes += prepared_len(message);
+            self.first = Some(message.clone());
+        } else {
+            self.queue(Outgoing::Prepared(message.clone()));
+        }
+    }
+
+    /// Puts everything that waits into the outbox, so that something can go before it.
+    pub(super) fn all_in_outbox(&mut self) -> &mut VecDeque<Outgoing> {
+        if let Some(first) = self.first.take() {
+            self.outbox.push_front(Outgoing::Prepared(first));
+        }
+        &mut self.outbox
+    }
+
     /// Returns how many bytes handles have queued, as far as they are in the way.
     pub(super) fn queued(&self, room: Until) -> usize {
         match room {
@@ -119,6 +141,11 @@ impl State {
         };
         self.waiters.push(Waiter { until, key, waker: waker.clone() });
         Poll::Pending
+    }
+
+    /// Returns whether a task waits for something that a driver's turn may bring about.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.waiters.iter().any(|waiter| waiter.until != Until::Closed)
     }
 
     pub(super) fn take_waiters(&mut self, is_over: impl Fn(Until) -> bool) -> Vec<Waker> {
