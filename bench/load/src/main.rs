@@ -54,13 +54,16 @@ fn echo(options: &Options, until: Until) -> Result<()> {
     let template = Template::new(options.kind, options.size, options.raw);
     let cpu_before = server.as_ref().map(Server::cpu).transpose()?;
     let start = Instant::now();
-    let n_messages = driver.echo(
-        0..options.connections,
-        &template,
-        options.depth,
-        until,
-        options.connections,
-    )?;
+    let n_messages = match options.fan_out {
+        true => driver.fan_out(&template, options.depth, until)?,
+        false => driver.echo(
+            0..options.connections,
+            &template,
+            options.depth,
+            until,
+            options.connections,
+        )?,
+    };
     let seconds = start.elapsed().as_secs_f64();
     let cpu_after = server.as_ref().map(Server::cpu).transpose()?;
     let rss_after = server.as_ref().map(Server::rss).transpose()?;

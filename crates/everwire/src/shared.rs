@@ -127,8 +127,10 @@ impl Shared {
     /// Publishes what the registry shows.
     #[inline]
     pub(crate) fn publish(&self, counters: &Counters, last_received: Instant, transmit_len: usize) {
-        self.last_received.store(crate::clock::millis(last_received), Ordering::Relaxed);
-        self.bytes_received.store(counters.bytes_received, Ordering::Relaxed);
+        if self.bytes_received.load(Ordering::Relaxed) != counters.bytes_received {
+            self.last_received.store(crate::clock::millis(last_received), Ordering::Relaxed);
+            self.bytes_received.store(counters.bytes_received, Ordering::Relaxed);
+        }
         self.bytes_sent.store(counters.bytes_sent, Ordering::Relaxed);
         self.messages_received.store(counters.messages_received, Ordering::Relaxed);
         self.messages_sent.store(counters.messages_sent, Ordering::Relaxed);
@@ -249,7 +251,10 @@ impl Shared {
         let mut state = self.lock();
         let taken = std::mem::take(&mut state.outbox_bytes);
         self.transmit_len.fetch_add(taken, Ordering::Relaxed);
-        News { first: state.first.take(), outbox: std::mem::take(&mut state.outbox) }
+        match state.first.take() {
+            Some(first) if state.outbox.is_empty() => News::One(first),
+            first => News::All(first, std::mem::take(&mut state.outbox)),
+        }
     }
 
     /// Notes that there is news for the driver, and returns its waker if it sleeps.

@@ -260,7 +260,7 @@ async fn a_slow_member_is_disconnected_by_default() {
     let group = Group::default();
     let (mut near, sender) = slow_member(&group);
     let sent = fill(&group).await;
-    assert!((8 << 10) / 500 <= sent && sent <= (12 << 10) / 500 + 2, "{sent}");
+    assert!(((8 << 10) / 500..=(12 << 10) / 500 + 2).contains(&sent), "{sent}");
     assert!(group.is_empty());
     for i in 0..sent {
         assert_eq!(read_number(&mut near).await, i);

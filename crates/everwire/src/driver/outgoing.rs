@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use everwire_proto::Cause;
+use everwire_proto::{Cause, PreparedMessage};
 
 use super::{App, Driver, Stream};
 use crate::shared::{News, Outgoing, put_outbox};
@@ -17,20 +17,27 @@ impl<S: Stream, A: App> Driver<S, A> {
     }
 
     fn apply_all(&mut self, news: News, now: Instant) {
-        let News { first, mut outbox } = news;
         self.lend_buffer();
         // It was counted against the limit when it was queued.
         self.proto.admit(true);
-        if let Some(message) = first {
-            self.flags.unsent += u32::from(self.proto.send_prepared(&message).is_err());
+        match news {
+            News::One(message) => self.apply_prepared(&message),
+            News::All(first, mut outbox) => {
+                first.iter().for_each(|message| self.apply_prepared(message));
+                while let Some(outgoing) = outbox.pop_front() {
+                    self.apply(outgoing, now);
+                }
+                put_outbox(outbox);
+            }
         }
-        while let Some(outgoing) = outbox.pop_front() {
-            self.apply(outgoing, now);
-        }
-        put_outbox(outbox);
         self.proto.admit(false);
         // What was queued is encoded now, and counted there.
         self.shared.publish_transmit_len(self.proto.transmit_len());
+    }
+
+    #[inline]
+    fn apply_prepared(&mut self, message: &PreparedMessage) {
+        self.flags.unsent += u32::from(self.proto.send_prepared(message).is_err());
     }
 
     fn apply(&mut self, outgoing: Outgoing, now: Instant) {

@@ -87,11 +87,12 @@ pub(super) fn prepared_len(message: &PreparedMessage) -> usize {
 }
 
 /// What a driver takes over from its handles.
-#[derive(Debug, Default)]
-pub(crate) struct News {
-    /// Goes before the rest.
-    pub(crate) first: Option<PreparedMessage>,
-    pub(crate) outbox: VecDeque<Outgoing>,
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Nothing but one message, such as one of a group.
+    One(PreparedMessage),
+    /// All that waits; the message goes before the rest.
+    All(Option<PreparedMessage>, VecDeque<Outgoing>),
 }
 
 thread_local! {
