@@ -50,6 +50,10 @@ fn echo(options: &Options, until: Until) -> Result<()> {
     let rss_before = server.as_ref().map(Server::rss).transpose()?;
     let mut driver = Driver::new(options)?;
     driver.open(options.connections)?;
+    if options.raw && options.fan_out {
+        // Without an opening handshake nothing tells when the server knows all connections.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
 
     let template = Template::new(options.kind, options.size, options.raw);
     let cpu_before = server.as_ref().map(Server::cpu).transpose()?;

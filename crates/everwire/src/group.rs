@@ -19,7 +19,10 @@ use self::{
     member::{Member, Taken},
     members::{Members, Seat},
 };
-use crate::{ConnectionId, Sender, shared::Wakes};
+use crate::{
+    ConnectionId, Sender,
+    shared::{Cast, Wakes},
+};
 
 /// Connections that receive the same messages, on whatever threads, runtimes and servers they live.
 /// Cheap to clone.
@@ -145,13 +148,13 @@ impl Group {
     }
 
     fn send(&self, message: &PreparedMessage, except: Option<ConnectionId>) -> Broadcast {
-        let mut done = Broadcast::default();
-        let mut wakes = Wakes::default();
+        let (mut done, mut wakes) = (Broadcast::default(), Wakes::default());
         let mut gone = Vec::new();
         // One lock gives the messages one order, the same for everybody.
         let mut members = self.lock();
+        let mut cast = Cast::new(message, &members.last_cast);
         for seat in members.iter().filter(|seat| Some(seat.shared.id) != except) {
-            match seat.member.offer(&seat.shared, message, &self.0.slow, &mut wakes) {
+            match seat.member.offer(&seat.shared, &mut cast, &self.0.slow, &mut wakes) {
                 Taken::Queued => done.queued += 1,
                 Taken::Slow => done.slow += 1,
                 Taken::TooSlow => {
@@ -161,6 +164,7 @@ impl Group {
                 Taken::Closing => {}
             }
         }
+        members.last_cast = cast.end();
         let left: Vec<Seat> = gone.iter().filter_map(|shared| members.remove(shared.id)).collect();
         drop(members);
         // No lock is held while others are woken: what that runs is not ours.

@@ -1,5 +1,6 @@
 //! What a connection's driver shares with its handles and with the registry.
 
+mod cast;
 mod outbox;
 mod state;
 mod waiting;
@@ -16,11 +17,12 @@ use std::{
 };
 
 use everwire_proto::{
-    Cause, CloseFrame, Closure, Connection, Counters, DeflateParams, Limits, PreparedMessage,
-    SendError, State as ProtoState,
+    Cause, CloseFrame, Closure, Connection, Counters, DeflateParams, Limits, SendError,
+    State as ProtoState,
 };
 
 pub(crate) use self::{
+    cast::{Cast, LastCast},
     outbox::{Adjustment, News, Outgoing, put_outbox},
     state::{Phase, State},
     waiting::{Place, Until},
@@ -190,19 +192,15 @@ impl Shared {
         self.try_push(outgoing, false).map_err(|(error, _)| error)
     }
 
-    /// Queues a message that was encoded before; if the driver sleeps, `wakes` is to wake it.
+    /// Queues a message that is broadcast; if the driver sleeps, `wakes` is to wake it.
     ///
     /// # Errors
     /// As [`push`](Self::push).
     #[inline]
-    pub(crate) fn push_prepared(
-        &self,
-        message: &PreparedMessage,
-        wakes: &mut Wakes,
-    ) -> Result<(), SendError> {
+    pub(crate) fn push_cast(&self, cast: &mut Cast, wakes: &mut Wakes) -> Result<(), SendError> {
         let mut state = self.lock();
         self.check_room(&state, Until::Room)?;
-        state.queue_prepared(message);
+        state.queue_cast(cast);
         if self.signal.alert() {
             wakes.add(state.driver.as_ref());
         }
@@ -252,7 +250,7 @@ impl Shared {
         let taken = std::mem::take(&mut state.outbox_bytes);
         self.transmit_len.fetch_add(taken, Ordering::Relaxed);
         match state.first.take() {
-            Some(first) if state.outbox.is_empty() => News::One(first),
+            Some(first) if state.outbox.is_empty() => News::Cast(first),
             first => News::All(first, std::mem::take(&mut state.outbox)),
         }
     }

@@ -177,6 +177,70 @@ async fn a_broadcast_keeps_its_place_among_what_a_sender_sends() {
     }
 }
 
+/// Whatever is sent in between, and whoever is left out.
+#[tokio::test]
+async fn every_member_receives_what_is_sent_to_it_in_order() {
+    for seed in 0..30u64 {
+        let mut state = seed * 2 + 1;
+        let mut below = |n: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % n
+        };
+        let (one, other) = (Group::default(), Group::default());
+        let mut ends: Vec<_> = (0..4).map(|_| Pair::new().capacity(1 << 20).pull()).collect();
+        let mut expected = vec![Vec::new(); 4];
+        for (_, server) in &ends {
+            assert!(one.join(server) && other.join(server));
+        }
+        for step in 0..200 {
+            let text = format!("{step}");
+            let who = below(4) as usize;
+            let to: Vec<usize> = match below(10) {
+                0 => {
+                    ends[who].1.try_send(&text[..]).unwrap();
+                    vec![who]
+                }
+                1 => {
+                    let mut writer = ends[who].1.stream_message(MessageKind::Text).await.unwrap();
+                    let (a, b) = text.split_at(1);
+                    writer.write(a).await.unwrap();
+                    // It waits for the end of that.
+                    let cast = PreparedMessage::new(format!("{step} to all"));
+                    one.broadcast(&cast);
+                    writer.write(b).await.unwrap();
+                    writer.finish().await.unwrap();
+                    expected[who].push(text);
+                    expected.iter_mut().for_each(|all| all.push(format!("{step} to all")));
+                    vec![]
+                }
+                2..4 => {
+                    one.broadcast_except(ends[who].1.id(), &PreparedMessage::new(&text[..]));
+                    (0..4).filter(|to| *to != who).collect()
+                }
+                4 => {
+                    other.broadcast(&PreparedMessage::new(&text[..]));
+                    (0..4).collect()
+                }
+                5 => {
+                    tokio::task::yield_now().await;
+                    vec![]
+                }
+                _ => {
+                    one.broadcast(&PreparedMessage::new(&text[..]));
+                    (0..4).collect()
+                }
+            };
+            to.into_iter().for_each(|to| expected[to].push(format!("{step}")));
+        }
+        for ((client, _), expected) in ends.iter_mut().zip(expected) {
+            for text in expected {
+                let message = soon(client.recv()).await.unwrap();
+                assert_eq!(message.as_text(), Some(&text[..]), "seed {seed}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_broadcast_waits_for_the_end_of_a_message_in_pieces() {
     let group = Group::default();

@@ -7,7 +7,7 @@ use std::{
     alloc::{GlobalAlloc, Layout, System},
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicIsize, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -61,7 +61,7 @@ impl Handler for Member {
 const MEMBERS: usize = 1000;
 const DEAF: usize = 100;
 /// More than the sockets of a member hold, and its send queue.
-const MESSAGES: usize = 80;
+const MESSAGES: usize = 64;
 const SIZE: usize = 2000;
 /// How far who broadcasts may be ahead of those who read; so much fits into their sockets.
 const AHEAD: usize = 4;
@@ -96,16 +96,15 @@ async fn connect(addr: SocketAddr) -> TcpStream {
     io
 }
 
-fn numbered(i: usize) -> String {
-    format!("{i:0>SIZE$}")
-}
+static TEXTS: LazyLock<Vec<String>> =
+    LazyLock::new(|| (0..MESSAGES).map(|i| format!("{i:0>SIZE$}")).collect());
 
 /// Reads all messages and tells how far it has come.
 async fn read_all(io: TcpStream, progress: Arc<AtomicUsize>) -> TcpStream {
     let mut raw = Raw(tokio::io::BufReader::with_capacity(4 << 10, io));
     for i in 0..MESSAGES {
         let (first, payload) = raw.read().await.expect("no message is missed");
-        assert!(first == 0x81 && payload == numbered(i).as_bytes(), "message {i}");
+        assert!(first == 0x81 && payload == TEXTS[i].as_bytes(), "message {i}");
         progress.store(i + 1, Ordering::Relaxed);
     }
     raw.0.into_inner()
@@ -144,7 +143,7 @@ async fn check(slow: SlowPolicy, members_left: usize) -> isize {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
-        let done = group.broadcast(&PreparedMessage::new(numbered(i)));
+        let done = group.broadcast(&PreparedMessage::new(&TEXTS[i][..]));
         assert!(done.queued >= MEMBERS - DEAF && done.slow <= DEAF, "{done:?}");
         most_queued = most_queued.max(server.registry().totals().queued_bytes);
     }

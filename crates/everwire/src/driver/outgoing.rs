@@ -21,9 +21,9 @@ impl<S: Stream, A: App> Driver<S, A> {
         // It was counted against the limit when it was queued.
         self.proto.admit(true);
         match news {
-            News::One(message) => self.apply_prepared(&message),
+            News::Cast(messages) => self.apply_cast(&messages),
             News::All(first, mut outbox) => {
-                first.iter().for_each(|message| self.apply_prepared(message));
+                first.iter().for_each(|messages| self.apply_cast(messages));
                 while let Some(outgoing) = outbox.pop_front() {
                     self.apply(outgoing, now);
                 }
@@ -36,8 +36,10 @@ impl<S: Stream, A: App> Driver<S, A> {
     }
 
     #[inline]
-    fn apply_prepared(&mut self, message: &PreparedMessage) {
-        self.flags.unsent += u32::from(self.proto.send_prepared(message).is_err());
+    fn apply_cast(&mut self, messages: &[PreparedMessage]) {
+        for message in messages {
+            self.flags.unsent += u32::from(self.proto.send_prepared(message).is_err());
+        }
     }
 
     fn apply(&mut self, outgoing: Outgoing, now: Instant) {

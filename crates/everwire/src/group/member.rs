@@ -12,7 +12,7 @@ use std::{
 use everwire_proto::{PreparedMessage, SendError};
 
 use super::{Inner, SlowPolicy};
-use crate::shared::{Place, Shared, Until, Wakes};
+use crate::shared::{Cast, LastCast, Place, Shared, Until, Wakes};
 
 /// What a connection and a group have to do with each other. It is a waker as well: for the end of the
 /// connection, with which it leaves the group, and for room in its send queue.
@@ -77,14 +77,14 @@ impl Member {
     pub(super) fn offer(
         self: &Arc<Self>,
         shared: &Shared,
-        message: &PreparedMessage,
+        cast: &mut Cast,
         slow: &SlowPolicy,
         wakes: &mut Wakes,
     ) -> Taken {
         if let SlowPolicy::KeepLatest(most) = slow {
-            return self.offer_or_keep(shared, message, *most, wakes);
+            return self.offer_or_keep(shared, cast, *most, wakes);
         }
-        match shared.push_prepared(message, wakes) {
+        match shared.push_cast(cast, wakes) {
             Ok(()) => Taken::Queued,
             Err(SendError::Full { .. }) => {
                 self.count_dropped(1);
@@ -97,20 +97,20 @@ impl Member {
     fn offer_or_keep(
         self: &Arc<Self>,
         shared: &Shared,
-        message: &PreparedMessage,
+        cast: &mut Cast,
         most: usize,
         wakes: &mut Wakes,
     ) -> Taken {
         let mut wait = self.lock();
         if wait.backlog.is_empty() {
-            match shared.push_prepared(message, wakes) {
+            match shared.push_cast(cast, wakes) {
                 Ok(()) => return Taken::Queued,
                 Err(SendError::Full { .. }) => {}
                 Err(_) => return Taken::Closing,
             }
         }
         let is_new = wait.backlog.is_empty();
-        wait.backlog.push_back(message.clone());
+        wait.backlog.push_back(cast.message().clone());
         while wait.backlog.len() > most {
             wait.backlog.pop_front();
             self.count_dropped(1);
@@ -126,7 +126,7 @@ impl Member {
         let waker = Waker::from(self.clone());
         let cx = Context::from_waker(&waker);
         while let Some(message) = wait.backlog.front() {
-            match shared.push_prepared(message, wakes) {
+            match shared.push_cast(&mut Cast::new(message, &LastCast::default()), wakes) {
                 Ok(()) => {
                     wait.backlog.pop_front();
                     continue;

@@ -3,7 +3,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::Member;
-use crate::{ConnectionId, shared::Shared};
+use crate::{
+    ConnectionId,
+    shared::{LastCast, Shared},
+};
 
 /// The members, in one row for whoever goes through all of them.
 #[derive(Default)]
@@ -11,6 +14,8 @@ pub(super) struct Members {
     seats: Vec<Seat>,
     /// Where each member sits.
     places: HashMap<ConnectionId, usize>,
+    /// What the next message may join.
+    pub(super) last_cast: LastCast,
 }
 
 /// A member's place.

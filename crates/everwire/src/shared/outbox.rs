@@ -6,7 +6,7 @@ use everwire_proto::{
     Cause, CloseFrame, Compress, Connection, Message, MessageKind, PreparedMessage,
 };
 
-use super::waiting::Until;
+use super::{cast::Batch, waiting::Until};
 
 /// Something a handle asked for.
 #[derive(Debug)]
@@ -89,10 +89,10 @@ pub(super) fn prepared_len(message: &PreparedMessage) -> usize {
 /// What a driver takes over from its handles.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// Nothing but one message, such as one of a group.
-    One(PreparedMessage),
-    /// All that waits; the message goes before the rest.
-    All(Option<PreparedMessage>, VecDeque<Outgoing>),
+    /// Nothing but messages of a group.
+    Cast(Batch),
+    /// All that waits; the messages of a group go before the rest.
+    All(Option<Batch>, VecDeque<Outgoing>),
 }
 
 thread_local! {

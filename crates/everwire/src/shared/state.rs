@@ -6,10 +6,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use everwire_proto::{Closure, PreparedMessage};
+use everwire_proto::Closure;
 
 use super::{
-    outbox::{Outgoing, prepared_len, take_outbox},
+    cast::{Batch, Cast},
+    outbox::{Outgoing, take_outbox},
     waiting::{Place, Until, Waiter},
     wake::Wake,
 };
@@ -24,9 +25,8 @@ pub(crate) struct State {
     pub(crate) receiver: Option<Waker>,
     /// Nobody will ever call `recv`.
     pub(crate) receiver_gone: bool,
-    /// A message that goes before what is in the outbox. One of a group is mostly the only one, and
-    /// needs no room of its own.
-    pub(super) first: Option<PreparedMessage>,
+    /// Messages of a group, which go before what is in the outbox. They are mostly all that waits.
+    pub(super) first: Option<Batch>,
     /// What handles asked for and the driver has not yet done.
     pub(crate) outbox: VecDeque<Outgoing>,
     pub(super) deferred: Option<Box<Deferred>>,
@@ -90,21 +90,25 @@ impl State {
         }
     }
 
-    /// Queues a message that was encoded before.
+    /// Queues a message that is broadcast.
     #[inline]
-    pub(super) fn queue_prepared(&mut self, message: &PreparedMessage) {
-        if self.outbox.is_empty() && self.first.is_none() && !self.stream_open {
-            self.outbox_bytes += prepared_len(message);
-            self.first = Some(message.clone());
+    pub(super) fn queue_cast(&mut self, cast: &mut Cast) {
+        if self.outbox.is_empty()
+            && !self.stream_open
+            && let Some(joined) = cast.join(self.first.as_ref())
+        {
+            self.outbox_bytes += cast.len();
+            self.first = Some(joined);
         } else {
-            self.queue(Outgoing::Prepared(message.clone()));
+            self.queue(Outgoing::Prepared(cast.message().clone()));
         }
     }
 
     /// Puts everything that waits into the outbox, so that something can go before it.
     pub(super) fn all_in_outbox(&mut self) -> &mut VecDeque<Outgoing> {
-        if let Some(first) = self.first.take() {
-            self.outbox.push_front(Outgoing::Prepared(first));
+        let first = self.first.take();
+        for message in first.iter().flat_map(|first| first.iter()).rev() {
+            self.outbox.push_front(Outgoing::Prepared(message.clone()));
         }
         &mut self.outbox
     }

@@ -194,6 +194,6 @@ impl Shared {
         let deferred = state.deferred.iter().flat_map(|deferred| &deferred.queue);
         let waiting = state.outbox.iter().chain(deferred);
         let n = waiting.filter(|outgoing| outgoing.begins_message()).count();
-        (n + usize::from(state.first.is_some())) as u64
+        (n + state.first.as_ref().map_or(0, |first| first.len())) as u64
     }
 }
