@@ -1,5 +1,6 @@
 //! What a connection's driver shares with its handles and with the registry.
 
+mod agreed;
 mod cast;
 mod outbox;
 mod state;
@@ -21,6 +22,7 @@ use everwire_proto::{
     State as ProtoState,
 };
 
+use self::agreed::Agreed;
 pub(crate) use self::{
     cast::{Cast, LastCast},
     outbox::{Adjustment, News, Outgoing, put_outbox},
@@ -70,7 +72,7 @@ pub(crate) struct Shared {
     pub(crate) data: http::Extensions,
     pub(crate) subprotocol: Option<Box<str>>,
     /// What was agreed upon about compression.
-    pub(crate) deflate: Option<DeflateParams>,
+    deflate: Agreed,
     /// Limit on what may wait to be sent, in bytes.
     send_limit: usize,
     /// What may wait when those who wait for room are woken.
@@ -105,7 +107,7 @@ impl Shared {
             since,
             data,
             subprotocol,
-            deflate,
+            deflate: deflate.into(),
             send_limit: limits.send_queue_high(),
             send_low: limits.send_queue_low(),
             receive_limit: u32::try_from(limits.receive_queue.max(1)).unwrap_or(u32::MAX),
@@ -118,6 +120,11 @@ impl Shared {
             signal: Signal::default(),
             state: Mutex::default(),
         })
+    }
+
+    /// Returns what was agreed upon about compression, if anything was.
+    pub(crate) fn deflate(&self) -> Option<DeflateParams> {
+        self.deflate.into()
     }
 
     /// Locks the state. No user code runs under this lock, so poisoning means nothing.
