@@ -152,7 +152,9 @@ impl<S: Stream, A: App> Driver<S, A> {
                 self.finish();
                 return Poll::Ready(());
             }
-            State::Open if !self.is_reading() && !self.proto.is_paused() => self.proto.pause(now),
+            State::Open | State::Closing if !self.is_reading() && !self.proto.is_paused() => {
+                self.proto.pause(now);
+            }
             _ => {}
         }
         Poll::Pending
@@ -203,6 +205,11 @@ impl<S: Stream, A: App> Driver<S, A> {
                 if waits || !self.app.is_ready(&self.shared) {
                     break;
                 }
+            } else if proto.state() == State::Closing
+                && !proto.discards()
+                && !self.app.is_ready(&self.shared)
+            {
+                break;
             }
             let Some(event) = events.next() else { break };
             let handler = &mut self.flags.handler;
@@ -224,7 +231,9 @@ impl<S: Stream, A: App> Driver<S, A> {
             State::Closing | State::Finishing | State::Draining => {
                 self.flags.output_full = false;
                 self.flags.handler.paused = false;
-                true
+                self.proto.state() != State::Closing
+                    || self.proto.discards()
+                    || self.app.is_ready(&self.shared)
             }
             _ => false, // Closed.
         }

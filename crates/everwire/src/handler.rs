@@ -344,6 +344,10 @@ impl<H: Handler> App for HandlerApp<H> {
             Event::Pong(payload) => self.call(conn, |h, conn| h.on_pong(conn, payload)),
             _ => {}
         }
+        if conn.shared.has_news() {
+            // It may have answered through a handle, and what follows may be a Close.
+            conn.proto.hold_end();
+        }
     }
 
     fn close(&mut self, shared: &Shared, closure: &Closure) {

@@ -246,6 +246,12 @@ impl Shared {
         self.signal.wake_up();
     }
 
+    /// Returns whether a handle asked for something.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.signal.has_news()
+    }
+
     /// Takes what handles asked for. It counts as waiting to be written from here on.
     #[inline]
     pub(crate) fn take_outbox(&self) -> Option<News> {

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use everwire_proto::{Closure, Event, Message, Piece, State};
+use everwire_proto::{Closure, Event, Message, Piece};
 
 use crate::{
     Conn,
@@ -72,9 +72,7 @@ impl<F: Future<Output = ()> + Send> App for PullApp<F> {
         }
         let mut state = conn.shared.lock();
         // Behind our Close, what nobody takes is discarded.
-        let discard = state.receiver_gone
-            || (conn.proto.state() != State::Open && conn.shared.is_inbox_full(&state));
-        if discard {
+        if state.receiver_gone || conn.proto.discards() {
             return;
         }
         let received = match event {
