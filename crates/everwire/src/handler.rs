@@ -276,7 +276,7 @@ impl Conn<'_> {
     /// Returns what was agreed upon about compression, if anything was.
     #[must_use]
     pub fn deflate_params(&self) -> Option<DeflateParams> {
-        self.shared.deflate
+        self.shared.deflate()
     }
 
     /// Returns data that `authorize` attached to the connection.

@@ -341,7 +341,7 @@ impl Sender {
     /// Returns what was agreed upon about compression, if anything was.
     #[must_use]
     pub fn deflate_params(&self) -> Option<DeflateParams> {
-        self.shared.deflate
+        self.shared.deflate()
     }
 
     /// Returns the id of the connection.
