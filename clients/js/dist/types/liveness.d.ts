@@ -1,0 +1,33 @@
+/** Whether a socket lives, by the wall clock. Belongs to one socket and goes with it. See docs/protocol.md §9. */
+import { type Counts } from './frame.js';
+/** A smoothed round trip, as in RFC 6298. It belongs to the path and outlives a socket. */
+export declare class RoundTrip {
+    #private;
+    /** In milliseconds. */
+    smoothed: number | undefined;
+    sample(ms: number): void;
+    /** How long an answer may take before the socket is suspect. */
+    get patience(): number;
+}
+export declare class Liveness {
+    #private;
+    readonly roundTrip: RoundTrip;
+    readonly silence: number;
+    /** No answer came to a question: another socket should be tried. */
+    suspected: boolean;
+    constructor(roundTrip: RoundTrip, silence: number, now: number);
+    /** Something arrived. */
+    heard(now: number): void;
+    /** Whether something that was sent is unacknowledged. */
+    waits(waiting: boolean, now: number): void;
+    /** Asks the peer: returns the token of a PING. `sent` is what its counts say. */
+    ask(sent: number, now: number): number;
+    /** A PONG came. It must acknowledge what was sent before its PING. */
+    answered(token: number, { recv }: Counts, now: number): void;
+    /** When the peer should be asked. */
+    get questionDue(): number;
+    /** When silence makes the socket suspect. */
+    get suspectDue(): number;
+    /** When silence makes the socket dead. */
+    get deadDue(): number;
+}

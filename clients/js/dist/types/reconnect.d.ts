@@ -1,0 +1,21 @@
+/** When to connect again, and whether. Full jitter, the server's advice first. */
+export declare class Reconnect {
+    #private;
+    readonly random: () => number;
+    constructor(random?: () => number);
+    /** The server says when to come back. */
+    advise(after: number, spread: number): void;
+    /**
+     * A connection was closed by the peer: notes the advice in its reason. Returns whether coming back makes sense; a few codes are
+     * given one more chance.
+     */
+    closed(code: number, reason: string): boolean;
+    attempting(now: number): void;
+    /** A connection can be used. `spread`: over how long clients should come back when it is lost. */
+    attached(now: number, spread?: number): void;
+    lost(now: number): void;
+    /** Draws how long to wait before the next attempt. */
+    delay(now: number): number;
+    /** Something happened that makes success likely: returns when to try, instead of `at`. Advice stands. */
+    wake(now: number, at: number): number;
+}
