@@ -1,21 +1,30 @@
 /**
- * The frames of everwire.v1, as far as a client sends and receives them.
+ * The frames of everwire.v1, as far as a client sends and receives them: a frame's first byte and its elements, in order.
  *
  * A frame is one binary WebSocket message. See docs/protocol.md §2.
  */
 
-/** The upper four bits of a frame's first byte. */
-export const enum Type {
-  Data = 1,
-  Ack,
-  Ping,
-  Pong,
-  Hello,
-  Welcome,
-  Gap,
-  Goaway,
-  Bye,
-  Auth,
+/** First bytes. */
+export const enum Kind {
+  Data = 0x10,
+  Ack = 0x20,
+  Ping = 0x30,
+  Pong = 0x40,
+  Hello = 0x50,
+  Welcome = 0x60,
+  Gap = 0x70,
+  Goaway = 0x80,
+  Bye = 0x90,
+  ByeReply = 0x91,
+  Ticket = 0xa0,
+  TicketWanted = 0xa1,
+  TicketAccepted = 0xa2,
+}
+
+/** Flags of DATA. */
+export const enum Flag {
+  Text = 1,
+  Volatile = 2,
 }
 
 /** What a WELCOME says. See §2.1. */
@@ -45,74 +54,49 @@ export const enum Code {
 }
 
 /** Where the sender of a frame stands. See §4. */
-export interface Counts {
-  recv: number;
-  done: number;
-  sent: number;
-  window: number;
-}
-
-/** What a client says when it attaches a socket. See §5.1. */
-export interface Hello {
-  attempt: number;
-  recv: number;
-  lo: number;
-  next: number;
-  window: number;
-  maxMessage: number;
-  ttl: number;
-  token: Uint8Array;
-  auth: Uint8Array;
-}
+export type Counts = [recv: number, done: number, sent: number, window: number];
 
 /** What the server says about a session that it keeps. See §5.1. */
-export interface Accepted {
-  epoch: number;
-  counts: Counts;
-  maxMessage: number;
-  ttl: number;
-  heartbeat: number;
-  heartbeatTimeout: number;
-  firstSpread: number;
-  token: Uint8Array;
-  id: Uint8Array;
-}
+export type Accepted = [
+  kind: Kind.Welcome,
+  status: Status.New | Status.Resumed | Status.Lost,
+  epoch: number,
+  counts: Counts,
+  maxMessage: number,
+  ttl: number,
+  heartbeat: number,
+  heartbeatTimeout: number,
+  firstSpread: number,
+  token: Uint8Array,
+  id: Uint8Array,
+];
 
-export type Welcome = { type: Type.Welcome } & (
-  | ({ status: Status.New | Status.Resumed | Status.Lost } & Accepted)
-  | { status: Status.Ended; code: number; recv: number; reason: string }
-  | { status: Status.Busy; after: number; spread: number }
-  | { status: Status.Moved; url: string }
-  | { status: Status.Auth | Status.Stale }
-  | { status: Status.Version; version: number }
-);
+export type Refused =
+  | [kind: Kind.Welcome, status: Status.Busy, after: number, spread: number]
+  | [kind: Kind.Welcome, status: Status.Moved, url: string]
+  | [kind: Kind.Welcome, status: Status.Auth];
 
-/** A frame from a server. */
+export type Welcome =
+  | Accepted
+  | Refused
+  | [kind: Kind.Welcome, status: Status.Ended, code: number, recv: number, reason: string]
+  | [kind: Kind.Welcome, status: Status.Stale]
+  | [kind: Kind.Welcome, status: Status.Version, version: number];
+
+/** A frame from a server. The first byte of DATA has its flags. */
 export type Frame =
-  | { type: Type.Data; volatile: boolean; data: string | Uint8Array; size: number }
-  | { type: Type.Ack; counts: Counts }
-  | { type: Type.Ping | Type.Pong; token: number; counts: Counts }
+  | [kind: Kind.Data, flags: number, data: string | Uint8Array, size: number]
+  | [kind: Kind.Ack, counts: Counts]
+  | [kind: Kind.Ping | Kind.Pong, token: number, counts: Counts]
   | Welcome
-  | { type: Type.Gap; from: number; to: number; reason: number }
-  | { type: Type.Goaway; after: number; spread: number; url: string }
-  | { type: Type.Bye; reply: boolean; code: number; counts: Counts; reason: string }
-  | { type: Type.Auth; accepted: boolean; expires: number };
+  | [kind: Kind.Gap, from: number, to: number, reason: number]
+  | [kind: Kind.Goaway, after: number, spread: number, url: string]
+  | [kind: Kind.Bye | Kind.ByeReply, code: number, counts: Counts, reason: string]
+  | [kind: Kind.TicketWanted | Kind.TicketAccepted, expires: number];
 
 /** The peer broke the protocol: the code says how. */
 export class Violation {
   constructor(readonly code: number) {}
-}
-
-const utf8 = new TextEncoder();
-const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-/** Returns the text that these bytes are. Throws a Violation if they are not UTF-8. */
-export function textOf(bytes: Uint8Array): string {
-  try {
-    return strict.decode(bytes);
-  } catch {
-    throw new Violation(Code.Malformed);
-  }
 }
 
 /** Fails unless `condition` holds. */
@@ -120,158 +104,139 @@ export function demand(condition: unknown, code: number = Code.Malformed): asser
   if (!condition) throw new Violation(code);
 }
 
-class Reader {
-  #at = 1;
+/** The largest number. See §2. */
+export const MAX = 2 ** 53 - 1;
 
-  constructor(readonly bytes: Uint8Array) {}
+const utf8 = new TextEncoder();
+const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-  u8(): number {
-    demand(this.#at < this.bytes.length);
-    return this.bytes[this.#at++]!;
+export const encodeText = (text: string) => utf8.encode(text);
+
+/** Returns the text that these bytes are. Throws a Violation if they are not UTF-8. */
+function textOf(bytes: Uint8Array): string {
+  try {
+    return strict.decode(bytes);
+  } catch {
+    throw new Violation(Code.Malformed);
   }
+}
 
-  /** A number: seven bits per byte, in as few bytes as it needs. */
-  n(min = 0, max: number = Number.MAX_SAFE_INTEGER): number {
-    let value = 0;
-    for (let scale = 1; ; scale *= 128) {
-      const byte = this.u8();
-      value += (byte % 128) * scale;
-      // Above the limit, the sum has lost its last bits; it is still above.
-      demand(value <= Number.MAX_SAFE_INTEGER && (byte || scale === 1));
-      if (byte < 128) break;
-    }
-    demand(value >= min && value <= max);
-    return value;
-  }
+/**
+ * The elements of bodies, a letter for each: `n` a number, `p` one that is at least 1, `u` a byte, `c` counts, `k` the code of an
+ * end, `t` a token, `i` an id, `l` a URL, `r` a reason.
+ */
+const ELEMENTS = 'npucktilr';
+const ACCEPTED = 'pcpnppnti';
+const WELCOMES = [ACCEPTED, ACCEPTED, ACCEPTED, 'knr', 'nn', 'l', '', '', 'u'];
 
-  take(max: number): Uint8Array {
-    const end = this.n(0, max) + this.#at;
-    demand(end <= this.bytes.length);
-    const bytes = this.bytes.subarray(this.#at, end);
-    this.#at = end;
-    return bytes;
+function layoutOf(kind: Kind): string | undefined {
+  switch (kind) {
+    case Kind.Ack:
+      return 'c';
+    case Kind.Ping:
+    case Kind.Pong:
+      return 'nc';
+    case Kind.Welcome:
+      return 'u';
+    case Kind.Gap:
+      return 'pnu';
+    case Kind.Goaway:
+      return 'nnl';
+    case Kind.Bye:
+    case Kind.ByeReply:
+      return 'kcr';
+    case Kind.TicketWanted:
+    case Kind.TicketAccepted:
+      return 'n';
   }
-
-  text(max: number): string {
-    return textOf(this.take(max));
-  }
-
-  counts(): Counts {
-    const recv = this.n();
-    return { recv, done: this.n(0, recv), sent: this.n(), window: this.n() };
-  }
-
-  /** The code of a BYE or ENDED. */
-  code(): number {
-    const code = this.n(Code.Normal, 4999);
-    demand(code === Code.Normal || code >= 3000);
-    return code;
-  }
-
-  end<T>(frame: T): T {
-    demand(this.#at === this.bytes.length);
-    return frame;
-  }
+  return undefined;
 }
 
 /**
  * Reads a frame from a server. Throws a Violation if it is malformed, if only a client may send it, or if its payload is larger
  * than `maxMessage`.
  */
-export function decode(bytes: Uint8Array, maxMessage = Infinity): Frame {
-  const reader = new Reader(bytes);
-  const first = bytes[0] ?? 0;
-  const type: Type = first >> 4;
-  if (type === Type.Data && first < 0x14) {
-    const payload = bytes.subarray(1);
+export function decode(bytes: Uint8Array, maxMessage = MAX): Frame {
+  let at = 1;
+  const kind: Kind = bytes[0]!;
+  if (kind >= Kind.Data && kind < Kind.Data + 4) {
+    const payload = bytes.subarray(at);
     demand(payload.length <= maxMessage, Code.TooBig);
-    return { type, volatile: first > 0x11, data: first % 2 ? textOf(payload) : payload, size: payload.length };
+    return [Kind.Data, kind % 16, kind & Flag.Text ? textOf(payload) : payload, payload.length];
   }
-  switch (first) {
-    case 0x20:
-      return reader.end({ type: Type.Ack, counts: reader.counts() });
-    case 0x30:
-    case 0x40:
-      return reader.end({ type: type as Type.Ping | Type.Pong, token: reader.n(), counts: reader.counts() });
-    case 0x60:
-      return reader.end({ type: Type.Welcome, ...welcome(reader, reader.u8()) } as Welcome);
-    case 0x70: {
-      const from = reader.n(1);
-      const gap = { type: Type.Gap as const, from, to: reader.n(from), reason: reader.u8() };
-      demand(gap.reason > 0 && gap.reason < 6);
-      return reader.end(gap);
+
+  const byte = () => {
+    demand(at < bytes.length);
+    return bytes[at++]!;
+  };
+  const number = (min = 0, max = MAX) => {
+    let value = 0;
+    for (let scale = 1, next = 128; next > 127; scale *= 128) {
+      next = byte();
+      value += (next % 128) * scale;
+      // As few bytes as it needs. Above the limit the sum has lost its last bits, and is still above.
+      demand(value <= MAX && (next || scale === 1));
     }
-    case 0x80:
-      return reader.end({ type: Type.Goaway, after: reader.n(), spread: reader.n(), url: reader.text(1024) });
-    case 0x90:
-    case 0x91:
-      return reader.end({
-        type: Type.Bye,
-        reply: first > 0x90,
-        code: reader.code(),
-        counts: reader.counts(),
-        reason: reader.text(123),
-      });
-    case 0xa1:
-    case 0xa2:
-      return reader.end({ type: Type.Auth, accepted: first > 0xa1, expires: reader.n() });
-  }
-  throw new Violation(Code.Malformed);
+    demand(value >= min && value <= max);
+    return value;
+  };
+  const part = (max: number) => {
+    const length = number(0, max);
+    at += length;
+    demand(at <= bytes.length);
+    return bytes.subarray(at - length, at);
+  };
+  const readers = [
+    number,
+    () => number(1),
+    byte,
+    () => {
+      const recv = number();
+      return [recv, number(0, recv), number(), number()];
+    },
+    () => {
+      const code = number(Code.Normal, 4999);
+      demand(code === Code.Normal || code > 2999);
+      return code;
+    },
+    () => part(255),
+    () => part(64),
+    () => textOf(part(1024)),
+    () => textOf(part(123)),
+  ];
+  const read = (layout: string | undefined) => {
+    demand(layout !== undefined);
+    return [...layout].map((element) => readers[ELEMENTS.indexOf(element)]!());
+  };
+
+  const frame = [kind, ...read(layoutOf(kind))];
+  if (kind === Kind.Welcome) frame.push(...read(WELCOMES[frame[1] as number]));
+  if (kind === Kind.Gap) demand(+frame[2]! >= +frame[1]! && +frame[3]! > 0 && (frame[3] as number) < 6);
+  demand(at === bytes.length);
+  return frame as Frame;
 }
 
-function welcome(reader: Reader, status: Status): object {
-  switch (status) {
-    case Status.New:
-    case Status.Resumed:
-    case Status.Lost:
-      return {
-        status,
-        epoch: reader.n(1),
-        counts: reader.counts(),
-        maxMessage: reader.n(1),
-        ttl: reader.n(),
-        heartbeat: reader.n(1),
-        heartbeatTimeout: reader.n(1),
-        firstSpread: reader.n(),
-        token: reader.take(255),
-        id: reader.take(64),
-      };
-    case Status.Ended:
-      return { status, code: reader.code(), recv: reader.n(), reason: reader.text(123) };
-    case Status.Busy:
-      return { status, after: reader.n(), spread: reader.n() };
-    case Status.Moved:
-      return { status, url: reader.text(1024) };
-    case Status.Version:
-      return { status, version: reader.u8() };
-  }
-  demand(status < 9);
-  return { status };
-}
-
-/** Joins numbers (as the protocol writes them) and bytes (as they are) behind a frame's first byte. */
-function frame(first: number, ...parts: (number | Uint8Array)[]): Uint8Array {
-  const bytes = [first];
-  for (const part of parts) {
-    if (typeof part === 'number') {
-      let rest = part;
+/** Writes a frame: numbers as the protocol has them, bytes as they are. */
+export function encode(kind: Kind, ...elements: (number | Uint8Array | number[])[]): Uint8Array {
+  const bytes: number[] = [kind];
+  for (const element of elements.flat()) {
+    if (typeof element === 'number') {
+      let rest = element;
       for (; rest > 127; rest = Math.floor(rest / 128)) bytes.push((rest % 128) + 128);
       bytes.push(rest);
     } else {
-      bytes.push(...part);
+      bytes.push(...element);
     }
   }
   return Uint8Array.from(bytes);
 }
 
-const flat = (counts: Counts) => [counts.recv, counts.done, counts.sent, counts.window];
-
-/** DATA. Its payload is copied. */
-export function data(payload: string | Uint8Array, volatile: boolean): Uint8Array {
+/** Writes DATA. The payload is copied. */
+export function encodeData(payload: string | Uint8Array, volatile: boolean): Uint8Array {
   const text = typeof payload === 'string';
-  const body = text ? utf8.encode(payload) : payload;
+  const body = text ? encodeText(payload) : payload;
   const bytes = new Uint8Array(body.length + 1);
-  bytes[0] = 0x10 + +text + 2 * +volatile;
+  bytes[0] = Kind.Data + +text + Flag.Volatile * +volatile;
   bytes.set(body, 1);
   return bytes;
 }
@@ -279,54 +244,5 @@ export function data(payload: string | Uint8Array, volatile: boolean): Uint8Arra
 /** Returns what a DATA frame of our own carries. */
 export function payloadOf(frame: Uint8Array): string | Uint8Array {
   const payload = frame.slice(1);
-  return frame[0]! % 2 ? textOf(payload) : payload;
-}
-
-export function ack(counts: Counts): Uint8Array {
-  return frame(0x20, ...flat(counts));
-}
-
-export function ping(token: number, counts: Counts): Uint8Array {
-  return frame(0x30, token, ...flat(counts));
-}
-
-export function pong(token: number, counts: Counts): Uint8Array {
-  return frame(0x40, token, ...flat(counts));
-}
-
-export function hello({ attempt, recv, lo, next, window, maxMessage, ttl, token, auth }: Hello): Uint8Array {
-  return frame(
-    0x50,
-    1,
-    attempt,
-    recv,
-    lo,
-    next,
-    window,
-    maxMessage,
-    ttl,
-    token.length,
-    token,
-    auth.length,
-    auth,
-  );
-}
-
-export function gap(from: number, to: number, reason: number): Uint8Array {
-  return frame(0x70, from, to, reason);
-}
-
-/** BYE, or the reply to one. */
-export function bye(reply: boolean, code: number, counts: Counts, reason: string): Uint8Array {
-  const text = utf8.encode(reason);
-  return frame(0x90 + +reply, code, ...flat(counts), text.length, text);
-}
-
-export function auth(ticket: Uint8Array): Uint8Array {
-  return frame(0xa0, ticket);
-}
-
-/** base64url without padding, for a HELLO among the subprotocols. See RFC 4648 §5. */
-export function base64url(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes)).replace(/[+/=]/g, (c) => (c === '+' ? '-' : c === '/' ? '_' : ''));
+  return frame[0]! & Flag.Text ? textOf(payload) : payload;
 }

@@ -1,77 +1,59 @@
 /** Listeners of our own: what they return is waited for, which no EventTarget does. */
 
-type Listener = EventListenerOrEventListenerObject | null;
-type Handler = ((event: never) => unknown) | null;
-
-interface Entry {
-  /** Null for the handler attribute, such as `onmessage`. */
-  listener: Listener;
-  once: boolean;
-}
+type Listener = EventListenerOrEventListenerObject;
+type Entry = [listener: Listener, once: boolean | undefined];
 
 /** Reports an error of application code as the platform reports any. */
 function report(error: unknown): void {
-  if (typeof reportError === 'function') reportError(error);
-  else setTimeout(() => { throw error; });
+  setTimeout(() => {
+    throw error;
+  });
 }
 
 export class Listeners {
-  #entries = new Map<string, Entry[]>();
-  #handlers = new Map<string, Handler>();
+  /** What was set as `onmessage` and the like. */
+  readonly handlers = new Map<string, EventListener>();
+  private entries = new Map<string, Entry[]>();
 
-  add(type: string, listener: Listener, options?: boolean | AddEventListenerOptions): void {
-    const { once = false, signal = undefined } = typeof options === 'object' ? options : {};
-    const entries = this.#of(type);
-    if (!listener || signal?.aborted || entries.some((entry) => entry.listener === listener)) return;
-    this.#entries.set(type, [...entries, { listener, once }]);
+  add(type: string, listener: Listener | null, options?: boolean | AddEventListenerOptions): void {
+    const { once, signal } = Object(options) as AddEventListenerOptions;
+    const entries = this.of(type);
+    if (!listener || signal?.aborted || entries.some((entry) => entry[0] === listener)) return;
+    this.entries.set(type, [...entries, [listener, once]]);
     signal?.addEventListener('abort', () => this.remove(type, listener));
   }
 
-  remove(type: string, listener: Listener): void {
-    this.#entries.set(type, this.#of(type).filter((entry) => entry.listener !== listener));
+  remove(type: string, listener: Listener | null | undefined): void {
+    this.entries.set(
+      type,
+      this.of(type).filter((entry) => entry[0] !== listener),
+    );
   }
 
-  handler(type: string): Handler {
-    return this.#handlers.get(type) ?? null;
-  }
-
-  /** Sets the handler attribute. It is called in the place of when it was set first. */
+  /** Sets `onmessage` and the like. */
   handle(type: string, handler: unknown): void {
-    const entries = this.#of(type);
-    const isFunction = typeof handler === 'function';
-    this.#handlers.set(type, isFunction ? (handler as Handler) : null);
-    if (!isFunction) this.remove(type, null);
-    else if (!entries.some((entry) => !entry.listener)) this.#entries.set(type, [...entries, { listener: null, once: false }]);
+    this.remove(type, this.handlers.get(type));
+    this.handlers.delete(type);
+    if (typeof handler !== 'function') return;
+    this.handlers.set(type, handler as EventListener);
+    this.add(type, handler as EventListener);
   }
 
   /** Calls everybody, and returns what has not finished. */
   dispatch(target: unknown, event: Event): Promise<unknown>[] {
-    const pending: Promise<unknown>[] = [];
-    for (const { listener, once } of this.#of(event.type)) {
+    return this.of(event.type).flatMap(([listener, once]) => {
       if (once) this.remove(event.type, listener);
       try {
-        const call = (listener ?? this.handler(event.type)) as any;
-        const result = typeof call === 'function' ? call.call(target, event) : call?.handleEvent(event);
-        if (typeof result?.then === 'function') pending.push(Promise.resolve(result).catch(report));
+        const result: any = typeof listener === 'function' ? listener.call(target, event) : listener.handleEvent(event);
+        return result?.then ? [Promise.resolve(result).catch(report)] : [];
       } catch (error) {
         report(error);
+        return [];
       }
-    }
-    return pending;
+    });
   }
 
-  #of(type: string): Entry[] {
-    return this.#entries.get(type) ?? [];
+  private of(type: string): Entry[] {
+    return this.entries.get(type) ?? [];
   }
-}
-
-/** Makes an event with these properties. */
-export function makeEvent(target: unknown, type: string, properties: object): Event {
-  const { MessageEvent, CloseEvent, Event } = globalThis;
-  const Type = (type === 'message' && MessageEvent) || (type === 'close' && CloseEvent) || Event;
-  const event = new Type(type, properties);
-  for (const [key, value] of Object.entries({ ...properties, target, currentTarget: target })) {
-    if (key.endsWith('arget') || !(key in event)) Object.defineProperty(event, key, { value });
-  }
-  return event;
 }

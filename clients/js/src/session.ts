@@ -3,10 +3,12 @@
  *
  * Calls say what happened and when, links carry frames away, events say what the application learns. After each call, arm a timer
  * for `deadline` and call `tick` then. See docs/protocol.md.
+ *
+ * This is a closure and not a class, because a minifier shortens local names only.
  */
 
-import * as frames from './frame.js';
-import { Code, Status, Type, Violation, demand, type Accepted, type Counts, type Frame, type Welcome } from './frame.js';
+import { Code, Flag, Kind, MAX, Status, Violation, decode, demand, encode, encodeText } from './frame.js';
+import type { Accepted, Counts, Frame, Refused, Welcome } from './frame.js';
 import { Inbox } from './inbox.js';
 import { Liveness, RoundTrip } from './liveness.js';
 import { Outbox } from './outbox.js';
@@ -20,49 +22,30 @@ export interface Link {
   close(code: number): void;
 }
 
-/** Messages that will not come, because they are not there any more. */
-export interface Gap {
-  direction: 'in' | 'out';
-  from: number;
-  to: number;
-  /** See docs/protocol.md §7. */
-  reason: number;
-  /** The application knows of it already. */
-  announced?: boolean;
-}
-
-export interface Ended {
-  type: 'ended';
-  code: number;
-  reason: string;
-  by: 'us' | 'peer';
-  unacknowledged: (string | Uint8Array)[];
-}
+export type Payload = string | Uint8Array;
 
 /** What the application, or the code that opens sockets, learns. */
 export type SessionEvent =
+  /** A new session, or the same one again. */
   | { type: 'open' | 'resumed'; welcome: Accepted }
   /** Call `taken` when the application has done with it. */
-  | { type: 'message'; data: string | Uint8Array; volatile: boolean; taken: (now: number) => void }
+  | { type: 'message'; data: Payload; volatile: boolean; taken: ((now: number) => void) | undefined }
   | { type: 'detached' }
-  | ({ type: 'gap' } & Gap)
-  | { type: 'lost'; unacknowledged: (string | Uint8Array)[] }
-  | Ended
+  /** These messages will not come. See docs/protocol.md §7. */
+  | { type: 'gap'; direction: 'in' | 'out'; from: number; to: number; reason: number }
+  /** The other end has forgotten the session. */
+  | { type: 'lost'; unacknowledged: Payload[] }
+  | { type: 'ended'; code: number; reason: string; by: 'us' | 'peer'; unacknowledged: Payload[] }
   /** The server wants this client later, elsewhere, or with another ticket. */
-  | { type: 'refused'; welcome: Welcome }
+  | { type: 'refused'; welcome: Refused }
   | { type: 'goaway'; after: number; spread: number; url: string }
+  /** The server asks for a fresh ticket. */
   | { type: 'ticket' }
   /** Another socket should be opened beside this one. */
   | { type: 'suspect' };
 
-/** What survives the process. */
-export interface Stored {
-  id: number[];
-  token: number[];
-  attempt: number;
-  recv: number;
-  next: number;
-}
+/** What survives the page. */
+export type Stored = [id: number[], token: number[], attempt: number, recv: number, next: number];
 
 export interface SessionConfig {
   /** What this end takes before its application has taken it, in bytes; each message costs 32 more. */
@@ -72,397 +55,382 @@ export interface SessionConfig {
   ttl: number;
   /** Ask the peer when it is silent. */
   probes: boolean;
-  /** A message is done when it was released, and not when it was received. */
+  /** A message is done when it was taken, and not when it was received. */
   manual: boolean;
   /** Called before anything is said that must not be forgotten. */
   save?: ((stored: Stored) => void) | undefined;
 }
 
-type Phase = 'detached' | 'hello' | 'attached' | 'ended';
-
-export class Session {
-  readonly roundTrip = new RoundTrip();
-  /** What the server said last. */
-  welcome: Accepted | undefined;
-
-  #phase: Phase = 'detached';
-  #link: Link | undefined;
-  #outbox = new Outbox();
-  #inbox: Inbox;
-  #live: Liveness | undefined;
-  #token: Uint8Array = new Uint8Array();
-  #attempt = 0;
-  #epoch = 0;
-  /** The application believes that it is attached. */
-  #announced = false;
-  #hello: { recv: number; at: number | undefined; token: Uint8Array } | undefined;
-  #helloDue = Infinity;
-  #goodbye: { code: number; reason: string; sent: boolean } | undefined;
-  #goodbyeDue = Infinity;
-
-  constructor(
-    readonly config: SessionConfig,
-    readonly emit: (event: SessionEvent) => void,
-    stored?: Stored,
-  ) {
-    this.#inbox = new Inbox(config.window, config.manual);
-    if (stored) {
-      this.#token = Uint8Array.from(stored.token);
-      this.#attempt = stored.attempt;
-      this.#inbox.recv = stored.recv;
-      this.#outbox.restore(stored.next);
-    }
-  }
-
-  get attached(): boolean {
-    return this.#phase === 'attached';
-  }
-
+export interface Session {
+  readonly attached: boolean;
   /** Whether a socket carries this session, attached or saying HELLO. */
-  get linked(): boolean {
-    return !!this.#link;
-  }
-
-  get ended(): boolean {
-    return this.#phase === 'ended';
-  }
-
-  get suspected(): boolean {
-    return !!this.#live?.suspected;
-  }
-
-  /** Payload bytes that the peer has not acknowledged. */
-  get bufferedAmount(): number {
-    return this.#outbox.bytes;
-  }
-
-  /** Messages that the peer has not acknowledged. */
-  get bufferedMessages(): number {
-    return this.#outbox.length;
-  }
-
+  readonly linked: boolean;
+  readonly suspected: boolean;
+  /** What the server said last. */
+  readonly welcome: Accepted | undefined;
+  /** In ms. */
+  readonly rtt: number | undefined;
+  /** Payload bytes, and messages, that the server may still need. */
+  readonly bytes: number;
+  readonly frames: Uint8Array[];
   /** When to call `tick`. */
-  get deadline(): number {
-    const live = this.#live;
-    return Math.min(
-      this.#helloDue,
-      this.#goodbyeDue,
-      ...(live ? [this.#inbox.due, live.deadDue] : []),
-      ...(live && this.config.probes ? [live.questionDue, live.suspectDue] : []),
-    );
-  }
-
+  readonly deadline: number;
   /**
    * Gives this session to a new socket and returns the HELLO for it. Whatever an older socket does has no effect from now on. A HELLO
    * that goes out at once, on an open socket, measures the round trip.
    */
-  hello(link: Link, ticket: Uint8Array, now: number, atOnce: boolean): Uint8Array {
-    this.#unlink();
-    const token = this.#token;
-    const { recv, window } = this.#inbox;
-    this.#link = link;
-    this.#phase = 'hello';
-    this.#helloDue = now + WELCOME_WITHIN;
-    this.#hello = { recv, at: atOnce ? now : undefined, token };
-    this.#attempt++;
-    this.#inbox.stated();
-    this.#save();
-    const { lo, next } = this.#outbox;
-    const { maxMessage, ttl } = this.config;
-    return frames.hello({ attempt: this.#attempt, recv, lo, next, window, maxMessage, ttl, token, auth: ticket });
-  }
-
+  hello(link: Link, ticket: Uint8Array, now: number, atOnce: boolean): Uint8Array;
   /** A WebSocket message arrived on a socket. */
-  receive(link: Link, message: string | Uint8Array, now: number): void {
-    if (link !== this.#link) return;
-    try {
-      demand(typeof message !== 'string');
-      const frame = frames.decode(message, this.config.maxMessage);
-      this.#live?.heard(now);
-      if (this.#phase === 'hello') {
-        demand(frame.type === Type.Welcome);
-        this.#welcomed(frame, now);
-      } else {
-        this.#handle(frame, now);
-      }
-    } catch (error) {
-      if (!(error instanceof Violation)) throw error;
-      this.abort(error.code);
-    }
-    this.#flush(now);
-  }
-
+  receive(link: Link, message: string | Uint8Array, now: number): void;
   /** A socket was closed, with this code. */
-  closed(link: Link, code: number, now: number): void {
-    if (link !== this.#link) return;
-    if (code === Code.Superseded) this.#end(code, 'peer');
-    else this.#detach(now);
-  }
-
+  closed(link: Link, code: number, now: number): void;
   /** Closes the socket and keeps the session, such as before the page sleeps. */
-  suspend(now: number): void {
-    if (this.attached && this.#inbox.due < Infinity) this.#acknowledge();
-    this.#drop(Code.Normal, now);
-  }
-
+  suspend(now: number): void;
   /** Sends a DATA frame; a volatile one now or never. */
-  send(frame: Uint8Array, volatile: boolean, now: number): void {
-    if (!volatile) {
-      this.#outbox.accept(frame);
-      this.#flush(now);
-    } else if (this.attached) {
-      this.#link!.send(frame);
-    }
-  }
-
+  send(frame: Uint8Array, now: number): void;
   /** Presents another ticket, in the session. */
-  authenticate(ticket: Uint8Array): void {
-    if (this.attached) this.#transmit(frames.auth(ticket));
-  }
-
+  authenticate(ticket: Uint8Array): void;
   /** Asks whether the peer is there. */
-  probe(now: number): void {
-    if (this.attached) this.#ask(now);
-  }
-
+  probe(now: number): void;
   /** Ends the session when everything has been sent. */
-  close(code: number, reason: string, now: number): void {
-    this.#goodbye ??= { code, reason, sent: false };
-    this.#leaveLater(now);
-    this.#flush(now);
-  }
-
+  close(code: number, reason: string, now: number): void;
   /** Ends the session at once. */
-  abort(code: number): void {
-    const link = this.#link;
-    if (link) {
-      if (this.#token.length || this.attached) this.#transmit(frames.bye(false, code, this.#counts(), ''));
-      link.close(code);
-    }
-    this.#end(code, 'us');
-  }
-
-  /** Takes the messages that no server has seen, for another session or a plain connection. */
-  drain(): Uint8Array[] {
-    const { frames } = this.#outbox;
-    this.#outbox = new Outbox();
-    return frames;
-  }
-
+  abort(code: number): void;
   /** Does what is due. */
-  tick(now: number): void {
-    if (now >= this.#goodbyeDue) {
-      this.#link?.close(Code.Normal);
-      this.#end(this.#goodbye!.code, 'us', this.#goodbye!.reason);
-    }
-    if (now >= this.#helloDue || (this.#live && now >= this.#live.deadDue)) this.#drop(Code.Timeout, now);
-    const live = this.#live;
+  tick(now: number): void;
+}
+
+export function createSession(config: SessionConfig, emit: (event: SessionEvent) => void, stored?: Stored): Session {
+  const roundTrip = new RoundTrip();
+  let outbox = new Outbox();
+  let inbox = new Inbox(config.window, config.manual);
+  let welcome: Accepted | undefined;
+  let ended = false;
+  /** The socket; and its state, from its WELCOME on. */
+  let link: Link | undefined;
+  let live: Liveness | undefined;
+  let token: Uint8Array = new Uint8Array();
+  let attempt = 0;
+  let epoch = 0;
+  /** The application believes that it is attached. */
+  let announced = false;
+  let helloRecv = 0;
+  let helloAt: number | undefined;
+  let helloDue = Infinity;
+  let goodbye: [code: number, reason: string] | undefined;
+  let goodbyeSent = false;
+  let goodbyeDue = Infinity;
+
+  if (stored) {
+    token = Uint8Array.from(stored[1]);
+    attempt = stored[2];
+    inbox.recv = stored[3];
+    outbox.next = outbox.lo = stored[4];
+  }
+
+  // ---------------------------------------------------------------- what goes out
+
+  const save = () => config.save?.([[...(welcome?.[10] ?? [])], [...token], attempt, inbox.done, outbox.next]);
+
+  const transmit = (frame: Uint8Array) => {
+    save();
+    link?.send(frame);
+  };
+
+  const counts = (): Counts => {
+    const counts: Counts = [inbox.recv, inbox.done, outbox.position, inbox.open];
+    inbox.state();
+    return counts;
+  };
+
+  const acknowledge = () => transmit(encode(Kind.Ack, counts()));
+
+  const ask = (now: number) => transmit(encode(Kind.Ping, live!.ask(outbox.position, now), counts()));
+
+  const bye = (kind: Kind, code: number, reason: string) => {
+    const text = encodeText(reason);
+    transmit(encode(kind, code, counts(), text.length, text));
+  };
+
+  /** Sends what may be sent and acknowledges what is due. */
+  const flush = (now: number) => {
     if (!live) return;
-    if (now >= this.#inbox.due) this.#acknowledge();
-    if (!this.config.probes) return;
-    if (now >= live.suspectDue) {
-      live.suspected = true;
-      this.emit({ type: 'suspect' });
-    } else if (now >= live.questionDue) {
-      this.#ask(now);
+    outbox.pump(welcome![4], transmit, (from, to, reason, known) => {
+      transmit(encode(Kind.Gap, from, to, reason));
+      if (!known) emit({ type: 'gap', direction: 'out', from, to, reason });
+    });
+    live?.waits(outbox.position > outbox.acked, now);
+    if (live && goodbye && !goodbyeSent && outbox.position + 1 === outbox.next) {
+      goodbyeSent = true;
+      goodbyeDue = now + BYE_WITHIN;
+      bye(Kind.Bye, ...goodbye);
     }
-  }
+    if (live && now >= inbox.due) acknowledge();
+  };
 
-  #welcomed(frame: Welcome, now: number): void {
-    this.#helloDue = Infinity;
-    switch (frame.status) {
-      case Status.New:
-      case Status.Resumed:
-      case Status.Lost:
-        return this.#accepted(frame.status, frame, now);
-      case Status.Ended:
-        return this.#end(frame.code, 'peer', frame.reason, frame.recv);
-      case Status.Stale:
-        return this.#end(Code.Superseded, 'peer');
-      case Status.Version:
-        return this.#end(Code.Version, 'peer');
-    }
-    this.#detach(now);
-    this.emit({ type: 'refused', welcome: frame });
-  }
+  // ---------------------------------------------------------------- ends
 
-  #accepted(status: Status, welcome: Accepted, now: number): void {
-    const { counts, epoch } = welcome;
-    const hello = this.#hello!;
-    const resumed = status === Status.Resumed;
+  const unlink = () => {
+    link = live = undefined;
+    helloDue = Infinity;
+  };
+
+  const end = (code: number, by: 'us' | 'peer', reason = '', received = outbox.acked) => {
+    if (ended) return;
+    unlink();
+    goodbyeDue = Infinity;
+    ended = true;
+    emit({ type: 'ended', code, by, reason, unacknowledged: outbox.messages(received) });
+  };
+
+  const abort = (code: number) => {
+    const last = link;
+    if (last && (token.length || live)) bye(Kind.Bye, code, '');
+    last?.close(code);
+    end(code, 'us');
+  };
+
+  /** The session is lost: a new one follows. */
+  const forget = () => {
+    const unacknowledged = outbox.messages(outbox.acked);
+    outbox = new Outbox();
+    inbox = new Inbox(config.window, config.manual);
+    inbox.state();
+    epoch = 0;
+    token = new Uint8Array();
+    emit({ type: 'lost', unacknowledged });
+  };
+
+  /** A goodbye does not wait longer than the server remembers the session. */
+  const leaveLater = (now: number) => {
+    if (goodbye && !live) goodbyeDue = now + (welcome?.[5] || WELCOME_WITHIN);
+  };
+
+  const detach = (now: number) => {
+    if (ended) return;
+    unlink();
+    leaveLater(now);
+    if (!announced) return;
+    announced = false;
+    emit({ type: 'detached' });
+    if (!token.length) forget(); // The server keeps nothing.
+  };
+
+  const drop = (code: number, now: number) => {
+    link?.close(code);
+    detach(now);
+  };
+
+  // ---------------------------------------------------------------- what comes in
+
+  const accepted = (accepted: Accepted, now: number) => {
+    const [, status, newEpoch, counts] = accepted;
     // NEW answers a HELLO without a token, the others one with a token.
-    demand((status === Status.New) === !hello.token.length);
-    if (resumed) {
-      demand(counts.sent === hello.recv && epoch > this.#epoch, Code.Counters);
-      this.#outbox.resume(counts);
-    } else {
-      demand(!(counts.recv || counts.done || counts.sent), Code.Counters);
-      if (status === Status.Lost) this.#forget();
-      this.#outbox.resume(counts);
-    }
-    if (hello.at !== undefined) this.roundTrip.sample(now - hello.at);
-    this.#live = new Liveness(this.roundTrip, welcome.heartbeat + welcome.heartbeatTimeout, now);
-    this.#phase = 'attached';
-    this.#announced = true;
-    this.#goodbyeDue = Infinity;
-    if (this.#goodbye) this.#goodbye.sent = false;
-    this.welcome = welcome;
-    this.#epoch = epoch;
-    this.#token = welcome.token.slice();
-    this.#acknowledge(); // Confirms the token, which is stored before.
-    this.emit({ type: resumed ? 'resumed' : 'open', welcome });
-  }
+    demand((status === Status.New) === !token.length);
+    if (status === Status.Resumed) demand(counts[2] === helloRecv && newEpoch > epoch, Code.Counters);
+    else demand(!(counts[0] || counts[1] || counts[2]), Code.Counters);
+    if (status === Status.Lost) forget();
+    outbox.begin(counts);
+    if (helloAt !== undefined) roundTrip.sample(now - helloAt);
+    live = new Liveness(roundTrip, accepted[6] + accepted[7], now);
+    announced = true;
+    goodbyeDue = Infinity;
+    goodbyeSent = false;
+    welcome = accepted;
+    epoch = newEpoch;
+    token = accepted[9].slice();
+    acknowledge(); // Confirms the token, which is stored before.
+    emit({ type: status === Status.Resumed ? 'resumed' : 'open', welcome });
+  };
 
-  #handle(frame: Frame, now: number): void {
-    switch (frame.type) {
-      case Type.Data: {
-        const inbox = this.#inbox; // Another one takes its place when the session is lost.
-        const number = frame.volatile ? 0 : inbox.message(frame.size, now);
-        const taken = (now: number) => {
-          inbox.release(number, now);
-          this.#flush(now);
-        };
-        return this.emit({ type: 'message', data: frame.data, volatile: frame.volatile, taken });
-      }
-      case Type.Ack:
-        return this.#check(frame.counts, now);
-      case Type.Ping:
-        this.#check(frame.counts, now);
-        return this.#transmit(frames.pong(frame.token, this.#counts()));
-      case Type.Pong:
-        this.#check(frame.counts, now);
-        return this.#live!.answered(frame.token, frame.counts, now);
-      case Type.Gap: {
-        const { from, to, reason } = frame;
-        this.#inbox.gap(from, to, now);
-        return this.emit({ type: 'gap', direction: 'in', from, to, reason });
-      }
-      case Type.Goaway:
-        return this.emit({ ...frame, type: 'goaway' });
-      case Type.Bye:
-        return this.#left(frame.reply, frame.code, frame.counts, frame.reason, now);
-      case Type.Auth:
-        return frame.accepted ? undefined : this.emit({ type: 'ticket' });
-      case Type.Welcome:
-        demand(false);
+  const welcomed = (frame: Welcome, now: number) => {
+    helloDue = Infinity;
+    switch (frame[1]) {
+      case Status.Ended:
+        return end(frame[2], 'peer', frame[4], frame[3]);
+      case Status.Stale:
+        return end(Code.Superseded, 'peer');
+      case Status.Version:
+        return end(Code.Version, 'peer');
+      case Status.Busy:
+      case Status.Moved:
+      case Status.Auth:
+        detach(now);
+        return emit({ type: 'refused', welcome: frame as Refused });
     }
-  }
+    accepted(frame as Accepted, now);
+  };
 
-  /** The peer said goodbye, or answered ours. */
-  #left(reply: boolean, code: number, counts: Counts, reason: string, now: number): void {
+  const check = (counts: Counts, now: number) => {
+    demand(counts[2] === inbox.recv, Code.Counters);
+    outbox.acknowledge(counts);
+    live!.waits(outbox.position > outbox.acked, now);
+  };
+
+  const handle = (frame: Frame, now: number) => {
+    switch (frame[0]) {
+      case Kind.Data: {
+        const volatile = frame[1] >= Flag.Volatile;
+        const release = volatile ? undefined : inbox.message(frame[3], now);
+        const taken = release && ((now: number) => (release(now), flush(now)));
+        return emit({ type: 'message', data: frame[2], volatile, taken });
+      }
+      case Kind.Ack:
+        return check(frame[1], now);
+      case Kind.Ping:
+        check(frame[2], now);
+        return transmit(encode(Kind.Pong, frame[1], counts()));
+      case Kind.Pong:
+        check(frame[2], now);
+        return live!.answered(frame[1], frame[2][0], now);
+      case Kind.Gap: {
+        const [, from, to, reason] = frame;
+        inbox.gap(from, to, now);
+        return emit({ type: 'gap', direction: 'in', from, to, reason });
+      }
+      case Kind.Goaway:
+        return emit({ type: 'goaway', after: frame[1], spread: frame[2], url: frame[3] });
+      case Kind.TicketWanted:
+        return emit({ type: 'ticket' });
+      case Kind.TicketAccepted:
+        return;
+      case Kind.Welcome:
+        return demand(false);
+    }
+    const [kind, code, theirs, reason] = frame;
     try {
-      this.#check(counts, now);
+      check(theirs, now);
     } catch {
       // The session ends anyway, with the code of the BYE.
     }
-    if (reply) {
-      demand(this.#goodbye?.sent);
-      this.#link!.close(Code.Normal);
-      this.#end(this.#goodbye.code, 'us', this.#goodbye.reason);
+    if (kind === Kind.ByeReply) {
+      demand(goodbyeSent);
+      link!.close(Code.Normal);
+      end(goodbye![0], 'us', goodbye![1]);
     } else {
-      this.#transmit(frames.bye(true, code, this.#counts(), ''));
-      this.#end(code, 'peer', reason);
+      bye(Kind.ByeReply, code, '');
+      end(code, 'peer', reason);
     }
-  }
+  };
 
-  #check(counts: Counts, now: number): void {
-    demand(counts.sent === this.#inbox.recv, Code.Counters);
-    this.#outbox.acknowledge(counts);
-    this.#live!.waits(this.#outbox.position > this.#outbox.acked, now);
-  }
+  return {
+    get attached() {
+      return !!live;
+    },
+    get linked() {
+      return !!link;
+    },
+    get suspected() {
+      return !!live?.suspected;
+    },
+    get welcome() {
+      return welcome;
+    },
+    get rtt() {
+      return roundTrip.smoothed;
+    },
+    get bytes() {
+      return outbox.bytes;
+    },
+    get frames() {
+      return outbox.frames;
+    },
+    get deadline() {
+      const due = Math.min(helloDue, goodbyeDue);
+      if (!live) return due;
+      const probes = config.probes ? Math.min(live.questionDue, live.suspectDue) : Infinity;
+      return Math.min(due, inbox.due, live.deadDue, probes);
+    },
 
-  #counts(): Counts {
-    const { recv, done, window } = this.#inbox;
-    this.#inbox.stated();
-    return { recv, done, sent: this.#outbox.position, window };
-  }
+    hello(newLink, ticket, now, atOnce) {
+      unlink();
+      link = newLink;
+      helloDue = now + WELCOME_WITHIN;
+      helloRecv = inbox.recv;
+      helloAt = atOnce ? now : undefined;
+      attempt++;
+      inbox.state();
+      save();
+      return encode(
+        Kind.Hello,
+        [1, attempt, helloRecv, outbox.lo, outbox.next, inbox.open, config.maxMessage, config.ttl],
+        token.length,
+        token,
+        ticket.length,
+        ticket,
+      );
+    },
 
-  #acknowledge(): void {
-    this.#transmit(frames.ack(this.#counts()));
-  }
+    receive(from, message, now) {
+      if (from !== link) return;
+      try {
+        demand(typeof message !== 'string');
+        const frame = decode(message, config.maxMessage);
+        live?.heard(now);
+        if (live) handle(frame, now);
+        else {
+          demand(frame[0] === Kind.Welcome);
+          welcomed(frame, now);
+        }
+      } catch (error) {
+        if (!(error instanceof Violation)) throw error;
+        abort(error.code);
+      }
+      flush(now);
+    },
 
-  #ask(now: number): void {
-    this.#transmit(frames.ping(this.#live!.ask(this.#outbox.position, now), this.#counts()));
-  }
+    closed(from, code, now) {
+      if (from !== link) return;
+      if (code === Code.Superseded) end(code, 'peer');
+      else detach(now);
+    },
 
-  /** Sends what may be sent and acknowledges what is due. */
-  #flush(now: number): void {
-    if (!this.attached) return;
-    this.#outbox.pump(
-      this.welcome!.maxMessage,
-      (frame) => this.#transmit(frame),
-      (gap) => {
-        this.#transmit(frames.gap(gap.from, gap.to, gap.reason));
-        if (!gap.announced) this.emit({ type: 'gap', ...gap });
-      },
-    );
-    const { position, acked, next } = this.#outbox;
-    this.#live!.waits(position > acked, now);
-    if (this.#goodbye && !this.#goodbye.sent && position + 1 === next) {
-      this.#goodbye.sent = true;
-      this.#goodbyeDue = now + BYE_WITHIN;
-      this.#transmit(frames.bye(false, this.#goodbye.code, this.#counts(), this.#goodbye.reason));
-    }
-    if (now >= this.#inbox.due) this.#acknowledge();
-  }
+    suspend(now) {
+      if (live && inbox.due < Infinity) acknowledge();
+      drop(Code.Normal, now);
+    },
 
-  #transmit(frame: Uint8Array): void {
-    this.#save();
-    this.#link!.send(frame);
-  }
+    send(frame, now) {
+      if (frame[0]! < Kind.Data + Flag.Volatile) {
+        if (outbox.next === MAX) return abort(Code.Counters);
+        outbox.accept(frame);
+        flush(now);
+      } else if (live) {
+        link!.send(frame);
+      }
+    },
 
-  #save(): void {
-    this.config.save?.({
-      id: [...(this.welcome?.id ?? [])],
-      token: [...this.#token],
-      attempt: this.#attempt,
-      recv: this.#inbox.done,
-      next: this.#outbox.next,
-    });
-  }
+    authenticate(ticket) {
+      if (live) transmit(encode(Kind.Ticket, ticket));
+    },
 
-  #unlink(): void {
-    this.#link = this.#live = undefined;
-    this.#helloDue = Infinity;
-  }
+    probe(now) {
+      if (live) ask(now);
+    },
 
-  #drop(code: number, now: number): void {
-    this.#link?.close(code);
-    this.#detach(now);
-  }
+    close(code, reason, now) {
+      goodbye ??= [code, reason];
+      leaveLater(now);
+      flush(now);
+    },
 
-  #detach(now: number): void {
-    if (this.ended) return;
-    this.#unlink();
-    this.#phase = 'detached';
-    this.#leaveLater(now);
-    if (!this.#announced) return;
-    this.#announced = false;
-    this.emit({ type: 'detached' });
-    if (!this.#token.length) this.#forget(); // The server keeps nothing.
-  }
+    abort,
 
-  /** A goodbye does not wait longer than the server remembers the session. */
-  #leaveLater(now: number): void {
-    if (this.#goodbye && !this.attached) this.#goodbyeDue = now + (this.welcome?.ttl || WELCOME_WITHIN);
-  }
-
-  /** The session is lost: a new one follows. */
-  #forget(): void {
-    const unacknowledged = this.#outbox.messages(this.#outbox.acked);
-    this.#outbox = new Outbox();
-    this.#inbox = new Inbox(this.config.window, this.config.manual);
-    this.#inbox.stated();
-    this.#epoch = 0;
-    this.#token = new Uint8Array();
-    this.emit({ type: 'lost', unacknowledged });
-  }
-
-  #end(code: number, by: 'us' | 'peer', reason = '', received = this.#outbox.acked): void {
-    if (this.ended) return;
-    this.#unlink();
-    this.#goodbyeDue = Infinity;
-    this.#phase = 'ended';
-    this.emit({ type: 'ended', code, by, reason, unacknowledged: this.#outbox.messages(received) });
-  }
+    tick(now) {
+      if (now >= goodbyeDue) {
+        link?.close(Code.Normal);
+        end(goodbye![0], 'us', goodbye![1]);
+      }
+      if (now >= helloDue || (live && now >= live.deadDue)) drop(Code.Timeout, now);
+      if (!live) return;
+      if (now >= inbox.due) acknowledge();
+      if (!config.probes) return;
+      if (now >= live.suspectDue) {
+        live.suspect();
+        emit({ type: 'suspect' });
+      } else if (now >= live.questionDue) {
+        ask(now);
+      }
+    },
+  };
 }

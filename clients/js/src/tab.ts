@@ -10,60 +10,53 @@ import type { Stored } from './session.js';
 export type SessionStorage = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
 
 export class Tab {
-  #release: (() => void) | undefined;
-  #last = '';
+  /** A page that holds a lock cannot be kept for the way back. */
+  release: () => void = () => {};
+  private last = '';
 
   constructor(
-    readonly key: string,
-    readonly storage: SessionStorage,
-    readonly locks?: Pick<LockManager, 'request'>,
+    private readonly key: string,
+    private readonly storage: SessionStorage,
   ) {}
 
   /** Returns the session that an earlier page of this tab has left. */
   async restore(): Promise<Stored | undefined> {
     try {
-      const stored: Stored = JSON.parse(this.storage.getItem(this.key) ?? '');
-      if (stored.token.length && (await this.hold(stored.id))) return stored;
+      const stored: Stored = JSON.parse(this.storage.getItem(this.key)!);
+      if (stored[1].length && (await this.hold(stored[0]))) return stored;
     } catch {
-      // Nothing is there, or not of ours.
+      // Nothing is there, or nothing of ours.
     }
-    this.forget();
-    return undefined;
+    return this.forget();
   }
 
   /** Holds the session with this id. Returns false if another tab has it. */
-  hold(id: number[]): Promise<boolean> {
+  async hold(id: Iterable<number>): Promise<boolean> {
     this.release();
+    const { locks } = navigator as { locks?: LockManager };
+    if (!locks) return true;
     return new Promise((resolve) => {
-      if (!this.locks) return resolve(true);
       const held = (lock: unknown) => {
         resolve(!!lock);
-        return lock ? new Promise<void>((release) => (this.#release = release)) : undefined;
+        return lock && new Promise<void>((release) => (this.release = release));
       };
       // Without permission for locks, nothing tells copies apart but the server.
-      this.locks.request(`everwire ${this.key} ${id}`, { ifAvailable: true }, held).catch(() => resolve(true));
+      locks.request(`everwire ${this.key} ${[...id]}`, { ifAvailable: true }, held).catch(() => resolve(true));
     });
-  }
-
-  /** A page that holds a lock cannot be kept for the way back. */
-  release(): void {
-    this.#release?.();
-    this.#release = undefined;
   }
 
   save(stored: Stored): void {
     const text = JSON.stringify(stored);
-    if (text === this.#last) return;
-    this.#last = text;
+    if (text === this.last) return;
     try {
-      this.storage.setItem(this.key, text);
+      this.storage.setItem(this.key, (this.last = text));
     } catch {
       // Storage is full or forbidden: the session lives as long as its page.
     }
   }
 
-  forget(): void {
-    this.#last = '';
+  forget(): undefined {
+    this.last = '';
     this.storage.removeItem(this.key);
   }
 }
