@@ -1,12 +1,11 @@
 /** Opens WebSockets for a session, or for a plain connection, and tells the application what becomes of them. */
 
 import type { EverwireEventMap } from './events.js';
-import { Code, Status, encodeData, encodeText, payloadOf } from './frame.js';
+import { Code, Status, encodeData, encodeText, payloadOf, type Kind, type Refused } from './frame.js';
 import type { Asked, Options, Provided } from './options.js';
-import { isOffline, watch } from './page.js';
+import { watch } from './page.js';
 import { Reconnect } from './reconnect.js';
-import { createSession, type Link, type Payload, type Session, type SessionEvent, type Stored } from './session.js';
-import { Tab } from './tab.js';
+import { createSession, type Link, type Payload, type Emit, type Session, type Stored } from './session.js';
 
 const PROTOCOL = 'everwire.v1';
 const ATTEMPT_WITHIN = 10_000;
@@ -19,7 +18,6 @@ const LOOK_EVERY = 10_000;
 const MAX_TICKET = 1600;
 const ABNORMAL = 1006;
 const MANDATORY_EXTENSION = 1010;
-const REASONS = ['', 'evicted-bytes', 'evicted-age', 'conflated', 'restart', 'oversize'];
 
 /** Which servers speak everwire.v1, by URL without query. */
 const verdicts = new Map<string, boolean>();
@@ -60,11 +58,9 @@ const base64url = (bytes: Uint8Array) =>
   btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
 
 export function createClient(source: Provided<string | URL>, options: Options, dispatch: Dispatch): Client {
-  const { session: mode = 'auto', early = true, bufferBytes = 1 << 20, bufferMessages = 4096, persist } = options;
+  const { session: mode = 'auto', early = true, bufferBytes = 1 << 20, bufferMessages = 4096, store } = options;
   const reconnect = new Reconnect();
   const finished = new AbortController();
-  const storage = options.storage ?? globalThis.sessionStorage;
-  const tab = persist !== undefined && storage ? new Tab(persist, storage) : undefined;
   let url = typeof source === 'function' ? '' : absolute(source);
   let readyState = 0;
   let session: Session;
@@ -96,12 +92,8 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   const begin = (stored?: Stored) => {
     const { window = 262_144, maxMessage = 1_048_576, ttl = 60_000 } = options;
     const before = welcomed ? [] : (session?.frames ?? []);
-    const save = (stored: Stored) => tab?.save(stored);
-    const created = createSession(
-      { window, maxMessage, ttl, probes: true, manual: !!tab, save },
-      (event) => created === session && happened(event),
-      stored,
-    );
+    const emit: Emit = (type, event) => created === session && happened(type, event);
+    const created = createSession({ window, maxMessage, ttl, store }, emit, stored);
     session = created;
     for (const frame of before) session.send(frame, 0);
   };
@@ -125,41 +117,31 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   };
 
   /** Runs `action` after the blobs that are being read. */
-  const inOrder = (action: () => unknown, size = 0, wait = reading) => {
-    if (!wait) return void action();
+  const inOrder = (action: () => unknown, size = 0, before = reading) => {
+    if (!before) return void action();
     readingBytes += size;
-    const last = wait
+    const last = before
       .then(action)
       .catch((error) => void dispatch('error', { error }))
       .then(() => {
+        readingBytes -= size;
         if (last === reading) reading = undefined;
       });
     reading = last;
   };
 
-  const send = (data: Data, volatile: boolean) => {
+  const send = (data: any, volatile: boolean) => {
     if (readyState > 1) return; // As the standard has it.
     if (data instanceof Blob) {
-      admit(data.size, volatile);
-      const read = async () => {
-        const bytes = await data.arrayBuffer().finally(() => (readingBytes -= data.size));
-        sendFrame(encodeData(new Uint8Array(bytes), volatile));
-      };
-      return inOrder(read, data.size, reading ?? Promise.resolve());
+      const { size } = data;
+      admit(size, volatile);
+      const read = async () => sendFrame(encodeData(new Uint8Array(await data.arrayBuffer()), volatile));
+      return inOrder(read, size, reading ?? Promise.resolve());
     }
-    const bytes = ArrayBuffer.isView(data)
-      ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-      : typeof data === 'object'
-        ? new Uint8Array(data)
-        : `${data}`;
-    const frame = encodeData(bytes, volatile); // A copy: the application may write over its own.
-    const size = frame.length - 1;
-    admit(size, volatile);
-    const wait = reading;
-    inOrder(() => {
-      if (wait) readingBytes -= size;
-      sendFrame(frame);
-    }, size);
+    const payload = typeof data === 'object' ? new Uint8Array(data.buffer ?? data, data.byteOffset, data.byteLength) : `${data}`;
+    const frame = encodeData(payload, volatile); // A copy: the application may write over its own.
+    admit(frame.length - 1, volatile);
+    inOrder(() => sendFrame(frame), frame.length - 1);
   };
 
   // ---------------------------------------------------------------- connecting
@@ -198,7 +180,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       close: (code) => drop(attempt, code),
     };
     trying = attempt;
-    reconnect.attempting(now);
+    reconnect.attempt = now;
     settle();
     try {
       await ready;
@@ -305,61 +287,54 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   // ---------------------------------------------------------------- what happens to the session
 
-  const happened = (event: SessionEvent) => {
+  const happened: Emit = (type, event: any) => {
     const now = Date.now();
-    switch (event.type) {
+    switch (type) {
       case 'open':
       case 'resumed': {
-        const { welcome } = event;
-        const fresh = event.type === 'open';
+        const fresh = type === 'open';
         welcomed = true;
         refusals = 0;
         moveAt = Infinity;
         verdicts.set(bare(url), true);
-        reconnect.attach(now, welcome[8]);
-        if (fresh) void tab?.hold(welcome[10]);
+        reconnect.attach(now, event[8]);
+        if (fresh) void store?.claim(event[10]);
         return attach(fresh);
       }
       case 'message':
         return deliver(event.data, event.taken);
-      case 'detached':
-        reconnect.lost(now);
-        return dispatch('detached');
-      case 'gap': {
-        const { direction, from, to, reason } = event;
-        return dispatch('gap', { direction, from, to, reason: REASONS[reason] });
-      }
-      case 'lost':
-        return dispatch('lost', { unacknowledged: event.unacknowledged });
       case 'ended':
-        return ended(event.code, event.by === 'peer', event.reason, event.unacknowledged);
-      case 'refused': {
-        const { welcome } = event;
-        drop(current);
-        reconnect.advise(0, 0);
-        if (welcome[1] === Status.Busy) reconnect.advise(welcome[2], welcome[3]);
-        if (welcome[1] === Status.Moved) moved = welcome[2];
-        if (welcome[1] === Status.Auth && (refusals++ || typeof options.ticket !== 'function')) session.abort(Code.Unauthenticated);
-        return;
-      }
+        return ended(event.code, event.byPeer, event.reason, event.unacknowledged);
+      case 'refused':
+        return refused(event);
       case 'goaway':
-        moved = event.url || moved;
-        moveAt = now + event.after + Math.random() * event.spread;
+        moved = event[3] || moved;
+        moveAt = now + event[1] + Math.random() * event[2];
         return;
       case 'ticket':
-        return ticketFor({ attempt: attempts, refresh: true }).then(
+        return void ticketFor({ attempt: attempts, refresh: true }).then(
           (ticket) => session.authenticate(ticket),
           (error) => dispatch('error', { error }),
         );
       case 'suspect':
-        if (!trying) void connect();
+        return void (trying || connect());
+      case 'detached':
+        reconnect.lost(now);
     }
-    return;
+    dispatch(type as keyof EverwireEventMap, event);
+  };
+
+  const refused = ([, status, after, spread]: Refused | [Kind, Status, any, any]) => {
+    drop(current);
+    reconnect.advise(0, 0);
+    if (status === Status.Busy) reconnect.advise(after, spread);
+    if (status === Status.Moved) moved = after;
+    if (status === Status.Auth && (refusals++ || typeof options.ticket !== 'function')) session.abort(Code.Unauthenticated);
   };
 
   const ended = (code: number, byPeer: boolean, reason: string, unacknowledged: Payload[]) => {
     drop(current);
-    tab?.forget();
+    store?.forget();
     // It selects a protocol that it does not speak.
     const mute = !welcomed && !byPeer && mode === 'auto' && code === Code.Malformed;
     if (mute) failures++;
@@ -392,8 +367,8 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     readyState = 3;
     drop(current);
     drop(trying);
-    tab?.forget();
-    tab?.release();
+    store?.forget();
+    store?.release();
     finished.abort();
     settle();
     if (!wasClean) dispatch('error');
@@ -404,9 +379,9 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   const wake = () => {
     const now = Date.now();
-    if (asleep && tab && session.welcome) {
+    if (asleep && store && session.welcome) {
       // Another tab may have taken the session meanwhile.
-      ready = tab.hold(session.welcome[10]).then((ours) => ours || begin());
+      ready = store.claim(session.welcome[10]).then((ours) => ours || begin());
     }
     asleep = false;
     tick();
@@ -421,11 +396,11 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     session.suspend(Date.now());
     drop(current);
     drop(trying);
-    tab?.release();
+    store?.release();
     settle();
   };
 
-  const leave = () => (tab || plain ? sleep() : session.abort(Code.Normal));
+  const leave = () => (store || plain ? sleep() : session.abort(Code.Normal));
 
   /** Whether another WebSocket is wanted. */
   const wanting = () => !trying && (plain ? !current : !session.linked || session.suspected || !moveAt);
@@ -437,7 +412,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     if (now >= closeAt) finish(ABNORMAL);
     if (now >= moveAt) retryAt = moveAt = 0;
     if (now >= retryAt) {
-      retryAt = isOffline() ? now + LOOK_EVERY : Infinity;
+      retryAt = globalThis.navigator?.onLine === false ? now + LOOK_EVERY : Infinity; // True means little.
       if (retryAt === Infinity && wanting()) void connect();
     }
     settle();
@@ -464,7 +439,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   };
 
   begin();
-  if (tab) ready = tab.restore().then((stored) => stored && begin(stored));
+  ready = store?.restore().then((stored) => stored && begin(stored));
   watch({ wake, sleep, leave }, finished.signal);
   void connect();
 

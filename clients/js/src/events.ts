@@ -36,12 +36,3 @@ export const EVENTS = ['open', 'message', 'error', 'close', 'detached', 'resumed
 
 /** The handler attributes. */
 export type Handlers = { [K in keyof EverwireEventMap as `on${K}`]: ((event: EverwireEventMap[K]) => unknown) | null };
-
-/** Makes an event with these properties. */
-export function makeEvent(target: object, type: string, properties: object): Event {
-  const event = new Event(type);
-  for (const [key, value] of Object.entries({ ...properties, target, currentTarget: target })) {
-    Object.defineProperty(event, key, { value });
-  }
-  return event;
-}

@@ -125,32 +125,22 @@ function textOf(bytes: Uint8Array): string {
  * The elements of bodies, a letter for each: `n` a number, `p` one that is at least 1, `u` a byte, `c` counts, `k` the code of an
  * end, `t` a token, `i` an id, `l` a URL, `r` a reason.
  */
-const ELEMENTS = 'npucktilr';
+const BODIES: Partial<Record<Kind, string>> = {
+  [Kind.Ack]: 'c',
+  [Kind.Ping]: 'nc',
+  [Kind.Pong]: 'nc',
+  [Kind.Welcome]: 'u',
+  [Kind.Gap]: 'pnu',
+  [Kind.Goaway]: 'nnl',
+  [Kind.Bye]: 'kcr',
+  [Kind.ByeReply]: 'kcr',
+  [Kind.TicketWanted]: 'n',
+  [Kind.TicketAccepted]: 'n',
+};
+
+/** What follows the status of a WELCOME. */
 const ACCEPTED = 'pcpnppnti';
 const WELCOMES = [ACCEPTED, ACCEPTED, ACCEPTED, 'knr', 'nn', 'l', '', '', 'u'];
-
-function layoutOf(kind: Kind): string | undefined {
-  switch (kind) {
-    case Kind.Ack:
-      return 'c';
-    case Kind.Ping:
-    case Kind.Pong:
-      return 'nc';
-    case Kind.Welcome:
-      return 'u';
-    case Kind.Gap:
-      return 'pnu';
-    case Kind.Goaway:
-      return 'nnl';
-    case Kind.Bye:
-    case Kind.ByeReply:
-      return 'kcr';
-    case Kind.TicketWanted:
-    case Kind.TicketAccepted:
-      return 'n';
-  }
-  return undefined;
-}
 
 /**
  * Reads a frame from a server. Throws a Violation if it is malformed, if only a client may send it, or if its payload is larger
@@ -186,32 +176,32 @@ export function decode(bytes: Uint8Array, maxMessage = MAX): Frame {
     demand(at <= bytes.length);
     return bytes.subarray(at - length, at);
   };
-  const readers = [
-    number,
-    () => number(1),
-    byte,
-    () => {
+  const readers: Record<string, () => unknown> = {
+    n: number,
+    p: () => number(1),
+    u: byte,
+    c: () => {
       const recv = number();
       return [recv, number(0, recv), number(), number()];
     },
-    () => {
+    k: () => {
       const code = number(Code.Normal, 4999);
       demand(code === Code.Normal || code > 2999);
       return code;
     },
-    () => part(255),
-    () => part(64),
-    () => textOf(part(1024)),
-    () => textOf(part(123)),
-  ];
-  const read = (layout: string | undefined) => {
-    demand(layout !== undefined);
-    return [...layout].map((element) => readers[ELEMENTS.indexOf(element)]!());
+    t: () => part(255),
+    i: () => part(64),
+    l: () => textOf(part(1024)),
+    r: () => textOf(part(123)),
+  };
+  const read = (body: string | undefined) => {
+    demand(body !== undefined);
+    return [...body].map((element) => readers[element]!());
   };
 
-  const frame = [kind, ...read(layoutOf(kind))];
-  if (kind === Kind.Welcome) frame.push(...read(WELCOMES[frame[1] as number]));
-  if (kind === Kind.Gap) demand(+frame[2]! >= +frame[1]! && +frame[3]! > 0 && (frame[3] as number) < 6);
+  const frame: any[] = [kind, ...read(BODIES[kind])];
+  if (kind === Kind.Welcome) frame.push(...read(WELCOMES[frame[1]]));
+  if (kind === Kind.Gap) demand(frame[2] >= frame[1] && frame[3] > 0 && frame[3] < 6);
   demand(at === bytes.length);
   return frame as Frame;
 }

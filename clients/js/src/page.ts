@@ -9,23 +9,12 @@ export interface Page {
   leave(): void;
 }
 
-/** Tells `page` what happens until `signal` aborts. */
-export function watch(page: Page, signal: AbortSignal): void {
-  const listen = (target: EventTarget | undefined, type: string, listener: (event: any) => void) =>
+/** Tells `page` what happens until `signal` aborts. What happens to the document bubbles up to the window. */
+export function watch({ wake, sleep, leave }: Page, signal: AbortSignal): void {
+  const listen = (type: string, listener: (event: any) => void, target: any = globalThis) =>
     target?.addEventListener?.(type, listener, { signal });
-  const wake = () => page.wake();
-  const { document, navigator } = globalThis;
-  const window = globalThis as unknown as EventTarget;
-  listen(document, 'visibilitychange', () => document.visibilityState === 'visible' && page.wake());
-  listen(document, 'freeze', () => page.sleep());
-  listen(document, 'resume', wake);
-  listen(window, 'pageshow', wake);
-  listen(window, 'online', wake);
-  listen(window, 'pagehide', ({ persisted }) => (persisted ? page.sleep() : page.leave()));
-  listen((navigator as any)?.connection, 'change', wake);
-}
-
-/** Returns whether there is certainly no network. */
-export function isOffline(): boolean {
-  return globalThis.navigator?.onLine === false;
+  for (const type of ['visibilitychange', 'resume', 'pageshow', 'online']) listen(type, wake);
+  listen('freeze', sleep);
+  listen('pagehide', ({ persisted }) => (persisted ? sleep() : leave()));
+  listen('change', wake, (globalThis.navigator as any)?.connection);
 }

@@ -25,7 +25,8 @@ export class Reconnect {
   private advice: [after: number, spread: number] | undefined;
   /** The wait that is going on was advised. */
   private advised = false;
-  private attempt = 0;
+  /** When the last attempt began. */
+  attempt = 0;
   private warned = false;
 
   /** The server says when to come back. */
@@ -44,10 +45,6 @@ export class Reconnect {
     const again = ONCE.test(`${code}`) ? !this.warned : !NEVER.test(`${code}`);
     this.warned ||= ONCE.test(`${code}`);
     return again;
-  }
-
-  attempting(now: number): void {
-    this.attempt = now;
   }
 
   /** A connection can be used. `spread`: over how long clients should come back when it is lost. */
@@ -76,7 +73,7 @@ export class Reconnect {
     let spread = retry ? Math.min(CAP, BASE * 2 ** retry) : this.spread;
     if (advice) [after, spread] = advice;
     else if (now - this.outage >= SLOW_AFTER) [after, spread] = [CAP, SLOW_AFTER - CAP];
-    return Math.min(ADVICE_LIMIT, after) + Math.random() * Math.min(ADVICE_LIMIT, spread);
+    return Math.min(ADVICE_LIMIT, after + Math.random() * spread);
   }
 
   /** Something happened that makes success likely: returns when to try, instead of `at`. Advice stands. */

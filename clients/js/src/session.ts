@@ -12,9 +12,12 @@ import type { Accepted, Counts, Frame, Refused, Welcome } from './frame.js';
 import { Inbox } from './inbox.js';
 import { Liveness, RoundTrip } from './liveness.js';
 import { Outbox } from './outbox.js';
+import type { SessionStore } from './store.js';
 
 const WELCOME_WITHIN = 10_000;
 const BYE_WITHIN = 5000;
+/** Of gaps. See docs/protocol.md §7. */
+const REASONS = ['', 'evicted-bytes', 'evicted-age', 'conflated', 'restart', 'oversize'];
 
 /** The way to a socket. */
 export interface Link {
@@ -25,24 +28,28 @@ export interface Link {
 export type Payload = string | Uint8Array;
 
 /** What the application, or the code that opens sockets, learns. */
-export type SessionEvent =
-  /** A new session, or the same one again. */
-  | { type: 'open' | 'resumed'; welcome: Accepted }
+export interface SessionEvents {
+  /** A new session; the same one again. */
+  open: Accepted;
+  resumed: Accepted;
   /** Call `taken` when the application has done with it. */
-  | { type: 'message'; data: Payload; volatile: boolean; taken: ((now: number) => void) | undefined }
-  | { type: 'detached' }
-  /** These messages will not come. See docs/protocol.md §7. */
-  | { type: 'gap'; direction: 'in' | 'out'; from: number; to: number; reason: number }
+  message: { data: Payload; volatile: boolean; taken: ((now: number) => void) | undefined };
+  detached: object;
+  /** These messages will not come. */
+  gap: { direction: 'in' | 'out'; from: number; to: number; reason: string };
   /** The other end has forgotten the session. */
-  | { type: 'lost'; unacknowledged: Payload[] }
-  | { type: 'ended'; code: number; reason: string; by: 'us' | 'peer'; unacknowledged: Payload[] }
+  lost: { unacknowledged: Payload[] };
+  ended: { code: number; reason: string; byPeer: boolean; unacknowledged: Payload[] };
   /** The server wants this client later, elsewhere, or with another ticket. */
-  | { type: 'refused'; welcome: Refused }
-  | { type: 'goaway'; after: number; spread: number; url: string }
+  refused: Refused;
+  goaway: [kind: Kind, after: number, spread: number, url: string];
   /** The server asks for a fresh ticket. */
-  | { type: 'ticket' }
+  ticket: object;
   /** Another socket should be opened beside this one. */
-  | { type: 'suspect' };
+  suspect: object;
+}
+
+export type Emit = <T extends keyof SessionEvents>(type: T, event: SessionEvents[T]) => void;
 
 /** What survives the page. */
 export type Stored = [id: number[], token: number[], attempt: number, recv: number, next: number];
@@ -53,12 +60,8 @@ export interface SessionConfig {
   maxMessage: number;
   /** How long the server should keep the session while it is detached, in ms. */
   ttl: number;
-  /** Ask the peer when it is silent. */
-  probes: boolean;
-  /** A message is done when it was taken, and not when it was received. */
-  manual: boolean;
-  /** Called before anything is said that must not be forgotten. */
-  save?: ((stored: Stored) => void) | undefined;
+  /** With a store, a message is done when it was taken, and not when it was received. */
+  store?: Pick<SessionStore, 'save'> | undefined;
 }
 
 export interface Session {
@@ -100,10 +103,10 @@ export interface Session {
   tick(now: number): void;
 }
 
-export function createSession(config: SessionConfig, emit: (event: SessionEvent) => void, stored?: Stored): Session {
+export function createSession(config: SessionConfig, emit: Emit, stored?: Stored): Session {
   const roundTrip = new RoundTrip();
   let outbox = new Outbox();
-  let inbox = new Inbox(config.window, config.manual);
+  let inbox = new Inbox(config.window, !!config.store);
   let welcome: Accepted | undefined;
   let ended = false;
   /** The socket; and its state, from its WELCOME on. */
@@ -130,7 +133,7 @@ export function createSession(config: SessionConfig, emit: (event: SessionEvent)
 
   // ---------------------------------------------------------------- what goes out
 
-  const save = () => config.save?.([[...(welcome?.[10] ?? [])], [...token], attempt, inbox.done, outbox.next]);
+  const save = () => config.store?.save([[...(welcome?.[10] ?? [])], [...token], attempt, inbox.done, outbox.next]);
 
   const transmit = (frame: Uint8Array) => {
     save();
@@ -157,7 +160,7 @@ export function createSession(config: SessionConfig, emit: (event: SessionEvent)
     if (!live) return;
     outbox.pump(welcome![4], transmit, (from, to, reason, known) => {
       transmit(encode(Kind.Gap, from, to, reason));
-      if (!known) emit({ type: 'gap', direction: 'out', from, to, reason });
+      if (!known) emit('gap', { direction: 'out', from, to, reason: REASONS[reason]! });
     });
     live?.waits(outbox.position > outbox.acked, now);
     if (live && goodbye && !goodbyeSent && outbox.position + 1 === outbox.next) {
@@ -175,30 +178,30 @@ export function createSession(config: SessionConfig, emit: (event: SessionEvent)
     helloDue = Infinity;
   };
 
-  const end = (code: number, by: 'us' | 'peer', reason = '', received = outbox.acked) => {
+  const end = (code: number, byPeer: boolean, reason = '', received = outbox.acked) => {
     if (ended) return;
     unlink();
     goodbyeDue = Infinity;
     ended = true;
-    emit({ type: 'ended', code, by, reason, unacknowledged: outbox.messages(received) });
+    emit('ended', { code, byPeer, reason, unacknowledged: outbox.messages(received) });
   };
 
   const abort = (code: number) => {
     const last = link;
     if (last && (token.length || live)) bye(Kind.Bye, code, '');
     last?.close(code);
-    end(code, 'us');
+    end(code, false);
   };
 
   /** The session is lost: a new one follows. */
   const forget = () => {
     const unacknowledged = outbox.messages(outbox.acked);
     outbox = new Outbox();
-    inbox = new Inbox(config.window, config.manual);
+    inbox = new Inbox(config.window, !!config.store);
     inbox.state();
     epoch = 0;
     token = new Uint8Array();
-    emit({ type: 'lost', unacknowledged });
+    emit('lost', { unacknowledged });
   };
 
   /** A goodbye does not wait longer than the server remembers the session. */
@@ -212,7 +215,7 @@ export function createSession(config: SessionConfig, emit: (event: SessionEvent)
     leaveLater(now);
     if (!announced) return;
     announced = false;
-    emit({ type: 'detached' });
+    emit('detached', {});
     if (!token.length) forget(); // The server keeps nothing.
   };
 
@@ -240,23 +243,23 @@ export function createSession(config: SessionConfig, emit: (event: SessionEvent)
     epoch = newEpoch;
     token = accepted[9].slice();
     acknowledge(); // Confirms the token, which is stored before.
-    emit({ type: status === Status.Resumed ? 'resumed' : 'open', welcome });
+    emit(status === Status.Resumed ? 'resumed' : 'open', welcome);
   };
 
   const welcomed = (frame: Welcome, now: number) => {
     helloDue = Infinity;
     switch (frame[1]) {
       case Status.Ended:
-        return end(frame[2], 'peer', frame[4], frame[3]);
+        return end(frame[2], true, frame[4], frame[3]);
       case Status.Stale:
-        return end(Code.Superseded, 'peer');
+        return end(Code.Superseded, true);
       case Status.Version:
-        return end(Code.Version, 'peer');
+        return end(Code.Version, true);
       case Status.Busy:
       case Status.Moved:
       case Status.Auth:
         detach(now);
-        return emit({ type: 'refused', welcome: frame as Refused });
+        return emit('refused', frame as Refused);
     }
     accepted(frame as Accepted, now);
   };
@@ -273,7 +276,7 @@ export function createSession(config: SessionConfig, emit: (event: SessionEvent)
         const volatile = frame[1] >= Flag.Volatile;
         const release = volatile ? undefined : inbox.message(frame[3], now);
         const taken = release && ((now: number) => (release(now), flush(now)));
-        return emit({ type: 'message', data: frame[2], volatile, taken });
+        return emit('message', { data: frame[2], volatile, taken });
       }
       case Kind.Ack:
         return check(frame[1], now);
@@ -286,12 +289,12 @@ export function createSession(config: SessionConfig, emit: (event: SessionEvent)
       case Kind.Gap: {
         const [, from, to, reason] = frame;
         inbox.gap(from, to, now);
-        return emit({ type: 'gap', direction: 'in', from, to, reason });
+        return emit('gap', { direction: 'in', from, to, reason: REASONS[reason]! });
       }
       case Kind.Goaway:
-        return emit({ type: 'goaway', after: frame[1], spread: frame[2], url: frame[3] });
+        return emit('goaway', frame);
       case Kind.TicketWanted:
-        return emit({ type: 'ticket' });
+        return emit('ticket', {});
       case Kind.TicketAccepted:
         return;
       case Kind.Welcome:
@@ -306,10 +309,10 @@ export function createSession(config: SessionConfig, emit: (event: SessionEvent)
     if (kind === Kind.ByeReply) {
       demand(goodbyeSent);
       link!.close(Code.Normal);
-      end(goodbye![0], 'us', goodbye![1]);
+      end(goodbye![0], false, goodbye![1]);
     } else {
       bye(Kind.ByeReply, code, '');
-      end(code, 'peer', reason);
+      end(code, true, reason);
     }
   };
 
@@ -337,9 +340,7 @@ export function createSession(config: SessionConfig, emit: (event: SessionEvent)
     },
     get deadline() {
       const due = Math.min(helloDue, goodbyeDue);
-      if (!live) return due;
-      const probes = config.probes ? Math.min(live.questionDue, live.suspectDue) : Infinity;
-      return Math.min(due, inbox.due, live.deadDue, probes);
+      return live ? Math.min(due, inbox.due, live.deadDue, live.questionDue, live.suspectDue) : due;
     },
 
     hello(newLink, ticket, now, atOnce) {
@@ -381,7 +382,7 @@ export function createSession(config: SessionConfig, emit: (event: SessionEvent)
 
     closed(from, code, now) {
       if (from !== link) return;
-      if (code === Code.Superseded) end(code, 'peer');
+      if (code === Code.Superseded) end(code, true);
       else detach(now);
     },
 
@@ -419,15 +420,14 @@ export function createSession(config: SessionConfig, emit: (event: SessionEvent)
     tick(now) {
       if (now >= goodbyeDue) {
         link?.close(Code.Normal);
-        end(goodbye![0], 'us', goodbye![1]);
+        end(goodbye![0], false, goodbye![1]);
       }
       if (now >= helloDue || (live && now >= live.deadDue)) drop(Code.Timeout, now);
       if (!live) return;
       if (now >= inbox.due) acknowledge();
-      if (!config.probes) return;
       if (now >= live.suspectDue) {
         live.suspect();
-        emit({ type: 'suspect' });
+        emit('suspect', {});
       } else if (now >= live.questionDue) {
         ask(now);
       }

@@ -6,57 +6,64 @@
  */
 
 import type { Stored } from './session.js';
+import type { SessionStore } from './store.js';
 
 export type SessionStorage = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
 
-export class Tab {
+/** Keeps a session in the session storage of its tab, under a name of its own for each socket of a page. */
+export class TabStore implements SessionStore {
   /** A page that holds a lock cannot be kept for the way back. */
-  release: () => void = () => {};
-  private last = '';
+  #release = () => {};
+  #last = '';
+  #key: string;
+  #storage: SessionStorage;
 
-  constructor(
-    private readonly key: string,
-    private readonly storage: SessionStorage,
-  ) {}
+  constructor(name: string, storage: SessionStorage = sessionStorage) {
+    this.#key = `everwire ${name}`;
+    this.#storage = storage;
+  }
 
-  /** Returns the session that an earlier page of this tab has left. */
   async restore(): Promise<Stored | undefined> {
     try {
-      const stored: Stored = JSON.parse(this.storage.getItem(this.key)!);
-      if (stored[1].length && (await this.hold(stored[0]))) return stored;
+      const stored: Stored = JSON.parse(this.#storage.getItem(this.#key)!);
+      if (stored[1].length && (await this.claim(stored[0]))) return stored;
     } catch {
       // Nothing is there, or nothing of ours.
     }
-    return this.forget();
+    this.forget();
+    return undefined;
   }
 
-  /** Holds the session with this id. Returns false if another tab has it. */
-  async hold(id: Iterable<number>): Promise<boolean> {
+  async claim(id: Iterable<number>): Promise<boolean> {
     this.release();
     const { locks } = navigator as { locks?: LockManager };
     if (!locks) return true;
     return new Promise((resolve) => {
-      const held = (lock: unknown) => {
+      const held = (lock: Lock | null) => {
         resolve(!!lock);
-        return lock && new Promise<void>((release) => (this.release = release));
+        return lock && new Promise<void>((release) => (this.#release = release));
       };
-      // Without permission for locks, nothing tells copies apart but the server.
-      locks.request(`everwire ${this.key} ${[...id]}`, { ifAvailable: true }, held).catch(() => resolve(true));
+      // Where locks are forbidden, nothing tells copies apart but the server.
+      locks.request(`${this.#key} ${[...id]}`, { ifAvailable: true }, held).catch(() => resolve(true));
     });
+  }
+
+  release(): void {
+    this.#release();
   }
 
   save(stored: Stored): void {
     const text = JSON.stringify(stored);
-    if (text === this.last) return;
+    if (text === this.#last) return;
     try {
-      this.storage.setItem(this.key, (this.last = text));
+      this.#storage.setItem(this.#key, (this.#last = text));
     } catch {
       // Storage is full or forbidden: the session lives as long as its page.
     }
   }
 
-  forget(): undefined {
-    this.last = '';
-    this.storage.removeItem(this.key);
+  forget(): void {
+    this.#last = '';
+    this.#storage.removeItem(this.#key);
   }
 }

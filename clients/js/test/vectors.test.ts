@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { Kind, Violation, decode, encode, encodeData } from '../src/frame.js';
-import { createSession, type Link, type Payload, type Session, type SessionEvent } from '../src/session.js';
+import { createSession, type Link, type Session, type SessionEvents } from '../src/session.js';
 import { bytes, hex, REASONS, STATUSES } from './hex.js';
 
 const vectors = JSON.parse(readFileSync(new URL('../../../docs/vectors.json', import.meta.url), 'utf8'));
@@ -136,32 +136,32 @@ class Runner {
 
   constructor(config: any) {
     const sizes = { window: config.window ?? 262_144, maxMessage: config.max_message ?? 1_048_576, ttl: config.ttl ?? 60_000 };
-    this.session = createSession({ ...sizes, probes: !!config.probes, manual: !!config.manual }, (event) => {
-      const text = (data: Payload) => (typeof data === 'string' ? { text: data } : { binary: hex(data) });
-      if (event.type === 'message' && !config.hold) event.taken?.(this.now);
-      this.events.push(this.#described(event, text));
+    this.session = createSession({ ...sizes, store: undefined }, (type, event: any) => {
+      if (type === 'message' && !config.hold) event.taken?.(this.now);
+      if (type !== 'suspect') this.events.push(this.#described(type, event));
     });
   }
 
-  #described(event: SessionEvent, text: (data: Payload) => object): object {
-    switch (event.type) {
+  #described(type: keyof SessionEvents, event: any): object {
+    switch (type) {
       case 'open':
-        return { event: 'open', id: hex(event.welcome[10]) };
+        return { event: type, id: hex(event[10]) };
       case 'resumed':
-        return { event: 'resumed', epoch: event.welcome[2] };
-      case 'message':
-        return { event: 'message', ...text(event.data), ...(event.volatile ? { volatile: true } : {}) };
-      case 'gap':
-        return { event: 'gap', direction: event.direction, from: event.from, to: event.to, reason: REASONS[event.reason] };
-      case 'refused': {
-        const [, status, ...rest] = event.welcome;
-        return { event: 'refused', status: STATUSES[status], ...named(statusNames(status), rest) };
+        return { event: type, epoch: event[2] };
+      case 'message': {
+        const { data, volatile } = event;
+        return { event: type, ...(typeof data === 'string' ? { text: data } : { binary: hex(data) }), ...(volatile && { volatile }) };
       }
-      default: {
-        const { type, ...rest } = event;
-        return { event: type, ...rest };
+      case 'ended': {
+        const { byPeer, ...rest } = event;
+        return { event: type, by: byPeer ? 'peer' : 'us', ...rest };
       }
+      case 'refused':
+        return { event: type, status: STATUSES[event[1]], ...named(statusNames(event[1]), event.slice(2)) };
+      case 'goaway':
+        return { event: type, ...named(['after', 'spread', 'url'], event.slice(1)) };
     }
+    return { event: type, ...event };
   }
 
   /** Lets time pass, from one deadline to the next. */
