@@ -215,6 +215,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     ws.onopen = () => opened(attempt, ws, ticket);
     ws.onmessage = ({ data }) => received(attempt, data);
     ws.onclose = (event) => lost(attempt, event);
+    ws.onerror = () => {}; // A close follows. Some implementations want to be heard.
     settle();
   };
 
@@ -339,7 +340,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     const mute = !welcomed && !byPeer && mode === 'auto' && code === Code.Malformed;
     if (mute) failures++;
     if (!mute && (code < 3000 || code >= Code.Malformed || readyState > 1)) {
-      return finish(code, reason, byPeer || code === Code.Normal, unacknowledged);
+      return finish(code, reason, byPeer || code < Code.Timeout, unacknowledged);
     }
     begin();
     if (!mute) dispatch('lost', { unacknowledged });
@@ -381,7 +382,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     const now = Date.now();
     if (asleep && store && session.welcome) {
       // Another tab may have taken the session meanwhile.
-      ready = store.claim(session.welcome[10]).then((ours) => ours || begin());
+      ready = store.claim(session.welcome[10]).then((ours) => ours || session.forget());
     }
     asleep = false;
     tick();

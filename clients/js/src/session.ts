@@ -97,6 +97,8 @@ export interface Session {
   probe(now: number): void;
   /** Ends the session when everything has been sent. */
   close(code: number, reason: string, now: number): void;
+  /** Somebody else has the session: a new one follows. */
+  forget(): void;
   /** Ends the session at once. */
   abort(code: number): void;
   /** Does what is due. */
@@ -212,9 +214,9 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
   const detach = (now: number) => {
     if (ended) return;
     unlink();
-    leaveLater(now);
     if (!announced) return;
     announced = false;
+    leaveLater(now);
     emit('detached', {});
     if (!token.length) forget(); // The server keeps nothing.
   };
@@ -415,6 +417,7 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
       flush(now);
     },
 
+    forget,
     abort,
 
     tick(now) {

@@ -36,7 +36,7 @@ export class TabStore implements SessionStore {
 
   async claim(id: Iterable<number>): Promise<boolean> {
     this.release();
-    const { locks } = navigator as { locks?: LockManager };
+    const locks = globalThis.navigator?.locks as LockManager | undefined;
     if (!locks) return true;
     return new Promise((resolve) => {
       const held = (lock: Lock | null) => {

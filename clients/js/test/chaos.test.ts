@@ -1,7 +1,7 @@
 // Random cuts and black holes between the client and a server: nothing is lost, doubled or reordered, and what is evicted is
 // announced. Time is virtual; a failure prints its seed.
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { EverwireSocket } from '../src/index.js';
+import { EverwireSocket } from './subject.js';
 import { Net } from './net.js';
 import { ReferenceServer } from './server.js';
 

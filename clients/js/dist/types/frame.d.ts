@@ -1,20 +1,28 @@
 /**
- * The frames of everwire.v1, as far as a client sends and receives them.
+ * The frames of everwire.v1, as far as a client sends and receives them: a frame's first byte and its elements, in order.
  *
  * A frame is one binary WebSocket message. See docs/protocol.md §2.
  */
-/** The upper four bits of a frame's first byte. */
-export declare const enum Type {
-    Data = 1,
-    Ack = 2,
-    Ping = 3,
-    Pong = 4,
-    Hello = 5,
-    Welcome = 6,
-    Gap = 7,
-    Goaway = 8,
-    Bye = 9,
-    Auth = 10
+/** First bytes. */
+export declare const enum Kind {
+    Data = 16,
+    Ack = 32,
+    Ping = 48,
+    Pong = 64,
+    Hello = 80,
+    Welcome = 96,
+    Gap = 112,
+    Goaway = 128,
+    Bye = 144,
+    ByeReply = 145,
+    Ticket = 160,
+    TicketWanted = 161,
+    TicketAccepted = 162
+}
+/** Flags of DATA. */
+export declare const enum Flag {
+    Text = 1,
+    Volatile = 2
 }
 /** What a WELCOME says. See §2.1. */
 export declare const enum Status {
@@ -41,117 +49,43 @@ export declare const enum Code {
     Superseded = 4509
 }
 /** Where the sender of a frame stands. See §4. */
-export interface Counts {
-    recv: number;
-    done: number;
-    sent: number;
-    window: number;
-}
-/** What a client says when it attaches a socket. See §5.1. */
-export interface Hello {
-    attempt: number;
-    recv: number;
-    lo: number;
-    next: number;
-    window: number;
-    maxMessage: number;
-    ttl: number;
-    token: Uint8Array;
-    auth: Uint8Array;
-}
+export type Counts = [recv: number, done: number, sent: number, window: number];
 /** What the server says about a session that it keeps. See §5.1. */
-export interface Accepted {
-    epoch: number;
-    counts: Counts;
-    maxMessage: number;
-    ttl: number;
-    heartbeat: number;
-    heartbeatTimeout: number;
-    firstSpread: number;
-    token: Uint8Array;
-    id: Uint8Array;
-}
-export type Welcome = {
-    type: Type.Welcome;
-} & (({
-    status: Status.New | Status.Resumed | Status.Lost;
-} & Accepted) | {
-    status: Status.Ended;
-    code: number;
-    recv: number;
-    reason: string;
-} | {
-    status: Status.Busy;
-    after: number;
-    spread: number;
-} | {
-    status: Status.Moved;
-    url: string;
-} | {
-    status: Status.Auth | Status.Stale;
-} | {
-    status: Status.Version;
-    version: number;
-});
-/** A frame from a server. */
-export type Frame = {
-    type: Type.Data;
-    volatile: boolean;
-    data: string | Uint8Array;
-    size: number;
-} | {
-    type: Type.Ack;
-    counts: Counts;
-} | {
-    type: Type.Ping | Type.Pong;
-    token: number;
-    counts: Counts;
-} | Welcome | {
-    type: Type.Gap;
-    from: number;
-    to: number;
-    reason: number;
-} | {
-    type: Type.Goaway;
-    after: number;
-    spread: number;
-    url: string;
-} | {
-    type: Type.Bye;
-    reply: boolean;
-    code: number;
-    counts: Counts;
-    reason: string;
-} | {
-    type: Type.Auth;
-    accepted: boolean;
-    expires: number;
-};
+export type Accepted = [
+    kind: Kind.Welcome,
+    status: Status.New | Status.Resumed | Status.Lost,
+    epoch: number,
+    counts: Counts,
+    maxMessage: number,
+    ttl: number,
+    heartbeat: number,
+    heartbeatTimeout: number,
+    firstSpread: number,
+    token: Uint8Array,
+    id: Uint8Array
+];
+export type Refused = [kind: Kind.Welcome, status: Status.Busy, after: number, spread: number] | [kind: Kind.Welcome, status: Status.Moved, url: string] | [kind: Kind.Welcome, status: Status.Auth];
+export type Welcome = Accepted | Refused | [kind: Kind.Welcome, status: Status.Ended, code: number, recv: number, reason: string] | [kind: Kind.Welcome, status: Status.Stale] | [kind: Kind.Welcome, status: Status.Version, version: number];
+/** A frame from a server. The first byte of DATA has its flags. */
+export type Frame = [kind: Kind.Data, flags: number, data: string | Uint8Array, size: number] | [kind: Kind.Ack, counts: Counts] | [kind: Kind.Ping | Kind.Pong, token: number, counts: Counts] | Welcome | [kind: Kind.Gap, from: number, to: number, reason: number] | [kind: Kind.Goaway, after: number, spread: number, url: string] | [kind: Kind.Bye | Kind.ByeReply, code: number, counts: Counts, reason: string] | [kind: Kind.TicketWanted | Kind.TicketAccepted, expires: number];
 /** The peer broke the protocol: the code says how. */
 export declare class Violation {
     readonly code: number;
     constructor(code: number);
 }
-/** Returns the text that these bytes are. Throws a Violation if they are not UTF-8. */
-export declare function textOf(bytes: Uint8Array): string;
 /** Fails unless `condition` holds. */
 export declare function demand(condition: unknown, code?: number): asserts condition;
+/** The largest number. See §2. */
+export declare const MAX: number;
+export declare const encodeText: (text: string) => Uint8Array<ArrayBuffer>;
 /**
  * Reads a frame from a server. Throws a Violation if it is malformed, if only a client may send it, or if its payload is larger
  * than `maxMessage`.
  */
 export declare function decode(bytes: Uint8Array, maxMessage?: number): Frame;
-/** DATA. Its payload is copied. */
-export declare function data(payload: string | Uint8Array, volatile: boolean): Uint8Array;
+/** Writes a frame: numbers as the protocol has them, bytes as they are. */
+export declare function encode(kind: Kind, ...elements: (number | Uint8Array | number[])[]): Uint8Array;
+/** Writes DATA. The payload is copied. */
+export declare function encodeData(payload: string | Uint8Array, volatile: boolean): Uint8Array;
 /** Returns what a DATA frame of our own carries. */
 export declare function payloadOf(frame: Uint8Array): string | Uint8Array;
-export declare function ack(counts: Counts): Uint8Array;
-export declare function ping(token: number, counts: Counts): Uint8Array;
-export declare function pong(token: number, counts: Counts): Uint8Array;
-export declare function hello({ attempt, recv, lo, next, window, maxMessage, ttl, token, auth }: Hello): Uint8Array;
-export declare function gap(from: number, to: number, reason: number): Uint8Array;
-/** BYE, or the reply to one. */
-export declare function bye(reply: boolean, code: number, counts: Counts, reason: string): Uint8Array;
-export declare function auth(ticket: Uint8Array): Uint8Array;
-/** base64url without padding, for a HELLO among the subprotocols. See RFC 4648 §5. */
-export declare function base64url(bytes: Uint8Array): string;

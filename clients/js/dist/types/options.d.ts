@@ -1,5 +1,5 @@
 /** What an application chooses. */
-import type { SessionStorage } from './tab.js';
+import type { SessionStore } from './store.js';
 /** What a provider is told about the attempt that it is asked for. */
 export interface Asked {
     /** Counts the attempts from 1. */
@@ -32,12 +32,10 @@ export interface Options {
     /** The same, in messages. Default: 4096. */
     bufferMessages?: number;
     /**
-     * The key in the session storage under which the session survives a reload of the page: a name of its own for each socket of a
-     * page. A message is then done when its listeners have finished. Default: none, the session ends with the page.
+     * Where the session is kept that it survives a reload of the page, such as a `TabStore`. A message is then done when its listeners
+     * have finished. Default: none, the session ends with the page.
      */
-    persist?: string;
-    /** Where `persist` stores. Default: `sessionStorage`. */
-    storage?: SessionStorage;
+    store?: SessionStore;
     /** Whether a resume says HELLO in the upgrade, which saves a round trip. Default: true. */
     early?: boolean;
     /** For platforms that have none, such as Node before 22. */

@@ -7,7 +7,5 @@ export interface Page {
     /** The page goes for good. */
     leave(): void;
 }
-/** Tells `page` what happens until `signal` aborts. */
-export declare function watch(page: Page, signal: AbortSignal): void;
-/** Returns whether there is certainly no network. */
-export declare function isOffline(): boolean;
+/** Tells `page` what happens until `signal` aborts. What happens to the document bubbles up to the window. */
+export declare function watch({ wake, sleep, leave }: Page, signal: AbortSignal): void;

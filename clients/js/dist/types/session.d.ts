@@ -3,106 +3,81 @@
  *
  * Calls say what happened and when, links carry frames away, events say what the application learns. After each call, arm a timer
  * for `deadline` and call `tick` then. See docs/protocol.md.
+ *
+ * This is a closure and not a class, because a minifier shortens local names only.
  */
-import { type Accepted, type Welcome } from './frame.js';
-import { RoundTrip } from './liveness.js';
+import { Kind } from './frame.js';
+import type { Accepted, Refused } from './frame.js';
+import type { SessionStore } from './store.js';
 /** The way to a socket. */
 export interface Link {
     send(frame: Uint8Array): void;
     close(code: number): void;
 }
-/** Messages that will not come, because they are not there any more. */
-export interface Gap {
-    direction: 'in' | 'out';
-    from: number;
-    to: number;
-    /** See docs/protocol.md §7. */
-    reason: number;
-    /** The application knows of it already. */
-    announced?: boolean;
-}
-export interface Ended {
-    type: 'ended';
-    code: number;
-    reason: string;
-    by: 'us' | 'peer';
-    unacknowledged: (string | Uint8Array)[];
-}
+export type Payload = string | Uint8Array;
 /** What the application, or the code that opens sockets, learns. */
-export type SessionEvent = {
-    type: 'open' | 'resumed';
-    welcome: Accepted;
+export interface SessionEvents {
+    /** A new session; the same one again. */
+    open: Accepted;
+    resumed: Accepted;
+    /** Call `taken` when the application has done with it. */
+    message: {
+        data: Payload;
+        volatile: boolean;
+        taken: ((now: number) => void) | undefined;
+    };
+    detached: object;
+    /** These messages will not come. */
+    gap: {
+        direction: 'in' | 'out';
+        from: number;
+        to: number;
+        reason: string;
+    };
+    /** The other end has forgotten the session. */
+    lost: {
+        unacknowledged: Payload[];
+    };
+    ended: {
+        code: number;
+        reason: string;
+        byPeer: boolean;
+        unacknowledged: Payload[];
+    };
+    /** The server wants this client later, elsewhere, or with another ticket. */
+    refused: Refused;
+    goaway: [kind: Kind, after: number, spread: number, url: string];
+    /** The server asks for a fresh ticket. */
+    ticket: object;
+    /** Another socket should be opened beside this one. */
+    suspect: object;
 }
-/** Call `taken` when the application has done with it. */
- | {
-    type: 'message';
-    data: string | Uint8Array;
-    volatile: boolean;
-    taken: (now: number) => void;
-} | {
-    type: 'detached';
-} | ({
-    type: 'gap';
-} & Gap) | {
-    type: 'lost';
-    unacknowledged: (string | Uint8Array)[];
-} | Ended
-/** The server wants this client later, elsewhere, or with another ticket. */
- | {
-    type: 'refused';
-    welcome: Welcome;
-} | {
-    type: 'goaway';
-    after: number;
-    spread: number;
-    url: string;
-} | {
-    type: 'ticket';
-}
-/** Another socket should be opened beside this one. */
- | {
-    type: 'suspect';
-};
-/** What survives the process. */
-export interface Stored {
-    id: number[];
-    token: number[];
-    attempt: number;
-    recv: number;
-    next: number;
-}
+export type Emit = <T extends keyof SessionEvents>(type: T, event: SessionEvents[T]) => void;
+/** What survives the page. */
+export type Stored = [id: number[], token: number[], attempt: number, recv: number, next: number];
 export interface SessionConfig {
     /** What this end takes before its application has taken it, in bytes; each message costs 32 more. */
     window: number;
     maxMessage: number;
     /** How long the server should keep the session while it is detached, in ms. */
     ttl: number;
-    /** Ask the peer when it is silent. */
-    probes: boolean;
-    /** A message is done when it was released, and not when it was received. */
-    manual: boolean;
-    /** Called before anything is said that must not be forgotten. */
-    save?: ((stored: Stored) => void) | undefined;
+    /** With a store, a message is done when it was taken, and not when it was received. */
+    store?: Pick<SessionStore, 'save'> | undefined;
 }
-export declare class Session {
-    #private;
-    readonly config: SessionConfig;
-    readonly emit: (event: SessionEvent) => void;
-    readonly roundTrip: RoundTrip;
-    /** What the server said last. */
-    welcome: Accepted | undefined;
-    constructor(config: SessionConfig, emit: (event: SessionEvent) => void, stored?: Stored);
-    get attached(): boolean;
+export interface Session {
+    readonly attached: boolean;
     /** Whether a socket carries this session, attached or saying HELLO. */
-    get linked(): boolean;
-    get ended(): boolean;
-    get suspected(): boolean;
-    /** Payload bytes that the peer has not acknowledged. */
-    get bufferedAmount(): number;
-    /** Messages that the peer has not acknowledged. */
-    get bufferedMessages(): number;
+    readonly linked: boolean;
+    readonly suspected: boolean;
+    /** What the server said last. */
+    readonly welcome: Accepted | undefined;
+    /** In ms. */
+    readonly rtt: number | undefined;
+    /** Payload bytes, and messages, that the server may still need. */
+    readonly bytes: number;
+    readonly frames: Uint8Array[];
     /** When to call `tick`. */
-    get deadline(): number;
+    readonly deadline: number;
     /**
      * Gives this session to a new socket and returns the HELLO for it. Whatever an older socket does has no effect from now on. A HELLO
      * that goes out at once, on an open socket, measures the round trip.
@@ -115,7 +90,7 @@ export declare class Session {
     /** Closes the socket and keeps the session, such as before the page sleeps. */
     suspend(now: number): void;
     /** Sends a DATA frame; a volatile one now or never. */
-    send(frame: Uint8Array, volatile: boolean, now: number): void;
+    send(frame: Uint8Array, now: number): void;
     /** Presents another ticket, in the session. */
     authenticate(ticket: Uint8Array): void;
     /** Asks whether the peer is there. */
@@ -124,8 +99,7 @@ export declare class Session {
     close(code: number, reason: string, now: number): void;
     /** Ends the session at once. */
     abort(code: number): void;
-    /** Takes the messages that no server has seen, for another session or a plain connection. */
-    drain(): Uint8Array[];
     /** Does what is due. */
     tick(now: number): void;
 }
+export declare function createSession(config: SessionConfig, emit: Emit, stored?: Stored): Session;

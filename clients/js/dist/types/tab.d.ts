@@ -5,18 +5,14 @@
  * finds the lock taken is the copy.
  */
 import type { Stored } from './session.js';
+import type { SessionStore } from './store.js';
 export type SessionStorage = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
-export declare class Tab {
+/** Keeps a session in the session storage of its tab, under a name of its own for each socket of a page. */
+export declare class TabStore implements SessionStore {
     #private;
-    readonly key: string;
-    readonly storage: SessionStorage;
-    readonly locks?: Pick<LockManager, "request"> | undefined;
-    constructor(key: string, storage: SessionStorage, locks?: Pick<LockManager, "request"> | undefined);
-    /** Returns the session that an earlier page of this tab has left. */
+    constructor(name: string, storage?: SessionStorage);
     restore(): Promise<Stored | undefined>;
-    /** Holds the session with this id. Returns false if another tab has it. */
-    hold(id: number[]): Promise<boolean>;
-    /** A page that holds a lock cannot be kept for the way back. */
+    claim(id: Iterable<number>): Promise<boolean>;
     release(): void;
     save(stored: Stored): void;
     forget(): void;
