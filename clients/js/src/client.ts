@@ -25,16 +25,25 @@ const verdicts = new Map<string, boolean>();
 export type Data = string | ArrayBufferLike | ArrayBufferView | Blob;
 export type State = 'connecting' | 'attached' | 'detached' | 'plain' | 'closed';
 
-/** Tells the application, and returns what it has not finished. */
-type Dispatch = (type: keyof EverwireEventMap, properties?: Record<string, unknown>) => Promise<unknown>[];
+/** Tells the application, and calls `finished` when its listeners are. */
+type Dispatch = (type: keyof EverwireEventMap, properties?: object, finished?: () => void) => void;
 
-export interface Client {
+/** What an application sees. */
+export interface View {
   readonly url: string;
+  /** OPEN from the first connection on, also while detached. */
   readonly readyState: number;
+  /** The subprotocol of the connection of the moment. */
   readonly protocol: string;
   readonly state: State;
+  /** The smoothed round trip in ms, once there is one. */
   readonly rtt: number | undefined;
+  /** Payload bytes that the server may still need; on a plain connection, that were not sent. */
   readonly bufferedAmount: number;
+}
+
+export interface Client {
+  readonly view: View;
   send(data: Data, volatile: boolean): void;
   close(code?: number, reason?: string): void;
 }
@@ -352,16 +361,11 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     dispatch('open');
   };
 
-  const deliver = (data: Payload, taken?: (now: number) => void) => {
-    const pending = dispatch('message', { data, origin: new URL(url).origin });
-    if (!pending.length) taken?.(Date.now());
-    else
-      void Promise.all(pending).then(() => {
-        // Everybody has finished with it: the server may send more.
-        taken?.(Date.now());
-        settle();
-      });
-  };
+  const deliver = (data: Payload, taken?: (now: number) => void) =>
+    dispatch('message', { data, origin: new URL(url).origin }, () => {
+      taken?.(Date.now()); // The server may send more.
+      settle();
+    });
 
   const finish = (code: number, reason = '', wasClean = false, unacknowledged: Payload[] = []) => {
     if (readyState > 2) return;
@@ -445,25 +449,27 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   void connect();
 
   return {
-    get url() {
-      return url;
-    },
-    get readyState() {
-      return readyState;
-    },
-    get protocol() {
-      return current?.ws?.protocol ?? '';
-    },
-    get state() {
-      if (readyState > 2) return 'closed';
-      if (plain ? current : session.attached) return plain ? 'plain' : 'attached';
-      return readyState ? 'detached' : 'connecting';
-    },
-    get rtt() {
-      return session.rtt;
-    },
-    get bufferedAmount() {
-      return session.bytes + readingBytes + ((plain && current?.ws?.bufferedAmount) || 0);
+    view: {
+      get url() {
+        return url;
+      },
+      get readyState() {
+        return readyState;
+      },
+      get protocol() {
+        return current?.ws?.protocol ?? '';
+      },
+      get state() {
+        if (readyState > 2) return 'closed';
+        if (plain ? current : session.attached) return plain ? 'plain' : 'attached';
+        return readyState ? 'detached' : 'connecting';
+      },
+      get rtt() {
+        return session.rtt;
+      },
+      get bufferedAmount() {
+        return session.bytes + readingBytes + ((plain && current?.ws?.bufferedAmount) || 0);
+      },
     },
     send,
     close(code = Code.Normal, reason = '') {

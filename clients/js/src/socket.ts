@@ -1,39 +1,30 @@
 /** The standard WebSocket interface around a client. */
 
-import { createClient, type Client, type Data, type State } from './client.js';
+import { createClient, type Client, type Data, type View } from './client.js';
 import { EVENTS, type EverwireEventMap, type Handlers } from './events.js';
 import type { Options, Provided } from './options.js';
 import { Target } from './target.js';
 
 const STATES = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'];
-const VIEWS = ['url', 'readyState', 'protocol', 'state', 'rtt', 'bufferedAmount'] as const;
 
 // What is defined by name below.
-export interface EverwireSocket extends Handlers {
+export interface EverwireSocket extends Handlers, View {
   readonly CONNECTING: 0;
   readonly OPEN: 1;
   readonly CLOSING: 2;
   readonly CLOSED: 3;
-  readonly url: string;
-  /** OPEN from the first connection on, also while detached. */
-  readonly readyState: number;
-  /** The subprotocol of the connection of the moment. */
-  readonly protocol: string;
-  readonly state: State;
-  /** The smoothed round trip in ms, once there is one. */
-  readonly rtt: number | undefined;
-  /** Payload bytes that the server may still need; on a plain connection, that were not sent. */
-  readonly bufferedAmount: number;
-
   addEventListener<K extends keyof EverwireEventMap>(
     type: K,
     listener: ((event: EverwireEventMap[K]) => unknown) | EventListenerObject | null,
     options?: boolean | AddEventListenerOptions,
   ): void;
+  addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
   removeEventListener<K extends keyof EverwireEventMap>(
     type: K,
     listener: ((event: EverwireEventMap[K]) => unknown) | EventListenerObject | null,
+    options?: boolean | EventListenerOptions,
   ): void;
+  removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void;
 }
 
 /** A WebSocket that survives its connections. */
@@ -48,21 +39,15 @@ export class EverwireSocket extends Target {
     STATES.forEach((name, value) => {
       for (const place of [this, prototype]) Object.defineProperty(place, name, { value });
     });
-    for (const name of VIEWS) {
-      Object.defineProperty(prototype, name, {
-        get(this: EverwireSocket) {
-          return this.#client[name];
-        },
-      });
-    }
     for (const type of EVENTS) {
       Object.defineProperty(prototype, 'on' + type, {
         get(this: EverwireSocket) {
           return this.#handlers[type] ?? null;
         },
         set(this: EverwireSocket, handler: any) {
-          this.removeEventListener(type, this.#handlers[type] as never);
-          this.addEventListener(type, (this.#handlers[type] = typeof handler === 'function' ? handler : null) as never);
+          this.removeEventListener(type, this.#handlers[type] ?? null);
+          this.#handlers[type] = typeof handler === 'function' ? handler : null;
+          if (this.#handlers[type]) this.addEventListener(type, handler);
         },
       });
     }
@@ -77,14 +62,15 @@ export class EverwireSocket extends Target {
   constructor(url: Provided<string | URL>, options: Options | string | string[] = {}) {
     super();
     const given = typeof options === 'string' || Array.isArray(options) ? { protocols: options } : options;
-    this.#client = createClient(url, given, (type, properties = {}) => {
-      const { data } = properties;
-      if (data instanceof Uint8Array) {
-        const bytes = data.slice() as Uint8Array<ArrayBuffer>;
-        properties.data = this.binaryType === 'blob' ? new Blob([bytes]) : bytes.buffer;
+    this.#client = createClient(url, given, (type, properties = {}, finished) => {
+      const { data } = properties as { data?: Uint8Array<ArrayBuffer> };
+      if (data?.slice && typeof data !== 'string') {
+        const bytes = data.slice();
+        properties = { ...properties, data: this.binaryType === 'blob' ? new Blob([bytes]) : bytes.buffer };
       }
-      return this.tell(type, properties);
+      this.tell(type, properties, finished);
     });
+    Object.defineProperties(this, Object.getOwnPropertyDescriptors(this.#client.view));
   }
 
   get extensions(): string {

@@ -1,54 +1,37 @@
-/** An event target of our own: what its listeners return is waited for. */
+/** An event target that knows when its listeners have finished. */
 
 type Listener = EventListenerOrEventListenerObject;
 
-/** Reports an error of application code as the platform reports any. */
-function report(error: unknown): void {
-  setTimeout(() => {
-    throw error;
-  });
-}
+export class Target extends EventTarget {
+  /** What is called in the place of a listener. */
+  #stead = new WeakMap<Listener, EventListener>();
+  /** What the listeners of the event that is being told have not finished. */
+  #pending: PromiseLike<unknown>[] = [];
 
-export class Target {
-  #entries: Record<string, [listener: Listener, once?: boolean][]> = {};
-
-  addEventListener(type: string, listener: Listener | null, options?: boolean | AddEventListenerOptions): void {
-    const { once, signal } = Object(options) as AddEventListenerOptions;
-    const entries = (this.#entries[type] ??= []);
-    if (!listener || signal?.aborted || entries.some((entry) => entry[0] === listener)) return;
-    entries.push([listener, once!]);
-    signal?.addEventListener('abort', () => this.removeEventListener(type, listener));
-  }
-
-  removeEventListener(type: string, listener: Listener | null | undefined): void {
-    this.#entries[type] = (this.#entries[type] ?? []).filter((entry) => entry[0] !== listener);
-  }
-
-  dispatchEvent(event: Event): boolean {
-    this.#dispatch(event);
-    return !event.defaultPrevented;
-  }
-
-  /** Makes an event with these properties, calls everybody, and returns what has not finished. */
-  protected tell(type: string, properties: object): Promise<unknown>[] {
-    const event = new Event(type);
-    for (const [key, value] of Object.entries({ ...properties, target: this, currentTarget: this })) {
-      Object.defineProperty(event, key, { value });
-    }
-    return this.#dispatch(event);
-  }
-
-  #dispatch(event: Event): Promise<unknown>[] {
-    const { type } = event;
-    return [...(this.#entries[type] ?? [])].flatMap(([listener, once]) => {
-      if (once) this.removeEventListener(type, listener);
-      try {
+  override addEventListener(type: string, listener: Listener | null, options?: boolean | AddEventListenerOptions): void {
+    if (listener && !this.#stead.has(listener)) {
+      this.#stead.set(listener, (event) => {
         const result: any = typeof listener === 'function' ? listener.call(this, event) : listener.handleEvent(event);
-        return result?.then ? [Promise.resolve(result).catch(report)] : [];
-      } catch (error) {
-        report(error);
-        return [];
-      }
-    });
+        if (result?.then) this.#pending.push(result);
+      });
+    }
+    super.addEventListener(type, listener && this.#stead.get(listener)!, options);
+  }
+
+  override removeEventListener(type: string, listener: Listener | null, options?: boolean | EventListenerOptions): void {
+    // Platforms call this themselves, with what they know.
+    super.removeEventListener(type, this.#stead.get(listener!) ?? listener, options);
+  }
+
+  /** Tells an event with these properties, and calls `finished` when all promises of its listeners have settled. */
+  protected tell(type: string, properties: object, finished?: () => void): void {
+    this.#pending = [];
+    this.dispatchEvent(Object.assign(new Event(type), properties));
+    let left = this.#pending.length;
+    if (!left) finished?.();
+    for (const promise of this.#pending) {
+      // What is rejected stays unhandled, and is reported as such.
+      void Promise.resolve(promise).finally(() => --left || finished?.());
+    }
   }
 }

@@ -97,6 +97,8 @@ export interface Session {
     probe(now: number): void;
     /** Ends the session when everything has been sent. */
     close(code: number, reason: string, now: number): void;
+    /** Somebody else has the session: a new one follows. */
+    forget(): void;
     /** Ends the session at once. */
     abort(code: number): void;
     /** Does what is due. */

@@ -1,25 +1,17 @@
 /** The standard WebSocket interface around a client. */
-import { type Data, type State } from './client.js';
+import { type Data, type View } from './client.js';
 import { type EverwireEventMap, type Handlers } from './events.js';
 import type { Options, Provided } from './options.js';
 import { Target } from './target.js';
-export interface EverwireSocket extends Handlers {
+export interface EverwireSocket extends Handlers, View {
     readonly CONNECTING: 0;
     readonly OPEN: 1;
     readonly CLOSING: 2;
     readonly CLOSED: 3;
-    readonly url: string;
-    /** OPEN from the first connection on, also while detached. */
-    readonly readyState: number;
-    /** The subprotocol of the connection of the moment. */
-    readonly protocol: string;
-    readonly state: State;
-    /** The smoothed round trip in ms, once there is one. */
-    readonly rtt: number | undefined;
-    /** Payload bytes that the server may still need; on a plain connection, that were not sent. */
-    readonly bufferedAmount: number;
     addEventListener<K extends keyof EverwireEventMap>(type: K, listener: ((event: EverwireEventMap[K]) => unknown) | EventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
-    removeEventListener<K extends keyof EverwireEventMap>(type: K, listener: ((event: EverwireEventMap[K]) => unknown) | EventListenerObject | null): void;
+    addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
+    removeEventListener<K extends keyof EverwireEventMap>(type: K, listener: ((event: EverwireEventMap[K]) => unknown) | EventListenerObject | null, options?: boolean | EventListenerOptions): void;
+    removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void;
 }
 /** A WebSocket that survives its connections. */
 export declare class EverwireSocket extends Target {

@@ -1,11 +1,10 @@
-/** An event target of our own: what its listeners return is waited for. */
+/** An event target that knows when its listeners have finished. */
 type Listener = EventListenerOrEventListenerObject;
-export declare class Target {
+export declare class Target extends EventTarget {
     #private;
     addEventListener(type: string, listener: Listener | null, options?: boolean | AddEventListenerOptions): void;
-    removeEventListener(type: string, listener: Listener | null | undefined): void;
-    dispatchEvent(event: Event): boolean;
-    /** Makes an event with these properties, calls everybody, and returns what has not finished. */
-    protected tell(type: string, properties: object): Promise<unknown>[];
+    removeEventListener(type: string, listener: Listener | null, options?: boolean | EventListenerOptions): void;
+    /** Tells an event with these properties, and calls `finished` when all promises of its listeners have settled. */
+    protected tell(type: string, properties: object, finished?: () => void): void;
 }
 export {};
