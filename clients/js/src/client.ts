@@ -1,11 +1,11 @@
 /** Opens WebSockets for a session, or for a plain connection, and tells the application what becomes of them. */
 
 import type { EverwireEventMap } from './events.js';
-import { Code, Status, encodeData, encodeText, payloadOf, type Kind, type Refused } from './frame.js';
+import { Code, Status, encodeData, encodeText, payloadOf, type Kind, type Payload, type Refused } from './frame.js';
 import type { Asked, Options, Provided } from './options.js';
 import { watch } from './page.js';
-import { Reconnect } from './reconnect.js';
-import { createSession, type Link, type Payload, type Emit, type Session, type Stored } from './session.js';
+import { createReconnect } from './reconnect.js';
+import { createSession, type Link, type Emit, type Session, type Stored } from './session.js';
 
 const PROTOCOL = 'everwire.v1';
 const ATTEMPT_WITHIN = 10_000;
@@ -68,7 +68,7 @@ const base64url = (bytes: Uint8Array) =>
 
 export function createClient(source: Provided<string | URL>, options: Options, dispatch: Dispatch): Client {
   const { session: mode = 'auto', early = true, bufferBytes = 1 << 20, bufferMessages = 4096, store } = options;
-  const reconnect = new Reconnect();
+  const reconnect = createReconnect();
   const finished = new AbortController();
   let url = typeof source === 'function' ? '' : absolute(source);
   let readyState = 0;
@@ -189,7 +189,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       close: (code) => drop(attempt, code),
     };
     trying = attempt;
-    reconnect.attempt = now;
+    reconnect.attempting(now);
     settle();
     try {
       await ready;
@@ -465,7 +465,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
         return readyState ? 'detached' : 'connecting';
       },
       get rtt() {
-        return session.rtt;
+        return session.measured;
       },
       get bufferedAmount() {
         return session.bytes + readingBytes + ((plain && current?.ws?.bufferedAmount) || 0);

@@ -1,6 +1,6 @@
 /** What an EverwireSocket tells. */
 
-import type { Payload } from './session.js';
+import type { Payload } from './frame.js';
 
 /** Messages of one direction that will not come. */
 export interface GapEvent extends Event {

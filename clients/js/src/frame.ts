@@ -53,6 +53,9 @@ export const enum Code {
   Superseded = 4509,
 }
 
+/** What a message carries. */
+export type Payload = string | Uint8Array;
+
 /** Where the sender of a frame stands. See §4. */
 export type Counts = [recv: number, done: number, sent: number, window: number];
 
@@ -85,7 +88,7 @@ export type Welcome =
 
 /** A frame from a server. The first byte of DATA has its flags. */
 export type Frame =
-  | [kind: Kind.Data, flags: number, data: string | Uint8Array, size: number]
+  | [kind: Kind.Data, flags: number, data: Payload, size: number]
   | [kind: Kind.Ack, counts: Counts]
   | [kind: Kind.Ping | Kind.Pong, token: number, counts: Counts]
   | Welcome
@@ -222,7 +225,7 @@ export function encode(kind: Kind, ...elements: (number | Uint8Array | number[])
 }
 
 /** Writes DATA. The payload is copied. */
-export function encodeData(payload: string | Uint8Array, volatile: boolean): Uint8Array {
+export function encodeData(payload: Payload, volatile: boolean): Uint8Array {
   const text = typeof payload === 'string';
   const body = text ? encodeText(payload) : payload;
   const bytes = new Uint8Array(body.length + 1);
@@ -232,7 +235,7 @@ export function encodeData(payload: string | Uint8Array, volatile: boolean): Uin
 }
 
 /** Returns what a DATA frame of our own carries. */
-export function payloadOf(frame: Uint8Array): string | Uint8Array {
+export function payloadOf(frame: Uint8Array): Payload {
   const payload = frame.slice(1);
   return frame[0]! & Flag.Text ? textOf(payload) : payload;
 }

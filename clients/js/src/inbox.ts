@@ -7,69 +7,63 @@ const COST = 32;
 const ACK_AFTER = 200;
 const ACK_MESSAGES = 64;
 
-export class Inbox {
-  recv = 0;
-  /** When an ACK is due. */
-  due = Infinity;
+export type Inbox = ReturnType<typeof createInbox>;
 
+/** In manual mode a message is done when the application has taken it, else when it was received. */
+export function createInbox(full: number, manual: boolean, first = 0) {
   /** Messages that the application has not taken yet: number and cost; and their cost in all. */
-  private held: [number: number, cost: number][] = [];
-  private heldCost = 0;
+  const held: [number: number, cost: number][] = [];
+  let heldCost = 0;
   /** What the peer may send beyond what was received. */
-  private credit = 0;
-  private stated = 0;
-  private unstated = 0;
+  let credit = 0;
+  let stated = 0;
+  let unstated = 0;
 
-  /** In manual mode a message is done when the application has taken it, else when it was received. */
-  constructor(
-    private readonly full: number,
-    private readonly manual: boolean,
-  ) {}
+  const soon = (now: number, atOnce = false) => {
+    self.due = Math.min(self.due, atOnce ? now : now + ACK_AFTER);
+  };
 
-  get done(): number {
-    return this.manual && this.held[0] ? this.held[0][0] - 1 : this.recv;
-  }
+  const self = {
+    recv: first,
+    /** When an ACK is due. */
+    due: Infinity,
 
-  get open(): number {
-    return Math.max(0, this.full - this.heldCost);
-  }
+    done: () => (manual && held[0] ? held[0][0] - 1 : self.recv),
+    room: () => Math.max(0, full - heldCost),
 
-  /** Counts a reliable message in, and returns what to call when the application has taken it. */
-  message(size: number, now: number): (now: number) => void {
-    demand(this.credit > 0, Code.Window);
-    demand(this.recv < MAX, Code.Counters);
-    const held: [number, number] = [++this.recv, size + COST];
-    this.credit -= held[1];
-    this.heldCost += held[1];
-    this.unstated += held[1];
-    this.held.push(held);
-    this.soon(now, this.recv - this.stated >= ACK_MESSAGES || this.unstated >= this.full / 2);
-    return (now) => this.release(held, now);
-  }
+    /** Counts a reliable message in, and returns what to call when the application has taken it. */
+    message(size: number, now: number) {
+      demand(credit > 0, Code.Window);
+      demand(self.recv < MAX, Code.Counters);
+      const cost = size + COST;
+      const entry: [number, number] = [++self.recv, cost];
+      credit -= cost;
+      heldCost += cost;
+      unstated += cost;
+      held.push(entry);
+      soon(now, self.recv - stated >= ACK_MESSAGES || unstated >= full / 2);
+      return (now: number) => {
+        const i = held.indexOf(entry);
+        held.splice(i, 1);
+        heldCost -= cost;
+        const plenty = self.room() - credit >= full / 2;
+        if (plenty || credit <= 0 || (manual && !i)) soon(now, plenty);
+      };
+    },
 
-  gap(from: number, to: number, now: number): void {
-    demand(from === this.recv + 1, Code.Counters);
-    this.recv = to;
-    this.soon(now);
-  }
+    gap(from: number, to: number, now: number) {
+      demand(from === self.recv + 1, Code.Counters);
+      self.recv = to;
+      soon(now);
+    },
 
-  /** The peer is being told where this end stands. */
-  state(): void {
-    this.stated = this.recv;
-    this.unstated = 0;
-    this.credit = this.open;
-    this.due = Infinity;
-  }
-
-  private release(held: [number, number], now: number): void {
-    const i = this.held.indexOf(held);
-    this.held.splice(i, 1);
-    this.heldCost -= held[1];
-    const plenty = this.open - this.credit >= this.full / 2;
-    if (plenty || this.credit <= 0 || (this.manual && !i)) this.soon(now, plenty);
-  }
-
-  private soon(now: number, atOnce = false): void {
-    this.due = Math.min(this.due, atOnce ? now : now + ACK_AFTER);
-  }
+    /** The peer is being told where this end stands. */
+    stating() {
+      stated = self.recv;
+      unstated = 0;
+      credit = self.room();
+      self.due = Infinity;
+    },
+  };
+  return self;
 }

@@ -8,81 +8,78 @@ const ANSWER_MAX = 5000;
 const DELAYED_ACK = 200;
 
 /** A smoothed round trip, as in RFC 6298. It belongs to the path and outlives a socket. */
-export class RoundTrip {
-  /** In milliseconds. */
-  smoothed: number | undefined;
-  private deviation = 0;
+export function createRoundTrip() {
+  let deviation = 0;
 
-  sample(ms: number): void {
-    const before = this.smoothed ?? ms;
-    this.deviation = this.smoothed === undefined ? ms / 2 : (this.deviation * 3 + Math.abs(before - ms)) / 4;
-    this.smoothed = (before * 7 + ms) / 8;
-  }
+  const self = {
+    /** In milliseconds. */
+    smoothed: undefined as number | undefined,
 
-  /** How long an answer may take before the socket is suspect. */
-  get patience(): number {
-    return Math.min(ANSWER_MAX, Math.max(PATIENCE, (this.smoothed ?? 0) + 4 * this.deviation + DELAYED_ACK));
-  }
+    sample(ms: number) {
+      const before = self.smoothed ?? ms;
+      deviation = self.smoothed === undefined ? ms / 2 : (deviation * 3 + Math.abs(before - ms)) / 4;
+      self.smoothed = (before * 7 + ms) / 8;
+    },
+
+    /** How long an answer may take before the socket is suspect. */
+    patience: () => Math.min(ANSWER_MAX, Math.max(PATIENCE, (self.smoothed ?? 0) + 4 * deviation + DELAYED_ACK)),
+  };
+  return self;
 }
 
-export class Liveness {
-  /** No answer came to a question: another socket should be tried. */
-  suspected = false;
-  /** When silence makes the socket suspect. */
-  suspectDue = Infinity;
+export type Liveness = ReturnType<typeof createLiveness>;
 
+export function createLiveness(roundTrip: ReturnType<typeof createRoundTrip>, silence: number, last: number) {
   /** Since when something is unacknowledged. */
-  private waiting = Infinity;
-  private pings: [token: number, sent: number, at: number][] = [];
-  private token = 0;
+  let waiting = Infinity;
+  let pings: [token: number, sent: number, at: number][] = [];
+  let token = 0;
 
-  constructor(
-    private readonly roundTrip: RoundTrip,
-    private readonly silence: number,
-    private last: number,
-  ) {}
+  const self = {
+    /** No answer came to a question: another socket should be tried. */
+    suspected: false,
+    /** When silence makes the socket suspect. */
+    suspectDue: Infinity,
 
-  /** Something arrived. */
-  heard(now: number): void {
-    this.last = now;
-    this.suspectDue = Infinity;
-    this.suspected = false;
-  }
+    /** When the peer should be asked. */
+    questionDue: () => (self.suspected || self.suspectDue < Infinity ? Infinity : Math.max(waiting, last) + PATIENCE),
 
-  /** Whether something that was sent is unacknowledged. */
-  waits(waiting: boolean, now: number): void {
-    this.waiting = waiting ? Math.min(this.waiting, now) : Infinity;
-  }
+    /** When silence makes the socket dead. */
+    deadDue: () => last + silence,
 
-  /** Asks the peer: returns the token of a PING. `sent` is what its counts say. */
-  ask(sent: number, now: number): number {
-    this.pings.push([++this.token, sent, now]);
-    this.suspectDue = Math.min(this.suspectDue, now + this.roundTrip.patience);
-    return this.token;
-  }
+    /** Something arrived. */
+    heard(now: number) {
+      last = now;
+      self.suspectDue = Infinity;
+      self.suspected = false;
+    },
 
-  /** A PONG came. It must acknowledge what was sent before its PING. */
-  answered(token: number, recv: number, now: number): void {
-    const ping = this.pings.find((ping) => ping[0] === token);
-    if (!ping) return;
-    demand(recv >= ping[1], Code.Counters);
-    this.pings = this.pings.filter((ping) => ping[0] > token);
-    this.roundTrip.sample(now - ping[2]);
-  }
+    /** Nobody answered. */
+    suspect() {
+      self.suspectDue = Infinity;
+      self.suspected = true;
+    },
 
-  /** Nobody answered. */
-  suspect(): void {
-    this.suspected = true;
-    this.suspectDue = Infinity;
-  }
+    /** Whether something that was sent is unacknowledged. */
+    waits(waits: boolean, now: number) {
+      waiting = waits ? Math.min(waiting, now) : Infinity;
+    },
 
-  /** When the peer should be asked. */
-  get questionDue(): number {
-    return this.suspected || this.suspectDue < Infinity ? Infinity : Math.max(this.waiting, this.last) + PATIENCE;
-  }
+    /** Asks the peer: returns the token of a PING. `sent` is what its counts say. */
+    ask(sent: number, now: number) {
+      pings.push([++token, sent, now]);
+      self.suspectDue = Math.min(self.suspectDue, now + roundTrip.patience());
+      return token;
+    },
 
-  /** When silence makes the socket dead. */
-  get deadDue(): number {
-    return this.last + this.silence;
-  }
+    /** A PONG came. It must acknowledge what was sent before its PING. */
+    answered(answer: number, recv: number, now: number) {
+      const ping = pings.find((ping) => ping[0] === answer);
+      if (!ping) return;
+      demand(recv >= ping[1], Code.Counters);
+      pings = pings.filter((ping) => ping[0] > answer);
+      roundTrip.sample(now - ping[2]);
+    },
+  };
+  return self;
 }

@@ -12,72 +12,75 @@ const ADVICE_LIMIT = 3_600_000;
 /** What wakes a client comes in swarms. */
 const WAKE_SPACING = 1000;
 
-/** What a close code of a plain connection means: never again, and once more at most. */
+/** Close codes of a plain connection after which nobody comes back, and those after which once only. */
 const NEVER = /^(1000|1008|3003|3[5-9]..|4[5-9]..)$/;
 const ONCE = /^(1002|1003|1007|1010|3000|4401|4501)$/;
 
-export class Reconnect {
+export function createReconnect() {
   /** Retries since the last stable connection, and since when it fails. */
-  private retries = 0;
-  private outage: number | undefined;
-  private attached = Infinity;
-  private spread = FIRST_SPREAD;
-  private advice: [after: number, spread: number] | undefined;
+  let retries = 0;
+  let outage: number | undefined;
+  let attached = Infinity;
+  let spread = FIRST_SPREAD;
+  let advice: [after: number, spread: number] | undefined;
   /** The wait that is going on was advised. */
-  private advised = false;
-  /** When the last attempt began. */
-  attempt = 0;
-  private warned = false;
+  let advised = false;
+  let attempted = 0;
+  let warned = false;
 
-  /** The server says when to come back. */
-  advise(after: number, spread: number): void {
-    this.advice = [after, spread];
-  }
+  const self = {
+    /** The server says when to come back. */
+    advise(after: number, spread: number) {
+      advice = [after, spread];
+    },
 
-  /** A connection was closed by the peer: notes the advice in its reason. Returns whether coming back makes sense. */
-  closed(code: number, reason: string): boolean {
-    const number = (name: string) => RegExp(name + ' *= *(\\d+)').exec(reason)?.[1];
-    const after = number('retry');
-    const spread = number('spread');
-    if (after ?? spread) this.advise(+(after ?? 0), +(spread ?? 0));
-    else if (code === 1012) this.advise(5000, 25_000);
-    else if (code === 1013) this.advise(CAP, CAP);
-    const again = ONCE.test(`${code}`) ? !this.warned : !NEVER.test(`${code}`);
-    this.warned ||= ONCE.test(`${code}`);
-    return again;
-  }
+    /** A connection was closed by the peer: notes the advice in its reason. Returns whether coming back makes sense. */
+    closed(code: number, reason: string) {
+      const number = (name: string) => RegExp(name + ' *= *(\\d+)').exec(reason)?.[1];
+      const after = number('retry');
+      const spread = number('spread');
+      if (after ?? spread) self.advise(+(after ?? 0), +(spread ?? 0));
+      else if (code === 1012) self.advise(5000, 25_000);
+      else if (code === 1013) self.advise(CAP, CAP);
+      const once = ONCE.test(`${code}`);
+      const again = once ? !warned : !NEVER.test(`${code}`);
+      warned ||= once;
+      return again;
+    },
 
-  /** A connection can be used. `spread`: over how long clients should come back when it is lost. */
-  attach(now: number, spread = FIRST_SPREAD): void {
-    this.attached = now;
-    this.spread = spread;
-  }
+    attempting(now: number) {
+      attempted = now;
+    },
 
-  lost(now: number): void {
-    if (now - this.attached >= STABLE_AFTER) {
-      this.retries = 0;
-      this.outage = undefined;
-      this.warned = false;
-    }
-    this.attached = Infinity;
-  }
+    /** A connection can be used. `first`: over how long clients should come back when it is lost. */
+    attach(now: number, first = FIRST_SPREAD) {
+      attached = now;
+      spread = first;
+    },
 
-  /** Draws how long to wait before the next attempt. */
-  delay(now: number): number {
-    const { advice } = this;
-    const retry = this.retries++;
-    this.advice = undefined;
-    this.advised = !!advice;
-    this.outage ??= now;
-    let after = 0;
-    let spread = retry ? Math.min(CAP, BASE * 2 ** retry) : this.spread;
-    if (advice) [after, spread] = advice;
-    else if (now - this.outage >= SLOW_AFTER) [after, spread] = [CAP, SLOW_AFTER - CAP];
-    return Math.min(ADVICE_LIMIT, after + Math.random() * spread);
-  }
+    lost(now: number) {
+      if (now - attached >= STABLE_AFTER) {
+        retries = 0;
+        outage = undefined;
+        warned = false;
+      }
+      attached = Infinity;
+    },
 
-  /** Something happened that makes success likely: returns when to try, instead of `at`. Advice stands. */
-  wake(now: number, at: number): number {
-    return this.advised ? at : Math.min(at, Math.max(now, this.attempt + WAKE_SPACING));
-  }
+    /** Draws how long to wait before the next attempt. */
+    delay(now: number) {
+      const retry = retries++;
+      outage ??= now;
+      let range = [0, retry ? Math.min(CAP, BASE * 2 ** retry) : spread];
+      if (now - outage >= SLOW_AFTER) range = [CAP, SLOW_AFTER - CAP];
+      range = advice ?? range;
+      advised = !!advice;
+      advice = undefined;
+      return Math.min(ADVICE_LIMIT, range[0]! + Math.random() * range[1]!);
+    },
+
+    /** Something happened that makes success likely: returns when to try, instead of `at`. Advice stands. */
+    wake: (now: number, at: number) => (advised ? at : Math.min(at, Math.max(now, attempted + WAKE_SPACING))),
+  };
+  return self;
 }

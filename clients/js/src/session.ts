@@ -8,10 +8,10 @@
  */
 
 import { Code, Flag, Kind, MAX, Status, Violation, decode, demand, encode, encodeText } from './frame.js';
-import type { Accepted, Counts, Frame, Refused, Welcome } from './frame.js';
-import { Inbox } from './inbox.js';
-import { Liveness, RoundTrip } from './liveness.js';
-import { Outbox } from './outbox.js';
+import type { Accepted, Counts, Frame, Payload, Refused, Welcome } from './frame.js';
+import { createInbox } from './inbox.js';
+import { createLiveness, createRoundTrip, type Liveness } from './liveness.js';
+import { createOutbox } from './outbox.js';
 import type { SessionStore } from './store.js';
 
 const WELCOME_WITHIN = 10_000;
@@ -24,8 +24,6 @@ export interface Link {
   send(frame: Uint8Array): void;
   close(code: number): void;
 }
-
-export type Payload = string | Uint8Array;
 
 /** What the application, or the code that opens sockets, learns. */
 export interface SessionEvents {
@@ -71,8 +69,8 @@ export interface Session {
   readonly suspected: boolean;
   /** What the server said last. */
   readonly welcome: Accepted | undefined;
-  /** In ms. */
-  readonly rtt: number | undefined;
+  /** The smoothed round trip, in ms. */
+  readonly measured: number | undefined;
   /** Payload bytes, and messages, that the server may still need. */
   readonly bytes: number;
   readonly frames: Uint8Array[];
@@ -106,16 +104,17 @@ export interface Session {
 }
 
 export function createSession(config: SessionConfig, emit: Emit, stored?: Stored): Session {
-  const roundTrip = new RoundTrip();
-  let outbox = new Outbox();
-  let inbox = new Inbox(config.window, !!config.store);
+  const roundTrip = createRoundTrip();
+  const newInbox = (first?: number) => createInbox(config.window, !!config.store, first);
+  let outbox = createOutbox(stored?.[4]);
+  let inbox = newInbox(stored?.[3]);
   let welcome: Accepted | undefined;
   let ended = false;
   /** The socket; and its state, from its WELCOME on. */
   let link: Link | undefined;
   let live: Liveness | undefined;
-  let token: Uint8Array = new Uint8Array();
-  let attempt = 0;
+  let token = Uint8Array.from(stored?.[1] ?? []);
+  let attempt = stored?.[2] ?? 0;
   let epoch = 0;
   /** The application believes that it is attached. */
   let announced = false;
@@ -126,16 +125,9 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
   let goodbyeSent = false;
   let goodbyeDue = Infinity;
 
-  if (stored) {
-    token = Uint8Array.from(stored[1]);
-    attempt = stored[2];
-    inbox.recv = stored[3];
-    outbox.next = outbox.lo = stored[4];
-  }
-
   // ---------------------------------------------------------------- what goes out
 
-  const save = () => config.store?.save([[...(welcome?.[10] ?? [])], [...token], attempt, inbox.done, outbox.next]);
+  const save = () => config.store?.save([[...(welcome?.[10] ?? [])], [...token], attempt, inbox.done(), outbox.next]);
 
   const transmit = (frame: Uint8Array) => {
     save();
@@ -143,8 +135,8 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
   };
 
   const counts = (): Counts => {
-    const counts: Counts = [inbox.recv, inbox.done, outbox.position, inbox.open];
-    inbox.state();
+    const counts: Counts = [inbox.recv, inbox.done(), outbox.position, inbox.room()];
+    inbox.stating();
     return counts;
   };
 
@@ -180,7 +172,7 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
     helloDue = Infinity;
   };
 
-  const end = (code: number, byPeer: boolean, reason = '', received = outbox.acked) => {
+  const end = (code: number, byPeer: boolean, reason = '', received?: number) => {
     if (ended) return;
     unlink();
     goodbyeDue = Infinity;
@@ -197,10 +189,10 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
 
   /** The session is lost: a new one follows. */
   const forget = () => {
-    const unacknowledged = outbox.messages(outbox.acked);
-    outbox = new Outbox();
-    inbox = new Inbox(config.window, !!config.store);
-    inbox.state();
+    const unacknowledged = outbox.messages();
+    outbox = createOutbox();
+    inbox = newInbox();
+    inbox.stating();
     epoch = 0;
     token = new Uint8Array();
     emit('lost', { unacknowledged });
@@ -237,13 +229,13 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
     if (status === Status.Lost) forget();
     outbox.begin(counts);
     if (helloAt !== undefined) roundTrip.sample(now - helloAt);
-    live = new Liveness(roundTrip, accepted[6] + accepted[7], now);
+    live = createLiveness(roundTrip, accepted[6] + accepted[7], now);
     announced = true;
     goodbyeDue = Infinity;
     goodbyeSent = false;
     welcome = accepted;
     epoch = newEpoch;
-    token = accepted[9].slice();
+    token = Uint8Array.from(accepted[9]);
     acknowledge(); // Confirms the token, which is stored before.
     emit(status === Status.Resumed ? 'resumed' : 'open', welcome);
   };
@@ -331,18 +323,18 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
     get welcome() {
       return welcome;
     },
-    get rtt() {
+    get measured() {
       return roundTrip.smoothed;
     },
     get bytes() {
       return outbox.bytes;
     },
     get frames() {
-      return outbox.frames;
+      return outbox.frames();
     },
     get deadline() {
       const due = Math.min(helloDue, goodbyeDue);
-      return live ? Math.min(due, inbox.due, live.deadDue, live.questionDue, live.suspectDue) : due;
+      return live ? Math.min(due, inbox.due, live.deadDue(), live.questionDue(), live.suspectDue) : due;
     },
 
     hello(newLink, ticket, now, atOnce) {
@@ -352,11 +344,11 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
       helloRecv = inbox.recv;
       helloAt = atOnce ? now : undefined;
       attempt++;
-      inbox.state();
+      inbox.stating();
       save();
       return encode(
         Kind.Hello,
-        [1, attempt, helloRecv, outbox.lo, outbox.next, inbox.open, config.maxMessage, config.ttl],
+        [1, attempt, helloRecv, outbox.lo, outbox.next, inbox.room(), config.maxMessage, config.ttl],
         token.length,
         token,
         ticket.length,
@@ -425,13 +417,13 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
         link?.close(Code.Normal);
         end(goodbye![0], false, goodbye![1]);
       }
-      if (now >= helloDue || (live && now >= live.deadDue)) drop(Code.Timeout, now);
+      if (now >= helloDue || (live && now >= live.deadDue())) drop(Code.Timeout, now);
       if (!live) return;
       if (now >= inbox.due) acknowledge();
       if (now >= live.suspectDue) {
         live.suspect();
         emit('suspect', {});
-      } else if (now >= live.questionDue) {
+      } else if (now >= live.questionDue()) {
         ask(now);
       }
     },

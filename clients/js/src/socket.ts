@@ -5,7 +5,7 @@ import { EVENTS, type EverwireEventMap, type Handlers } from './events.js';
 import type { Options, Provided } from './options.js';
 import { Target } from './target.js';
 
-const STATES = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'];
+const STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 };
 
 // What is defined by name below.
 export interface EverwireSocket extends Handlers, View {
@@ -36,9 +36,8 @@ export class EverwireSocket extends Target {
 
   static {
     const { prototype } = this;
-    STATES.forEach((name, value) => {
-      for (const place of [this, prototype]) Object.defineProperty(place, name, { value });
-    });
+    Object.assign(this, STATES);
+    Object.assign(prototype, STATES);
     for (const type of EVENTS) {
       Object.defineProperty(prototype, 'on' + type, {
         get(this: EverwireSocket) {

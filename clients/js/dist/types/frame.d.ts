@@ -48,6 +48,8 @@ export declare const enum Code {
     Version = 4505,
     Superseded = 4509
 }
+/** What a message carries. */
+export type Payload = string | Uint8Array;
 /** Where the sender of a frame stands. See §4. */
 export type Counts = [recv: number, done: number, sent: number, window: number];
 /** What the server says about a session that it keeps. See §5.1. */
@@ -67,7 +69,7 @@ export type Accepted = [
 export type Refused = [kind: Kind.Welcome, status: Status.Busy, after: number, spread: number] | [kind: Kind.Welcome, status: Status.Moved, url: string] | [kind: Kind.Welcome, status: Status.Auth];
 export type Welcome = Accepted | Refused | [kind: Kind.Welcome, status: Status.Ended, code: number, recv: number, reason: string] | [kind: Kind.Welcome, status: Status.Stale] | [kind: Kind.Welcome, status: Status.Version, version: number];
 /** A frame from a server. The first byte of DATA has its flags. */
-export type Frame = [kind: Kind.Data, flags: number, data: string | Uint8Array, size: number] | [kind: Kind.Ack, counts: Counts] | [kind: Kind.Ping | Kind.Pong, token: number, counts: Counts] | Welcome | [kind: Kind.Gap, from: number, to: number, reason: number] | [kind: Kind.Goaway, after: number, spread: number, url: string] | [kind: Kind.Bye | Kind.ByeReply, code: number, counts: Counts, reason: string] | [kind: Kind.TicketWanted | Kind.TicketAccepted, expires: number];
+export type Frame = [kind: Kind.Data, flags: number, data: Payload, size: number] | [kind: Kind.Ack, counts: Counts] | [kind: Kind.Ping | Kind.Pong, token: number, counts: Counts] | Welcome | [kind: Kind.Gap, from: number, to: number, reason: number] | [kind: Kind.Goaway, after: number, spread: number, url: string] | [kind: Kind.Bye | Kind.ByeReply, code: number, counts: Counts, reason: string] | [kind: Kind.TicketWanted | Kind.TicketAccepted, expires: number];
 /** The peer broke the protocol: the code says how. */
 export declare class Violation {
     readonly code: number;
@@ -86,6 +88,6 @@ export declare function decode(bytes: Uint8Array, maxMessage?: number): Frame;
 /** Writes a frame: numbers as the protocol has them, bytes as they are. */
 export declare function encode(kind: Kind, ...elements: (number | Uint8Array | number[])[]): Uint8Array;
 /** Writes DATA. The payload is copied. */
-export declare function encodeData(payload: string | Uint8Array, volatile: boolean): Uint8Array;
+export declare function encodeData(payload: Payload, volatile: boolean): Uint8Array;
 /** Returns what a DATA frame of our own carries. */
-export declare function payloadOf(frame: Uint8Array): string | Uint8Array;
+export declare function payloadOf(frame: Uint8Array): Payload;

@@ -7,14 +7,13 @@
  * This is a closure and not a class, because a minifier shortens local names only.
  */
 import { Kind } from './frame.js';
-import type { Accepted, Refused } from './frame.js';
+import type { Accepted, Payload, Refused } from './frame.js';
 import type { SessionStore } from './store.js';
 /** The way to a socket. */
 export interface Link {
     send(frame: Uint8Array): void;
     close(code: number): void;
 }
-export type Payload = string | Uint8Array;
 /** What the application, or the code that opens sockets, learns. */
 export interface SessionEvents {
     /** A new session; the same one again. */
@@ -71,8 +70,8 @@ export interface Session {
     readonly suspected: boolean;
     /** What the server said last. */
     readonly welcome: Accepted | undefined;
-    /** In ms. */
-    readonly rtt: number | undefined;
+    /** The smoothed round trip, in ms. */
+    readonly measured: number | undefined;
     /** Payload bytes, and messages, that the server may still need. */
     readonly bytes: number;
     readonly frames: Uint8Array[];
