@@ -11,7 +11,7 @@ const out = process.argv[2] ?? 'dist';
 const OURS = [
   'accept acked acknowledge measured advise answered ask attach attached attempting authenticate begin byPeer bytes closed',
   'deadDue deadline due done frames heard hello leave linked lo lost messages next patience position',
-  'probe pump questionDue receive recv room sample sleep smoothed stating suspect suspectDue suspected suspend',
+  'probe pump questionDue receive recv room said sample sleep smoothed stating suspect suspectDue suspected suspend',
   'taken tell tick view volatile waits wake welcome ws delay gap',
 ]
   .join(' ')

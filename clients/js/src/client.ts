@@ -52,6 +52,8 @@ export interface Client {
 interface Attempt extends Link {
   ws?: WebSocket;
   due: number;
+  /** Its HELLO is in the upgrade. */
+  said?: boolean;
 }
 
 const absolute = (url: string | URL) => new URL(url, globalThis.location?.href).href.replace(/^http/, 'ws');
@@ -167,6 +169,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   /** The attempt came to nothing. */
   const failed = () => {
+    if (trying?.said) session.closed(trying, ABNORMAL, Date.now());
     drop(trying);
     moved = undefined;
     // Perhaps it was our offer: the other way is tried at once.
@@ -212,11 +215,8 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     const offers = mode === 'required' || (mode === 'auto' && !plain && (verdict ?? failures % 2 === 0));
     const offered = [options.protocols ?? []].flat();
     if (offers) {
-      if (early && welcomed && !session.linked) {
-        offered.unshift('everwire-h.' + base64url(session.hello(attempt, ticket, Date.now(), false)));
-        current = attempt;
-        trying = undefined;
-      }
+      attempt.said = early && welcomed && !session.linked;
+      if (attempt.said) offered.unshift('everwire-h.' + base64url(session.hello(attempt, ticket, Date.now(), false)));
       offered.unshift(PROTOCOL);
     }
     const ws = (attempt.ws = new WebSocket(url, offered));
@@ -229,20 +229,12 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   };
 
   const opened = (attempt: Attempt, ws: WebSocket, ticket: Uint8Array) => {
-    const speaks = ws.protocol === PROTOCOL;
-    if (attempt === current) {
-      // Its HELLO was in the upgrade.
-      if (!speaks) {
-        drop(attempt);
-        session.closed(attempt, ABNORMAL, Date.now());
-      }
-    } else if (speaks) {
-      // From here on the older socket has no effect.
-      const hello = session.hello(attempt, ticket, Date.now(), true);
+    if (ws.protocol === PROTOCOL) {
+      // From the HELLO on the older socket has no effect.
+      if (!attempt.said) attempt.send(session.hello(attempt, ticket, Date.now(), true));
       drop(current);
       current = attempt;
       trying = undefined;
-      attempt.send(hello);
     } else if (welcomed) {
       failed();
     } else if (mode === 'required') {
@@ -473,8 +465,9 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     },
     send,
     close(code = Code.Normal, reason = '') {
-      if (code !== 1000 && !(code > 2999 && code < 5000)) throw new DOMException(`code ${code}`, 'InvalidAccessError');
-      if (encodeText(reason).length > 123) throw new DOMException('reason above 123 bytes', 'SyntaxError');
+      if ((code !== 1000 && !(code > 2999 && code < 5000)) || encodeText(reason).length > 123) {
+        throw new DOMException('the code must be 1000 or 3000 to 4999, the reason at most 123 bytes', 'InvalidAccessError');
+      }
       if (readyState > 1) return;
       const hurry = !readyState;
       readyState = 2;

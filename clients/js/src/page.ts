@@ -11,10 +11,9 @@ export interface Page {
 
 /** Tells `page` what happens until `signal` aborts. What happens to the document bubbles up to the window. */
 export function watch({ wake, sleep, leave }: Page, signal: AbortSignal): void {
-  const listen = (type: string, listener: (event: any) => void, target: any = globalThis) =>
-    target?.addEventListener?.(type, listener, { signal });
+  const listen = (type: string, listener: (event: any) => void) =>
+    globalThis.addEventListener?.(type, listener, { signal });
   for (const type of ['visibilitychange', 'resume', 'pageshow', 'online']) listen(type, wake);
   listen('freeze', sleep);
   listen('pagehide', ({ persisted }) => (persisted ? sleep() : leave()));
-  listen('change', wake, (globalThis.navigator as any)?.connection);
 }
