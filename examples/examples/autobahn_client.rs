@@ -1,11 +1,14 @@
 //! An echo client for the Autobahn test suite, which is the measure of RFC 6455.
 //!
 //! `conformance/autobahn/run client 0 -- target/release/examples/autobahn_client` runs it; the
-//! suite's address is the last argument.
+//! suite's address is the last argument. With `shared` or `dedicated` before it, messages are
+//! compressed.
 
 use std::{error::Error, time::Duration};
 
-use everwire::{Client, Config, Conn, Handler, Message, dial::ProxyConfig};
+use everwire::{
+    Client, Config, Conn, DeflateConfig, DeflateMode, Handler, Message, dial::ProxyConfig,
+};
 
 const AGENT: &str = "everwire";
 
@@ -53,7 +56,20 @@ fn client(url: &str) -> Result<Client, Box<dyn Error>> {
     config.limits.fragments = u32::MAX;
     // Sections 2 and 5 send control frames in rows.
     config.limits.control_rate = None;
+    config.deflate = deflate();
     // The suite writes reports for some time before it answers.
     let patience = Duration::from_secs(60);
     Ok(Client::new(url)?.proxy(ProxyConfig::Direct).config(config).connect_timeout(patience))
+}
+
+fn deflate() -> Option<DeflateConfig> {
+    let mode = match std::env::args().nth(1)?.as_str() {
+        "shared" => DeflateMode::Shared,
+        "dedicated" => DeflateMode::Dedicated,
+        _ => return None,
+    };
+    let mut deflate = DeflateConfig::new(mode);
+    // The suite begins with 16 bytes.
+    deflate.threshold = 1;
+    Some(deflate)
 }

@@ -11,6 +11,10 @@ mod readme {}
 mod guide {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/compression.md")]
+mod compression {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/reconnecting.md")]
 mod reconnecting {}
 

@@ -1,7 +1,9 @@
 //! What the targets of both roles share.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use everwire_proto::{Config, ControlRate, Delivery, Keepalive, Role};
+use everwire_proto::{
+    Config, ControlRate, DeflateConfig, DeflateMode, Delivery, Keepalive, Role,
+};
 use everwire_testkit::{Op, check_splits_with, walk};
 use std::time::Duration;
 
@@ -12,17 +14,69 @@ pub fn connection(role: Role, data: &[u8]) {
     let _ = try_connection(role, &mut Unstructured::new(data));
 }
 
+/// Does what [`connection`] does, with compression.
+pub fn deflate_connection(data: &[u8]) {
+    let [bits, data @ ..] = data else { return };
+    let role = if bits & 1 == 0 { Role::Server } else { Role::Client };
+    let mut deflate = DeflateConfig::new(mode(*bits));
+    deflate.threshold = usize::from(*bits);
+    let mut data = Unstructured::new(data);
+    let Ok(mut config) = config(&mut data) else { return };
+    config.deflate = Some(deflate);
+    let _ = walk_and_split(role, &config, &mut data);
+}
+
+/// Takes the data apart into the payloads of compressed messages and receives them, split in several
+/// ways.
+pub fn deflate(data: &[u8]) {
+    let [bits, limit, data @ ..] = data else { return };
+    let mut config = Config::default();
+    config.deflate = Some(DeflateConfig::new(mode(*bits)));
+    config.limits.message = 1 << (limit % 17 + 4);
+    if bits & 4 != 0 {
+        config.delivery = Delivery::Pieces;
+    }
+    let mut script = Vec::new();
+    // A message ends where its first byte says.
+    let mut rest = data;
+    while let [len, kind, tail @ ..] = rest {
+        let (payload, tail) = tail.split_at(tail.len().min(usize::from(*len) * 8));
+        rest = tail;
+        let first = [0xC1, 0xC2, 0x42, 0x80][usize::from(kind % 4)];
+        script.extend([first, 0xFE]);
+        if payload.len() < 126 {
+            script.pop();
+            script.push(0x80 | payload.len() as u8);
+        } else {
+            script.extend((payload.len() as u16).to_be_bytes());
+        }
+        script.extend([0; 4]);
+        script.extend_from_slice(payload);
+    }
+    if script.len() <= 8192 {
+        check_splits_with(Role::Server, &config, &script, [1, 2]);
+    }
+}
+
+fn mode(bits: u8) -> DeflateMode {
+    if bits & 2 == 0 { DeflateMode::Shared } else { DeflateMode::Dedicated }
+}
+
 fn try_connection(role: Role, data: &mut Unstructured<'_>) -> Result<()> {
     let config = config(data)?;
+    walk_and_split(role, &config, data)
+}
+
+fn walk_and_split(role: Role, config: &Config, data: &mut Unstructured<'_>) -> Result<()> {
     let mut ops = Vec::new();
     while !data.is_empty() && ops.len() < 200 {
         ops.push(op(role, data)?);
     }
-    walk(role, &config, &ops);
+    walk(role, config, &ops);
     let script: Vec<u8> = ops.into_iter().flat_map(input).collect();
     // Byte by byte is slow for long scripts; what they can show, shorter ones can.
     if script.len() <= 8192 {
-        check_splits_with(role, &config, &script, [1, 2]);
+        check_splits_with(role, config, &script, [1, 2]);
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ const server = new WebSocketServer({
   host: '127.0.0.1',
   port: 0,
   maxPayload: 16 << 20,
+  perMessageDeflate: { threshold: 0 },
   handleProtocols: () => false, // it would choose the first that is offered
 });
 server.on('listening', () => console.log(server.address().port));

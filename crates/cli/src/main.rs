@@ -2,6 +2,7 @@
 
 mod completions;
 mod connect;
+mod deflate;
 mod man;
 mod period;
 mod probe;

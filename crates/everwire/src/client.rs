@@ -11,7 +11,7 @@ mod tests;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use everwire_proto::{Config, handshake::ClientHandshakeError};
+use everwire_proto::{Config, DeflateConfig, handshake::ClientHandshakeError};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response,
     header::{AUTHORIZATION, ORIGIN},
@@ -180,6 +180,16 @@ impl Client {
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = Arc::new(config);
+        self
+    }
+
+    /// Offers to compress messages (permessage-deflate, RFC 7692), in the configuration that is set
+    /// so far. Default: off.
+    ///
+    /// See [`DeflateConfig`] for what compression tells those who watch.
+    #[must_use]
+    pub fn deflate(mut self, deflate: DeflateConfig) -> Self {
+        Arc::make_mut(&mut self.config).deflate = Some(deflate);
         self
     }
 

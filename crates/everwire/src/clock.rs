@@ -1,6 +1,7 @@
 //! The one place that reads the clock: tokio's, so that a user's paused time pauses us too.
 
 use std::{
+    cell::Cell,
     sync::OnceLock,
     time::{Duration, Instant},
 };
@@ -36,6 +37,28 @@ pub(crate) fn at_tick(tick: u64) -> Instant {
     let nanos = u64::try_from(TICK.as_nanos()).unwrap_or(u64::MAX).saturating_mul(tick);
     let epoch = epoch();
     epoch.checked_add(Duration::from_nanos(nanos)).unwrap_or(epoch + TICK * u32::MAX)
+}
+
+/// Returns how many milliseconds have gone by at an instant. Many connections ask for the same.
+#[inline]
+pub(crate) fn millis(instant: Instant) -> u64 {
+    thread_local! {
+        static LAST: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
+    }
+    match LAST.get() {
+        Some((last, millis)) if last == instant => millis,
+        _ => {
+            let since = instant.saturating_duration_since(epoch());
+            let millis = since.as_secs() * 1000 + u64::from(since.subsec_millis());
+            LAST.set(Some((instant, millis)));
+            millis
+        }
+    }
+}
+
+/// Returns when so many milliseconds have gone by.
+pub(crate) fn at_millis(millis: u64) -> Instant {
+    epoch() + Duration::from_millis(millis)
 }
 
 /// What ticks are counted from: a day ago. A runtime whose time is paused may be behind the one that

@@ -5,13 +5,15 @@
 //! It runs [`everwire_proto::Connection`] against the socket and the clock. It adds no rule of the
 //! protocol: what to do is asked of `proto`, what to do with it of an [`App`].
 
+mod app;
 #[cfg(target_os = "linux")]
 mod looped;
+mod outgoing;
+mod output;
 mod task;
 
 use std::{
-    collections::VecDeque,
-    io::{self, IoSlice},
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
@@ -19,72 +21,37 @@ use std::{
 };
 
 use bytes::BytesMut;
-use everwire_proto::{Cause, Closure, Connection, Event, State};
+use everwire_proto::{Cause, Closure, Connection, State};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 #[cfg(target_os = "linux")]
 pub(crate) use self::looped::Accompanied;
-pub(crate) use self::task::Task;
-
-use crate::{
-    Conn, clock, path,
-    pool::Buffers,
-    registry::Registration,
-    shared::{Outgoing, Shared, Wake, put_outbox},
+pub(crate) use self::{
+    app::{App, Panicked},
+    task::Task,
 };
 
-/// How often a turn goes round. A peer that sends as fast as it is read must not have the thread for
-/// itself; each round reads up to 128 KiB.
+use crate::{
+    Conn, clock,
+    handler::HandlerFlags,
+    path,
+    pool::Buffers,
+    registry::Registration,
+    shared::{Shared, Wake},
+};
+
+/// How often a turn goes round at most. A peer that sends as fast as it is read must not have the
+/// thread for itself; each round reads up to 128 KiB.
 const ROUNDS: u32 = 16;
+
+/// After how many messages a turn goes round no more: there are twenty thousand small ones in
+/// 128 KiB.
+const MESSAGES: u64 = 4096;
 
 /// A byte stream that a connection can run on.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
-
-/// What is done with the events of a connection: a handler is called, or a queue is filled.
-pub(crate) trait App: Send {
-    /// Is called once, first.
-    fn open(&mut self, conn: &mut Conn<'_>);
-
-    /// Is called for each event.
-    fn event(&mut self, conn: &mut Conn<'_>, event: Event<'_>);
-
-    /// Is called once if the server shuts down.
-    fn drain(&mut self, conn: &mut Conn<'_>) {
-        let _ = conn;
-    }
-
-    /// Returns whether more events are welcome.
-    #[inline]
-    fn is_ready(&mut self, shared: &Shared) -> bool {
-        let _ = shared;
-        true
-    }
-
-    /// Runs what lives in the driver's task beside it; ready when there is nothing, or no more.
-    ///
-    /// # Errors
-    /// It panicked.
-    #[inline]
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Panicked>> {
-        let _ = cx;
-        Poll::Ready(Ok(()))
-    }
-
-    /// Returns whether what answers messages is called by the driver itself.
-    #[inline]
-    fn is_companion_here(&self) -> bool {
-        true
-    }
-
-    /// Is called once, last.
-    fn close(&mut self, shared: &Shared, closure: &Closure);
-}
-
-/// The application's code panicked.
-#[derive(Debug)]
-pub(crate) struct Panicked;
 
 /// Drives one connection to its end.
 pub(crate) struct Driver<S, A: App> {
@@ -103,16 +70,14 @@ pub(crate) struct Driver<S, A: App> {
 
 #[derive(Default)]
 struct Flags {
+    /// What the handler left behind when it was called.
+    handler: HandlerFlags,
     opened: bool,
     eof: bool,
     /// The writing side was shut down.
     shut: bool,
-    /// The handler asked to stop reading.
-    paused: bool,
     /// Output waits beyond the limit; reading waits until it is below the low mark.
     output_full: bool,
-    /// The handler is sending a message in pieces.
-    streaming: bool,
     /// The code that lived beside the driver panicked.
     panicked: bool,
     /// The stream took bytes that it has not flushed.
@@ -155,21 +120,30 @@ impl<S: Stream, A: App> Driver<S, A> {
         }
     }
 
-    /// Does all that there is to do; `due` says that a deadline that it told has come. Ready once the
-    /// connection has ended and everybody was told.
+    /// Does all that there is to do; `due` says that a deadline that it told has come, `may_read`
+    /// what is known of the stream. Ready once the connection has ended and everybody was told.
     #[inline]
-    pub(crate) fn turn(&mut self, cx: &mut Context<'_>, now: Instant, due: bool) -> Poll<()> {
+    pub(crate) fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        due: bool,
+        may_read: impl Fn(&S) -> bool,
+    ) -> Poll<()> {
         self.shared.wake_up();
         if !self.flags.opened {
             self.open(now);
         }
+        let mut worked = false;
         if due {
+            // What lies unread, or can be written now, may be what the deadline waits for.
+            worked = self.run(cx, now, &may_read);
             self.lend_buffer();
             self.look_at_path(now);
             self.proto.handle_timeout(now);
             self.flags.asked = true;
         }
-        self.flags.worked = self.run(cx, now);
+        self.flags.worked = self.run(cx, now, &may_read) || worked;
         if let Some(buffers) = self.buffers.take() {
             buffers.put();
         }
@@ -178,7 +152,9 @@ impl<S: Stream, A: App> Driver<S, A> {
                 self.finish();
                 return Poll::Ready(());
             }
-            State::Open if !self.is_reading() && !self.proto.is_paused() => self.proto.pause(now),
+            State::Open | State::Closing if !self.is_reading() && !self.proto.is_paused() => {
+                self.proto.pause(now);
+            }
             _ => {}
         }
         Poll::Pending
@@ -213,14 +189,8 @@ impl<S: Stream, A: App> Driver<S, A> {
     }
 
     fn split(&mut self, now: Instant) -> (&mut A, Conn<'_>) {
-        let conn = Conn {
-            proto: &mut self.proto,
-            shared: &self.shared,
-            now,
-            paused: &mut self.flags.paused,
-            streaming: &mut self.flags.streaming,
-        };
-        (&mut self.app, conn)
+        let handler = &mut self.flags.handler;
+        (&mut self.app, Conn::new(&mut self.proto, &self.shared, now, handler))
     }
 
     /// Hands the events of `input` to the app, as long as it wants more and output has room.
@@ -231,19 +201,19 @@ impl<S: Stream, A: App> Driver<S, A> {
             let proto = events.connection();
             if proto.state() == State::Open {
                 self.flags.output_full |= proto.is_full();
-                let waits = self.flags.output_full || self.flags.paused;
+                let waits = self.flags.output_full || self.flags.handler.paused;
                 if waits || !self.app.is_ready(&self.shared) {
                     break;
                 }
+            } else if proto.state() == State::Closing
+                && !proto.discards()
+                && !self.app.is_ready(&self.shared)
+            {
+                break;
             }
             let Some(event) = events.next() else { break };
-            let mut conn = Conn {
-                proto: events.connection(),
-                shared: &self.shared,
-                now,
-                paused: &mut self.flags.paused,
-                streaming: &mut self.flags.streaming,
-            };
+            let handler = &mut self.flags.handler;
+            let mut conn = Conn::new(events.connection(), &self.shared, now, handler);
             self.app.event(&mut conn, event);
         }
     }
@@ -253,13 +223,17 @@ impl<S: Stream, A: App> Driver<S, A> {
     fn is_reading(&mut self) -> bool {
         match self.proto.state() {
             State::Open => {
-                !self.flags.output_full && !self.flags.paused && self.app.is_ready(&self.shared)
+                !self.flags.output_full
+                    && !self.flags.handler.paused
+                    && self.app.is_ready(&self.shared)
             }
             // What still comes is needed to find the peer's Close or its end.
             State::Closing | State::Finishing | State::Draining => {
                 self.flags.output_full = false;
-                self.flags.paused = false;
-                true
+                self.flags.handler.paused = false;
+                self.proto.state() != State::Closing
+                    || self.proto.discards()
+                    || self.app.is_ready(&self.shared)
             }
             _ => false, // Closed.
         }
@@ -297,13 +271,8 @@ impl<S: Stream, A: App> Driver<S, A> {
     fn handle_direct(&mut self, now: Instant, n: usize) -> Poll<()> {
         let mut events = self.proto.handle_frame_buffer(now, n);
         if let Some(event) = events.next() {
-            let mut conn = Conn {
-                proto: events.connection(),
-                shared: &self.shared,
-                now,
-                paused: &mut self.flags.paused,
-                streaming: &mut self.flags.streaming,
-            };
+            let handler = &mut self.flags.handler;
+            let mut conn = Conn::new(events.connection(), &self.shared, now, handler);
             self.app.event(&mut conn, event);
         }
         Poll::Ready(())
@@ -325,147 +294,6 @@ impl<S: Stream, A: App> Driver<S, A> {
                 0
             }
         })
-    }
-
-    /// Writes what waits, as far as the socket takes it.
-    #[inline]
-    fn write(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let has_work =
-            self.proto.transmit_len() > 0 || self.flags.unflushed || self.proto.wants_shutdown();
-        if has_work && let Poll::Ready(Err(error)) = self.poll_write(cx, now) {
-            // What the peer sent before it went may say why.
-            self.flags.unflushed = false;
-            self.proto.handle_write_error(now, &error);
-        }
-        // Even if nothing was written: what was read may have had no answer.
-        if let Some(buffer) = self.proto.reclaim_buffer() {
-            self.buffers().put_write(buffer);
-        }
-        let low = self.proto.config().limits.send_queue_low();
-        if self.flags.output_full && self.proto.transmit_len() <= low {
-            self.flags.output_full = false;
-        }
-    }
-
-    #[inline]
-    fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
-        let Some(io) = &mut self.io else { return Poll::Ready(Ok(())) };
-        self.flags.unflushed |= self.proto.transmit_len() > 0;
-        while self.proto.transmit_len() > 0 {
-            let write = match self.proto.transmit_slice() {
-                Some(slice) => Pin::new(&mut *io).poll_write(cx, slice),
-                None => Self::poll_write_slices(io, cx, &self.proto),
-            };
-            match write {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(n)) => self.proto.handle_transmitted(now, n),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    self.proto.handle_blocked(now);
-                    return Poll::Pending;
-                }
-            }
-        }
-        if self.flags.unflushed {
-            ready!(Pin::new(&mut *io).poll_flush(cx))?;
-            self.flags.unflushed = false;
-        }
-        if self.proto.wants_shutdown() {
-            let shutdown = ready!(Pin::new(&mut *io).poll_shutdown(cx));
-            self.flags.shut = true;
-            self.proto.handle_shutdown(now);
-            // The peer may have gone first; reading finds out how.
-            if let Err(error) = shutdown
-                && error.kind() != io::ErrorKind::NotConnected
-            {
-                return Poll::Ready(Err(error));
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Writes what lies in several pieces, at once if the stream can.
-    fn poll_write_slices(
-        io: &mut S,
-        cx: &mut Context<'_>,
-        proto: &Connection,
-    ) -> Poll<io::Result<usize>> {
-        let mut slices = [IoSlice::new(&[]); 16];
-        let n = proto.transmit(&mut slices);
-        if io.is_write_vectored() {
-            Pin::new(io).poll_write_vectored(cx, &slices[..n])
-        } else {
-            Pin::new(io).poll_write(cx, &slices[0])
-        }
-    }
-
-    /// Does what handles asked for.
-    #[inline]
-    fn take_outbox(&mut self, now: Instant) {
-        if let Some(outbox) = self.shared.take_outbox() {
-            self.apply_all(outbox, now);
-        }
-    }
-
-    fn apply_all(&mut self, mut outbox: VecDeque<Outgoing>, now: Instant) {
-        self.lend_buffer();
-        // It was counted against the limit when it was queued.
-        self.proto.admit(true);
-        while let Some(outgoing) = outbox.pop_front() {
-            self.apply(outgoing, now);
-        }
-        put_outbox(outbox);
-        self.proto.admit(false);
-        // What was queued is encoded now, and counted there.
-        self.shared.publish_transmit_len(self.proto.transmit_len());
-    }
-
-    fn apply(&mut self, outgoing: Outgoing, now: Instant) {
-        // Room and order were seen to when it was queued; only an end may have come in between.
-        let begins_message = outgoing.begins_message();
-        let done = match outgoing {
-            Outgoing::Message(message) => self.proto.send(message),
-            Outgoing::Prepared(message) => self.proto.send_prepared(&message),
-            Outgoing::Start(kind) => self.proto.start_message(kind),
-            Outgoing::Piece(bytes) => self.proto.send_piece(bytes),
-            Outgoing::Finish(bytes) => self.proto.finish_message(bytes),
-            Outgoing::Ping(payload) => self.proto.ping(&payload),
-            Outgoing::Probe(number) => self.proto.ping_numbered(now).map(|n| {
-                number.send(n).ok();
-            }),
-            Outgoing::Adjust(adjustment) => {
-                self.flags.asked = true;
-                (adjustment.0)(&mut self.proto, now);
-                Ok(())
-            }
-            Outgoing::Resume => {
-                self.flags.paused = false;
-                Ok(())
-            }
-            Outgoing::Drain => {
-                // What it sends counts like anything that a handler sends.
-                self.proto.admit(false);
-                let (app, mut conn) = self.split(now);
-                app.drain(&mut conn);
-                self.proto.admit(true);
-                Ok(())
-            }
-            // A panic drops handles; that is not why the connection ends.
-            Outgoing::Fail(Cause::Cancelled) if self.flags.panicked => Ok(()),
-            Outgoing::Fail(cause) => {
-                self.proto.fail(now, cause);
-                Ok(())
-            }
-            Outgoing::Close(cause, frame) => {
-                self.proto.close_because(now, cause, frame);
-                Ok(())
-            }
-            Outgoing::Abort(cause) => {
-                self.proto.abort(now, cause);
-                Ok(())
-            }
-        };
-        self.flags.unsent += u32::from(begins_message && done.is_err());
     }
 
     #[inline]
@@ -491,8 +319,9 @@ impl<S: Stream, A: App> Driver<S, A> {
 
     /// Goes round until neither the socket nor the handles have anything left, or it is others' turn.
     /// Returns whether anything came in.
-    fn run(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let mut rounds = 0;
+    fn run(&mut self, cx: &mut Context<'_>, now: Instant, may_read: &impl Fn(&S) -> bool) -> bool {
+        let (mut rounds, mut worked) = (0, false);
+        let enough = self.proto.counters().messages_received + MESSAGES;
         self.flags.more = false;
         loop {
             self.take_outbox(now);
@@ -501,6 +330,7 @@ impl<S: Stream, A: App> Driver<S, A> {
                 self.proto.resume(now);
             }
             let read = reading && self.poll_read(cx, now).is_ready();
+            worked |= read;
             if read || rounds == 0 {
                 let polled = self.app.poll(cx);
                 self.flags.panicked |= matches!(polled, Poll::Ready(Err(Panicked)));
@@ -520,19 +350,20 @@ impl<S: Stream, A: App> Driver<S, A> {
             self.write(cx, now);
             // Nobody waits for input that was left lying while output was full.
             let resumes = was_full && !self.flags.output_full;
-            let again = (read || resumes) && self.proto.state() != State::Closed;
+            let more = read && (self.proto.has_unread() || self.io.as_ref().is_some_and(may_read));
+            let again = (more || resumes) && self.proto.state() != State::Closed;
             if !again && self.sleep_if_idle(cx) {
                 break;
             }
             rounds += 1;
-            if rounds == ROUNDS {
+            if rounds == ROUNDS || self.proto.counters().messages_received >= enough {
                 // The counters are published, and who waits for room is woken.
                 self.sleep_if_idle(cx);
                 self.flags.more = true;
                 break;
             }
         }
-        rounds > 0
+        worked
     }
 
     /// Publishes the counters and sleeps, unless a handle left something to do.
@@ -551,6 +382,13 @@ impl<S: Stream, A: App> Driver<S, A> {
         self.flags.answered = self.proto.answered();
         waiters.into_iter().for_each(Waker::wake);
         true
+    }
+
+    /// Ends the connection because its socket failed outside of a turn.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn fail(&mut self, error: &io::Error, now: Instant) {
+        self.proto.handle_io_error(now, error);
+        self.finish();
     }
 
     /// Lets go of the socket and reports the closure.

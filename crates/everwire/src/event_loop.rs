@@ -124,6 +124,9 @@ pub(crate) trait Drive: Send {
     /// Does all that there is to do.
     fn turn(&mut self, turn: &mut Turn) -> Poll<()>;
 
+    /// Ends the connection because its socket cannot be used.
+    fn fail(&mut self, error: &io::Error, now: Instant);
+
     /// Logs that its handler held up the thread for so long.
     fn log_stall(&self, took: Duration);
 }
@@ -214,6 +217,7 @@ impl EventLoop {
         let watched = driver.socket().map(|socket| self.epoll.watch(socket.stream(), key as u64));
         if let Some(Err(error)) = watched {
             tracing::error!(%error, "cannot watch a socket");
+            driver.fail(&error, now);
             return end(driver);
         }
         entry.insert(Entry { driver, armed: None });
@@ -369,6 +373,8 @@ mod tests {
         fn turn(&mut self, _: &mut Turn) -> Poll<()> {
             Poll::Pending
         }
+
+        fn fail(&mut self, _: &io::Error, _: Instant) {}
 
         fn log_stall(&self, _: Duration) {}
     }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use everwire_proto::{
-    Cause, CloseCode, Closure, Connection, Event, Message, MessageKind, Payload, Piece,
-    PreparedMessage, SendError,
+    Cause, CloseCode, Closure, Compress, Connection, DeflateParams, Event, Message, MessageKind,
+    Payload, Piece, PreparedMessage, SendError,
 };
 
 use crate::{
@@ -79,9 +79,28 @@ pub struct Conn<'a> {
     pub(crate) proto: &'a mut Connection,
     pub(crate) shared: &'a Arc<Shared>,
     pub(crate) now: Instant,
-    pub(crate) paused: &'a mut bool,
-    /// The handler is sending a message in pieces.
-    pub(crate) streaming: &'a mut bool,
+    flags: &'a mut HandlerFlags,
+}
+
+/// What a handler leaves behind for its next call.
+#[derive(Default)]
+pub(crate) struct HandlerFlags {
+    /// It asked to stop reading.
+    pub(crate) paused: bool,
+    /// It is sending a message in pieces.
+    streaming: bool,
+}
+
+impl<'a> Conn<'a> {
+    #[inline]
+    pub(crate) fn new(
+        proto: &'a mut Connection,
+        shared: &'a Arc<Shared>,
+        now: Instant,
+        flags: &'a mut HandlerFlags,
+    ) -> Self {
+        Self { proto, shared, now, flags }
+    }
 }
 
 impl Conn<'_> {
@@ -96,10 +115,25 @@ impl Conn<'_> {
     /// [`MessageWriter`]: crate::MessageWriter
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        if self.proto.has_open_message() && !*self.streaming {
+        if self.proto.has_open_message() && !self.flags.streaming {
             return self.shared.push(Outgoing::message(message.into()));
         }
         self.proto.send(message)
+    }
+
+    /// Queues a message as [`send`](Self::send) does, and says whether it is compressed.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_with<'m>(
+        &mut self,
+        message: impl Into<Message<'m>>,
+        compress: Compress,
+    ) -> Result<(), SendError> {
+        if self.proto.has_open_message() && !self.flags.streaming {
+            return self.shared.push(Outgoing::message_with(message.into(), compress));
+        }
+        self.proto.send_with(message, compress)
     }
 
     /// Queues a message that was encoded before.
@@ -107,7 +141,7 @@ impl Conn<'_> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
-        if self.proto.has_open_message() && !*self.streaming {
+        if self.proto.has_open_message() && !self.flags.streaming {
             return self.shared.push(Outgoing::Prepared(message.clone()));
         }
         self.proto.send_prepared(message)
@@ -119,10 +153,23 @@ impl Conn<'_> {
     /// As [`send`](Self::send); [`SendError::MessageOpen`] if one is open already, be it of a
     /// [`MessageWriter`](crate::MessageWriter).
     pub fn start_message(&mut self, kind: MessageKind) -> Result<(), SendError> {
+        self.start_message_with(kind, Compress::default())
+    }
+
+    /// Starts a message as [`start_message`](Self::start_message) does, and says whether it is
+    /// compressed.
+    ///
+    /// # Errors
+    /// As [`start_message`](Self::start_message).
+    pub fn start_message_with(
+        &mut self,
+        kind: MessageKind,
+        compress: Compress,
+    ) -> Result<(), SendError> {
         self.shared.try_begin_stream()?;
-        let started = self.proto.start_message(kind);
+        let started = self.proto.start_message_with(kind, compress);
         match started {
-            Ok(()) => *self.streaming = true,
+            Ok(()) => self.flags.streaming = true,
             Err(_) => self.shared.end_stream(None),
         }
         started
@@ -144,13 +191,13 @@ impl Conn<'_> {
     pub fn finish_message<'m>(&mut self, last: impl Into<Payload<'m>>) -> Result<(), SendError> {
         self.check_streaming()?;
         self.proto.finish_message(last)?;
-        *self.streaming = false;
+        self.flags.streaming = false;
         self.shared.end_stream(None);
         Ok(())
     }
 
     fn check_streaming(&self) -> Result<(), SendError> {
-        if *self.streaming { Ok(()) } else { Err(SendError::NoMessageOpen) }
+        if self.flags.streaming { Ok(()) } else { Err(SendError::NoMessageOpen) }
     }
 
     /// Queues a Ping with this payload of at most 125 bytes.
@@ -176,7 +223,7 @@ impl Conn<'_> {
 
     /// Stops reading after what is in hand, until [`Sender::resume_reading`] is called.
     pub fn pause_reading(&mut self) {
-        *self.paused = true;
+        self.flags.paused = true;
     }
 
     /// Returns a handle for sending from elsewhere.
@@ -219,6 +266,12 @@ impl Conn<'_> {
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
         self.shared.subprotocol.as_deref()
+    }
+
+    /// Returns what was agreed upon about compression, if anything was.
+    #[must_use]
+    pub fn deflate_params(&self) -> Option<DeflateParams> {
+        self.shared.deflate
     }
 
     /// Returns data that `authorize` attached to the connection.
@@ -290,6 +343,10 @@ impl<H: Handler> App for HandlerApp<H> {
             Event::Piece(piece) => self.call(conn, |h, conn| h.on_piece(conn, piece)),
             Event::Pong(payload) => self.call(conn, |h, conn| h.on_pong(conn, payload)),
             _ => {}
+        }
+        if conn.shared.has_news() {
+            // It may have answered through a handle, and what follows may be a Close.
+            conn.proto.hold_end();
         }
     }
 

@@ -52,6 +52,7 @@ pub mod adapt;
 pub mod axum;
 mod client;
 mod clock;
+mod codecs;
 pub mod dial;
 mod driver;
 #[cfg(target_os = "linux")]
@@ -81,9 +82,10 @@ mod websocket;
 
 pub use everwire_proto::handshake::HeadLimits;
 pub use everwire_proto::{
-    Advice, Answer, Cause, CloseCode, CloseFrame, Closure, Config, ControlRate, Counters, Delivery,
-    Direction, FrameHeader, FrameLine, Heartbeat, Keepalive, Limits, MaxAge, Message, MessageKind,
-    Opcode, Payload, Piece, PreparedMessage, ProtocolError, Retry, SendError, Text, Tolerance,
+    Advice, Answer, Cause, CloseCode, CloseFrame, Closure, Compress, Config, ControlRate, Counters,
+    DeflateConfig, DeflateMode, DeflateParams, Delivery, Direction, FrameHeader, FrameLine,
+    Heartbeat, Keepalive, Limits, MaxAge, Message, MessageKind, Opcode, Payload, Piece,
+    PreparedMessage, ProtocolError, Retry, SendError, Text, Tolerance,
 };
 
 #[cfg(feature = "json")]

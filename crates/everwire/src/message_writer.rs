@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use everwire_proto::{Cause, MessageKind, Payload, SendError};
+use everwire_proto::{Cause, Compress, MessageKind, Payload, SendError};
 
 use crate::{
     Sender,
@@ -21,6 +21,7 @@ use crate::{
 pub struct MessageWriter {
     sender: Sender,
     kind: MessageKind,
+    compress: Compress,
     stage: Stage,
     /// The start of a character whose rest was not written yet.
     cut: Cut,
@@ -56,8 +57,25 @@ impl Sender {
     /// }
     /// ```
     pub async fn stream_message(&self, kind: MessageKind) -> Result<MessageWriter, SendError> {
+        self.stream_message_with(kind, Compress::default()).await
+    }
+
+    /// Begins a message in pieces as [`stream_message`](Self::stream_message) does, and says whether
+    /// it is compressed.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] once closing has begun.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn stream_message_with(
+        &self,
+        kind: MessageKind,
+        compress: Compress,
+    ) -> Result<MessageWriter, SendError> {
         self.shared().waiting(|cx, place| self.shared().poll_turn(cx, place)).await?;
-        Ok(MessageWriter { sender: self.clone(), kind, stage: Stage::Turn, cut: Cut::default() })
+        let (sender, cut) = (self.clone(), Cut::default());
+        Ok(MessageWriter { sender, kind, compress, stage: Stage::Turn, cut })
     }
 }
 
@@ -112,7 +130,7 @@ impl MessageWriter {
 
     fn start(&mut self) -> Result<(), SendError> {
         if self.stage == Stage::Turn {
-            self.sender.shared().push_admitted(Outgoing::Start(self.kind))?;
+            self.sender.shared().push_admitted(Outgoing::Start(self.kind, self.compress))?;
             self.stage = Stage::Started;
         }
         Ok(())

@@ -9,7 +9,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use everwire_proto::{Cause, CloseCode, CloseFrame, Closure, Message, PreparedMessage, SendError};
+use everwire_proto::{
+    Cause, CloseCode, CloseFrame, Closure, Compress, DeflateParams, Message, PreparedMessage,
+    SendError,
+};
 use tokio::time::timeout;
 
 use crate::{
@@ -66,6 +69,31 @@ impl Sender {
         self.push_when_room(Outgoing::message(message.into())).await
     }
 
+    /// Queues a message as [`send`](Self::send) does, and says whether it is compressed.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] once closing has begun.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    ///
+    /// # Examples
+    /// ```
+    /// use everwire::{Compress, SendError, Sender};
+    ///
+    /// async fn welcome(sender: &Sender, name: &str, token: &str) -> Result<(), SendError> {
+    ///     // The name was chosen by a stranger; its length must tell nothing of the token.
+    ///     sender.send_with(format!("{name} {token}"), Compress::Never).await
+    /// }
+    /// ```
+    pub async fn send_with(
+        &self,
+        message: impl Into<Message<'_>>,
+        compress: Compress,
+    ) -> Result<(), SendError> {
+        self.push_when_room(Outgoing::message_with(message.into(), compress)).await
+    }
+
     /// Queues a message that was encoded before, waiting while the send queue is full.
     ///
     /// # Errors
@@ -84,6 +112,18 @@ impl Sender {
     /// wait already, [`SendError::Closed`] once closing has begun.
     pub fn try_send<'a>(&self, message: impl Into<Message<'a>>) -> Result<(), SendError> {
         self.shared.push(Outgoing::message(message.into()))
+    }
+
+    /// Queues a message if there is room now, and says whether it is compressed.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_with<'a>(
+        &self,
+        message: impl Into<Message<'a>>,
+        compress: Compress,
+    ) -> Result<(), SendError> {
+        self.shared.push(Outgoing::message_with(message.into(), compress))
     }
 
     /// Queues a message that was encoded before, if there is room now.
@@ -287,6 +327,12 @@ impl Sender {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.lock().phase != Phase::Open
+    }
+
+    /// Returns what was agreed upon about compression, if anything was.
+    #[must_use]
+    pub fn deflate_params(&self) -> Option<DeflateParams> {
+        self.shared.deflate
     }
 
     /// Returns the id of the connection.

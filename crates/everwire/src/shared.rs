@@ -17,7 +17,8 @@ use std::{
 };
 
 use everwire_proto::{
-    Cause, CloseFrame, Closure, Connection, Counters, Limits, SendError, State as ProtoState,
+    Cause, CloseFrame, Closure, Connection, Counters, DeflateParams, Limits, SendError,
+    State as ProtoState,
 };
 
 pub(crate) use self::{
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) since: Instant,
     pub(crate) data: http::Extensions,
     pub(crate) subprotocol: Option<Box<str>>,
+    /// What was agreed upon about compression.
+    pub(crate) deflate: Option<DeflateParams>,
     /// Limit on what may wait to be sent, in bytes.
     send_limit: usize,
     /// What may wait when those who wait for room are woken.
@@ -90,6 +93,7 @@ impl Shared {
         peers: Peers,
         subprotocol: Option<Box<str>>,
         data: http::Extensions,
+        deflate: Option<DeflateParams>,
         limits: &Limits,
     ) -> Arc<Self> {
         let since = crate::clock::now();
@@ -100,6 +104,7 @@ impl Shared {
             since,
             data,
             subprotocol,
+            deflate,
             send_limit: limits.send_queue_high(),
             send_low: limits.send_queue_low(),
             receive_limit: u32::try_from(limits.receive_queue.max(1)).unwrap_or(u32::MAX),
@@ -123,9 +128,7 @@ impl Shared {
     /// Publishes what the registry shows.
     #[inline]
     pub(crate) fn publish(&self, counters: &Counters, last_received: Instant, transmit_len: usize) {
-        let since = last_received.saturating_duration_since(self.since);
-        let millis = since.as_secs() * 1000 + u64::from(since.subsec_millis());
-        self.last_received.store(millis, Ordering::Relaxed);
+        self.last_received.store(crate::clock::millis(last_received), Ordering::Relaxed);
         self.bytes_received.store(counters.bytes_received, Ordering::Relaxed);
         self.bytes_sent.store(counters.bytes_sent, Ordering::Relaxed);
         self.messages_received.store(counters.messages_received, Ordering::Relaxed);
@@ -149,7 +152,7 @@ impl Shared {
     }
 
     pub(crate) fn last_received(&self) -> Instant {
-        self.since + Duration::from_millis(self.last_received.load(Ordering::Relaxed))
+        crate::clock::at_millis(self.last_received.load(Ordering::Relaxed)).max(self.since)
     }
 
     /// Returns how many bytes wait to be sent, and whether there is room for more.
@@ -216,6 +219,12 @@ impl Shared {
     #[inline]
     pub(crate) fn wake_up(&self) {
         self.signal.wake_up();
+    }
+
+    /// Returns whether a handle asked for something.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.signal.has_news()
     }
 
     /// Takes what handles asked for. It counts as waiting to be written from here on.
@@ -315,7 +324,7 @@ impl Shared {
             return Err(SendError::Closed);
         }
         // One that is written to its end may still wait to be encoded.
-        let waits = state.outbox.iter().any(|outgoing| matches!(outgoing, Outgoing::Start(_)));
+        let waits = state.outbox.iter().any(|outgoing| matches!(outgoing, Outgoing::Start(..)));
         if state.stream_open || waits {
             return Err(SendError::MessageOpen);
         }

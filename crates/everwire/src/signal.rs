@@ -25,6 +25,12 @@ impl Signal {
         self.0.fetch_or(Self::AWAKE, Ordering::AcqRel);
     }
 
+    /// Returns whether there is news.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.0.load(Ordering::Acquire) & Self::NEWS != 0
+    }
+
     /// Returns whether there is news, and takes it as seen.
     #[inline]
     pub(crate) fn take_news(&self) -> bool {

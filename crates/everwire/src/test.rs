@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc};
 
-use everwire_proto::Config;
+use everwire_proto::{Config, handshake::Agreed};
 
 use crate::{Handler, Sender, WebSocket, adapt::Attach};
 
@@ -145,8 +145,17 @@ impl Pair {
     }
 
     fn ends(self) -> [Attach; 2] {
-        let client = Attach::client().config(self.client);
-        let server = Attach::server().config(self.server);
+        let mut client = Attach::client().config(self.client.clone());
+        let mut server = Attach::server().config(self.server.clone());
+        if let (Some(offering), Some(accepting)) = (self.client.deflate, self.server.deflate)
+            && let Some((answer, of_server)) = accepting.accept(&[offering.offer()])
+        {
+            let mut agreed = Agreed::default();
+            agreed.extensions.push(answer);
+            let of_client = offering.agree(&agreed).expect("an answer to the offer");
+            client = client.deflate(of_client.expect("an answer"));
+            server = server.deflate(of_server);
+        }
         [client, server].map(|end| {
             let end = end.path(self.path.clone());
             match &self.subprotocol {

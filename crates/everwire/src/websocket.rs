@@ -1,29 +1,27 @@
 //! The pull face: `recv` and `send`.
 
+mod pull_app;
+mod receiver;
+
 use std::{
     any::Any,
     fmt,
-    future::{Future, poll_fn},
     net::{IpAddr, SocketAddr},
     ops::Deref,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll},
 };
 
-use everwire_proto::{
-    CloseCode, Closure, Event, Message, MessageKind, Payload, Piece, SendError, State, Text,
-};
+use everwire_proto::{CloseCode, Message, Piece, SendError};
+
+pub(crate) use self::pull_app::{PullApp, Received};
+pub use self::receiver::Receiver;
 
 use crate::{
-    Closing, Conn, Sender,
-    driver::{App, Panicked},
-    shared::{Outgoing, Place, Shared, Until, wake},
+    Closing, Sender,
+    shared::{Outgoing, Place, Shared, Until},
 };
-
-/// What a queued message counts beside its payload, so that empty ones fill the queue too.
-const MESSAGE_COST: usize = 64;
 
 /// A WebSocket connection for application code.
 ///
@@ -143,192 +141,6 @@ impl fmt::Debug for WebSocket {
     }
 }
 
-/// The receiving half of a [`WebSocket`].
-///
-/// Dropped, it discards what comes in from then on, so that pings and Close are still handled.
-pub struct Receiver {
-    sender: Sender,
-    request: Option<Arc<http::Request<()>>>,
-    /// The start of a message that comes in pieces but is received whole.
-    assembly: Vec<u8>,
-}
-
-impl Receiver {
-    /// Receives the next message; `None` for ever once the connection has ended.
-    ///
-    /// # Cancel safety
-    /// Nothing is lost.
-    pub async fn recv(&mut self) -> Option<Message<'static>> {
-        poll_fn(|cx| self.poll_recv(cx)).await
-    }
-
-    /// Receives the next piece of a message; `None` for ever once the connection has ended.
-    ///
-    /// With [`Delivery::Pieces`](everwire_proto::Delivery::Pieces) a message is handed out as it
-    /// arrives, never held whole; else each message is one piece. A piece is at most what was read
-    /// at once, and the end of a connection can leave a message without its last piece.
-    ///
-    /// # Cancel safety
-    /// Nothing is lost.
-    pub async fn recv_piece(&mut self) -> Option<Piece<'static>> {
-        poll_fn(|cx| self.poll_recv_piece(cx)).await
-    }
-
-    /// Receives a message and deserialises it from JSON.
-    ///
-    /// # Errors
-    /// [`JsonError::Json`](crate::JsonError::Json) if the message is not what `T` asks for; the
-    /// connection goes on.
-    ///
-    /// # Cancel safety
-    /// Nothing is lost.
-    #[cfg(feature = "json")]
-    pub async fn recv_json<T: serde::de::DeserializeOwned>(
-        &mut self,
-    ) -> Option<Result<T, crate::JsonError>> {
-        let message = self.recv().await?;
-        Some(serde_json::from_slice(message.as_bytes()).map_err(crate::JsonError::Json))
-    }
-
-    /// Polls for the next message.
-    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message<'static>>> {
-        loop {
-            match ready!(self.poll_received(cx)) {
-                Some(Received::Message(message)) => return Poll::Ready(Some(message)),
-                Some(Received::Piece(piece)) => {
-                    if let Some(message) = self.assemble(piece) {
-                        return Poll::Ready(Some(message));
-                    }
-                }
-                None => return Poll::Ready(None),
-            }
-        }
-    }
-
-    /// Polls for the next piece of a message.
-    pub fn poll_recv_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece<'static>>> {
-        self.poll_received(cx).map(|received| {
-            received.map(|received| match received {
-                Received::Message(message) => {
-                    Piece::new(message.kind(), true, true, message.into_payload())
-                }
-                Received::Piece(piece) => piece,
-            })
-        })
-    }
-
-    /// Puts a message together whose pieces are not asked for; the limit on messages bounds it.
-    fn assemble(&mut self, piece: Piece<'static>) -> Option<Message<'static>> {
-        let payload = if piece.first && piece.last {
-            piece.payload
-        } else {
-            self.assembly.extend_from_slice(&piece.payload);
-            if !piece.last {
-                return None;
-            }
-            std::mem::take(&mut self.assembly).into()
-        };
-        Some(match piece.kind {
-            MessageKind::Text => Message::Text(text(payload)),
-            MessageKind::Binary => Message::Binary(payload),
-        })
-    }
-
-    fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Option<Received>> {
-        let shared = self.sender.shared();
-        let mut state = shared.lock();
-        if let Some(received) = state.inbox.pop_front() {
-            state.inbox_bytes -= received.cost();
-            let driver = if state.inbox_was_full && !shared.is_inbox_full(&state) {
-                shared.alert(&state)
-            } else {
-                None
-            };
-            drop(state);
-            wake(driver);
-            return Poll::Ready(Some(received));
-        }
-        if state.closure.is_some() {
-            return Poll::Ready(None);
-        }
-        if !state.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            state.receiver = Some(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-
-    /// Waits for the end of the connection.
-    ///
-    /// # Cancel safety
-    /// Nothing is lost.
-    pub async fn closed(&self) -> Arc<Closure> {
-        self.sender.closed().await
-    }
-
-    /// Returns how the connection ended, once it has.
-    #[must_use]
-    pub fn closure(&self) -> Option<Arc<Closure>> {
-        self.sender.closure()
-    }
-
-    /// Returns the request that opened the connection.
-    #[must_use]
-    pub fn request(&self) -> Option<&http::Request<()>> {
-        self.request.as_deref()
-    }
-
-    /// Returns data that `authorize` attached to the connection.
-    #[must_use]
-    pub fn data<T: Any + Send + Sync>(&self) -> Option<&T> {
-        self.sender.data()
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        let mut state = self.sender.shared().lock();
-        state.receiver_gone = true;
-        state.inbox_bytes = 0;
-        let inbox = std::mem::take(&mut state.inbox);
-        let receiver = state.receiver.take();
-        let driver = self.sender.shared().alert(&state);
-        drop(state);
-        drop((inbox, receiver));
-        wake(driver);
-    }
-}
-
-/// What waits for `recv`.
-#[derive(Debug)]
-pub(crate) enum Received {
-    Message(Message<'static>),
-    Piece(Piece<'static>),
-}
-
-impl Received {
-    fn cost(&self) -> usize {
-        MESSAGE_COST
-            + match self {
-                Self::Message(message) => message.len(),
-                Self::Piece(piece) => piece.payload.len(),
-            }
-    }
-}
-
-/// Turns bytes that were validated as they came into text. Only the rest of a message whose start
-/// was taken by `recv_piece` can begin inside a character.
-fn text(payload: Payload<'static>) -> Text<'static> {
-    let bytes = payload.into_bytes();
-    Text::try_from(bytes.clone())
-        .unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned().into())
-}
-
-impl fmt::Debug for Receiver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver").field("id", &self.sender.id()).finish_non_exhaustive()
-    }
-}
-
 impl Sender {
     /// Returns the address of the socket on this side.
     #[must_use]
@@ -369,14 +181,6 @@ impl futures_core::Stream for WebSocket {
     }
 }
 
-impl futures_core::Stream for Receiver {
-    type Item = Message<'static>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_recv(cx)
-    }
-}
-
 macro_rules! sink {
     ($($type:ty),*) => {$(
         impl futures_sink::Sink<Message<'static>> for $type {
@@ -406,100 +210,3 @@ macro_rules! sink {
 }
 
 sink!(WebSocket, Sender);
-
-/// Fills the queue of a [`WebSocket`], and runs the future that uses it in the same task: so no
-/// message costs a wake-up of another task.
-pub(crate) struct PullApp<F> {
-    /// What the user does with the connection, if it lives here.
-    companion: Option<Pin<Box<F>>>,
-    /// The waker of this task, for which a wake-up would be in vain.
-    own: Option<Waker>,
-    /// The queue was full when it was last looked at.
-    full: bool,
-}
-
-/// The companion of a connection whose user lives in another task.
-pub(crate) type Elsewhere = std::future::Pending<()>;
-
-impl PullApp<Elsewhere> {
-    /// Returns the app of a connection whose user lives in another task.
-    pub(crate) fn elsewhere() -> Self {
-        Self { companion: None, own: None, full: false }
-    }
-}
-
-impl<F: Future<Output = ()> + Send> PullApp<F> {
-    /// Returns the app of a connection whose user is this future.
-    pub(crate) fn with(companion: F) -> Self {
-        Self { companion: Some(Box::pin(companion)), own: None, full: false }
-    }
-}
-
-impl<F: Future<Output = ()> + Send> App for PullApp<F> {
-    fn open(&mut self, _: &mut Conn<'_>) {}
-
-    fn event(&mut self, conn: &mut Conn<'_>, event: Event<'_>) {
-        if !matches!(event, Event::Message(_) | Event::Piece(_)) {
-            return;
-        }
-        let mut state = conn.shared.lock();
-        // Behind our Close, what nobody takes is discarded.
-        let discard = state.receiver_gone
-            || (conn.proto.state() != State::Open && conn.shared.is_inbox_full(&state));
-        if discard {
-            return;
-        }
-        let received = match event {
-            Event::Message(message) => Received::Message(message.into_owned()),
-            Event::Piece(piece) => Received::Piece(piece.into_owned()),
-            _ => return,
-        };
-        state.inbox_bytes += received.cost();
-        state.inbox.push_back(received);
-        // What follows may be a Close; this is to be answered first.
-        conn.proto.hold_end();
-        self.full = conn.shared.is_inbox_full(&state);
-        state.inbox_was_full = self.full;
-        let elsewhere = match (&state.receiver, &self.own) {
-            (Some(receiver), Some(own)) if receiver.will_wake(own) => None,
-            _ => state.receiver.take(),
-        };
-        drop(state);
-        elsewhere.into_iter().for_each(Waker::wake);
-    }
-
-    fn is_ready(&mut self, shared: &Shared) -> bool {
-        if self.full {
-            let mut state = shared.lock();
-            self.full = shared.is_inbox_full(&state);
-            state.inbox_was_full = self.full;
-        }
-        !self.full
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Panicked>> {
-        let Some(companion) = &mut self.companion else { return Poll::Ready(Ok(())) };
-        if !self.own.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            self.own = Some(cx.waker().clone());
-        }
-        match catch_unwind(AssertUnwindSafe(|| companion.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(())) => {
-                self.companion = None;
-                Poll::Ready(Ok(()))
-            }
-            Err(_) => {
-                tracing::error!("the code that serves a connection panicked");
-                let poisoned = self.companion.take();
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(poisoned)));
-                Poll::Ready(Err(Panicked))
-            }
-        }
-    }
-
-    fn is_companion_here(&self) -> bool {
-        self.companion.is_some()
-    }
-
-    fn close(&mut self, _: &Shared, _: &Closure) {}
-}

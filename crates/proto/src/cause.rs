@@ -89,7 +89,8 @@ pub enum Cause {
     MessageTooBig {
         /// The limit in bytes.
         limit: u64,
-        /// The size that was announced, in bytes.
+        /// The size that was announced, in bytes; of a compressed message what had been inflated when
+        /// it was too much.
         size: u64,
     },
     /// A message of the peer has more frames than allowed.
@@ -99,6 +100,8 @@ pub enum Cause {
     },
     /// A text message of the peer is not UTF-8.
     InvalidUtf8,
+    /// A compressed message of the peer is corrupt (RFC 7692 §7.2.2).
+    InvalidDeflate,
     /// The application's handler panicked.
     HandlerPanicked,
     /// Our side dropped the connection without closing it.
@@ -117,7 +120,9 @@ impl Cause {
             Self::FrameTooBig { .. }
             | Self::MessageTooBig { .. }
             | Self::TooManyFragments { .. } => (CloseCode::MESSAGE_TOO_BIG, self.to_string()),
-            Self::InvalidUtf8 => (CloseCode::INVALID_FRAME_PAYLOAD_DATA, self.to_string()),
+            Self::InvalidUtf8 | Self::InvalidDeflate => {
+                (CloseCode::INVALID_FRAME_PAYLOAD_DATA, self.to_string())
+            }
             Self::RateLimited | Self::MessageTimeout { .. } => {
                 (CloseCode::POLICY_VIOLATION, self.to_string())
             }
@@ -170,6 +175,7 @@ impl Cause {
             Self::MessageTooBig { .. } => "message_too_big",
             Self::TooManyFragments { .. } => "too_many_fragments",
             Self::InvalidUtf8 => "invalid_utf8",
+            Self::InvalidDeflate => "invalid_deflate",
             Self::HandlerPanicked => "handler_panicked",
             Self::Cancelled => "cancelled",
             Self::Aborted => "aborted",
@@ -263,6 +269,7 @@ impl fmt::Display for Cause {
                 write!(f, "message has more than {limit} fragments (fragments)")
             }
             Self::InvalidUtf8 => f.write_str("text is not UTF-8"),
+            Self::InvalidDeflate => f.write_str("a compressed message is corrupt"),
             Self::HandlerPanicked => f.write_str("the handler panicked"),
             Self::Cancelled => f.write_str("dropped by our side without a closing handshake"),
             Self::Aborted => f.write_str("cut by our side"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Heartbeat, Keepalive, MaxAge};
+use crate::{DeflateConfig, Heartbeat, Keepalive, MaxAge};
 
 /// Limits, deadlines and the keepalive policy of a connection. Plain data; shared by `Arc`.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,8 @@ pub struct Config {
     pub heartbeat: Option<Heartbeat>,
     /// Whether messages come whole or in pieces. Default: whole.
     pub delivery: Delivery,
+    /// Whether to compress messages where the peer wants it too. Default: off.
+    pub deflate: Option<DeflateConfig>,
 }
 
 impl Default for Config {
@@ -41,6 +43,7 @@ impl Default for Config {
             max_age: None,
             heartbeat: None,
             delivery: Delivery::Whole,
+            deflate: None,
         }
     }
 }

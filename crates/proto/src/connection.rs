@@ -1,10 +1,12 @@
 //! One WebSocket connection as a state machine.
 
 mod closing;
+mod deflate;
 mod input;
 mod output;
 mod receive;
 mod send;
+mod simple;
 mod state;
 mod timeout;
 
@@ -15,11 +17,12 @@ use std::{
 };
 
 pub(crate) use self::closing::Closing;
+use self::simple::Simple;
 pub use self::state::{Role, State};
 use crate::{
-    Closure, Config, Counters, Delivery, Direction, FrameHeader, FrameLine, Random,
-    frame::MAX_CONTROL, inbound::Inbound, liveness::Liveness, rare::Rare, rate::RateLimiter,
-    transmit::Transmit, utf8::Utf8Validator,
+    Closure, Config, Counters, Delivery, Direction, FrameHeader, FrameLine, LendCodecs, Random,
+    deflate::PackedParams, frame::MAX_CONTROL, inbound::Inbound, liveness::Liveness, rare::Rare,
+    rate::RateLimiter, transmit::Transmit, utf8::Utf8Validator,
 };
 
 /// A WebSocket connection after the opening handshake: bytes and time go in, events and bytes come
@@ -55,9 +58,8 @@ use crate::{
 pub struct Connection {
     role: Role,
     state: State,
-    /// Whether nothing but the bytes decides what a small frame is: a server that takes whole
-    /// messages, unobserved, and is not finishing.
-    takes_simple: bool,
+    /// What may go the short way.
+    simple: Simple,
     /// Whether a message is being sent in pieces: its next frame is a continuation.
     open_message: Option<crate::Opcode>,
     /// What has been sent of a text in pieces, as far as it matters.
@@ -70,6 +72,8 @@ pub struct Connection {
     is_tls: bool,
     /// Spreads what many connections would otherwise do together.
     seed: u8,
+    /// What was agreed upon about compression, if there are `codecs`.
+    deflate: PackedParams,
     /// What is sent now was counted against the limit elsewhere.
     admitting: bool,
     inbound: Inbound,
@@ -79,6 +83,8 @@ pub struct Connection {
     config: Arc<Config>,
     counters: Counters,
     opened: Instant,
+    /// Lends codecs, if compression was agreed upon.
+    codecs: Option<LendCodecs>,
     /// What only some configurations need.
     rare: Option<Box<Rare>>,
     /// Everything about the end; absent while open.
@@ -145,13 +151,15 @@ impl Connection {
         Self {
             role,
             state: State::Open,
-            takes_simple,
+            simple: Simple::new(takes_simple, random.is_none()),
             open_message: None,
             sent_text: None,
             shutdown: Shutdown::No,
             hold: Hold::No,
             is_tls: false,
             seed,
+            deflate: PackedParams::default(),
+            codecs: None,
             admitting: false,
             inbound: Inbound::default(),
             transmit: Transmit::default(),
@@ -176,7 +184,8 @@ impl Connection {
     /// Lets `observer` see every frame from now on.
     pub fn observe(&mut self, observer: Box<dyn Observer>) {
         self.observer = Some(Box::new(observer));
-        self.takes_simple = false;
+        self.simple.take_no_more();
+        self.simple.write_no_more();
     }
 
     /// Returns where the connection is in its life.

@@ -10,6 +10,9 @@ use crate::{CloseCode, Opcode};
 pub enum ProtocolError {
     /// A reserved bit is set that no negotiated extension defines (§5.2).
     ReservedBits,
+    /// A compressed message is marked where none begins: on a control frame or a continuation (RFC
+    /// 7692 §6.1).
+    UnexpectedRsv1(Opcode),
     /// The opcode is reserved (§5.2).
     ReservedOpcode(u8),
     /// A control frame is fragmented (§5.5).
@@ -52,6 +55,9 @@ impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ReservedBits => f.write_str("a reserved bit is set without an extension"),
+            Self::UnexpectedRsv1(opcode) => {
+                write!(f, "RSV1 is set on a {opcode} frame, where no compressed message begins")
+            }
             Self::ReservedOpcode(bits) => write!(f, "opcode {bits:#x} is reserved"),
             Self::FragmentedControl(opcode) => write!(f, "a {opcode} frame is fragmented"),
             Self::ControlTooLong(opcode) => {

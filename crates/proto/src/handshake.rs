@@ -42,6 +42,7 @@ mod bearer;
 mod client;
 mod client_error;
 mod client_request;
+mod deflate;
 mod error;
 mod extension;
 mod field;

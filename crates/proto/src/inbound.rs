@@ -99,16 +99,18 @@ impl Inbound {
         simple.then_some(SimpleFrame { kind, key: [k0, k1, k2, k3], len })
     }
 
-    /// Checks a header against the state of the connection and the limits.
+    /// Checks a header against the state of the connection and the limits. `deflates` says whether
+    /// compression was agreed upon.
     #[inline]
     pub(crate) fn check(
         &self,
         header: &FrameHeader,
         role: Role,
         limits: &Limits,
+        deflates: bool,
     ) -> Result<(), Cause> {
         if header.rsv1 || header.rsv2 || header.rsv3 {
-            return Err(Cause::Protocol(ProtocolError::ReservedBits));
+            check_reserved(header, deflates).map_err(Cause::Protocol)?;
         }
         // §5.1: "a client MUST mask all frames that it sends", "A server MUST NOT mask any frames".
         match (role, header.mask) {
@@ -135,6 +137,10 @@ impl Inbound {
             }
             (_, None) => 0,
         };
+        let is_deflated = header.rsv1 || open.is_some_and(|message| message.is_deflated);
+        if is_deflated {
+            return check_deflated(before, header.payload_len, limits);
+        }
         if header.payload_len > limits.frame() {
             let (limit, size) = (limits.frame(), header.payload_len);
             return Err(match limit < limits.message {
@@ -177,7 +183,7 @@ impl Inbound {
                     Opcode::Text => MessageKind::Text,
                     _ => MessageKind::Binary,
                 };
-                partial.message = Some(PartialMessage::new(kind, header.payload_len, now));
+                partial.message = Some(PartialMessage::new(kind, &header, now));
             }
             Opcode::Continuation => {
                 if let Some(message) = &mut partial.message {
@@ -211,7 +217,9 @@ impl Inbound {
         self.partial.as_ref().is_some_and(|partial| {
             let message = partial.message.as_ref();
             !partial.unread.is_empty()
-                || message.is_some_and(|message| message.clean < message.assembly.len())
+                || message.is_some_and(|message| {
+                    message.clean < message.assembly.len() || message.has_more
+                })
         })
     }
 
@@ -262,4 +270,33 @@ impl Inbound {
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
+}
+
+/// RFC 7692 §6.1: RSV1 marks the first frame of a compressed message, and nothing else.
+#[cold]
+fn check_reserved(header: &FrameHeader, deflates: bool) -> Result<(), ProtocolError> {
+    if header.rsv2 || header.rsv3 || !deflates {
+        return Err(ProtocolError::ReservedBits);
+    }
+    match header.opcode {
+        Opcode::Text | Opcode::Binary => Ok(()),
+        opcode => Err(ProtocolError::UnexpectedRsv1(opcode)),
+    }
+}
+
+/// Checks the size on the wire of a compressed message; that of the message itself is checked while
+/// it is inflated.
+fn check_deflated(before: u64, payload_len: u64, limits: &Limits) -> Result<(), Cause> {
+    // What cannot be compressed becomes somewhat larger.
+    let most = limits.message.saturating_add(limits.message / 8).saturating_add(1024);
+    if let Some(limit) = limits.frame.filter(|limit| *limit < limits.message)
+        && payload_len > limit
+    {
+        return Err(Cause::FrameTooBig { limit, size: payload_len });
+    }
+    let size = before + payload_len;
+    if size > most {
+        return Err(Cause::MessageTooBig { limit: limits.message, size });
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
-//! RFC 6455 as a pure state machine: bytes and time go in, events and bytes come out.
+//! RFC 6455 and RFC 7692 as a pure state machine: bytes and time go in, events and bytes come out.
 //!
-//! This crate has the rules: frames and masks, fragments, UTF-8, the closing
+//! This crate has the rules: frames and masks, fragments, UTF-8, compression, the closing
 //! handshake, keepalive, limits and every deadline. It leaves to others what touches the world:
 //! there is no socket, no clock, no thread, no lock and no randomness in it. The `everwire` crate
 //! drives it on tokio; the example `by_hand` drives it on `std::net`.
@@ -46,6 +46,7 @@ mod closure;
 mod config;
 mod connection;
 mod deadline;
+mod deflate;
 mod error;
 mod event;
 mod frame;
@@ -76,6 +77,7 @@ pub use self::{
     closure::{Closure, Counters},
     config::{Config, ControlRate, Delivery, Limits},
     connection::{Connection, Observer, Role, State},
+    deflate::{Codecs, Compress, DeflateConfig, DeflateMode, DeflateParams, LendCodecs},
     error::{ProtocolError, SendError},
     event::{Event, Events, Piece},
     frame::{Direction, FrameHeader, FrameLine},

@@ -1,20 +1,34 @@
 //! Messages that are encoded once and sent to many.
 
-use bytes::Bytes;
+use std::{fmt, sync::Arc};
 
-use crate::{FrameHeader, Message, MessageKind, frame::MAX_HEADER};
+use bytes::Bytes;
+use once_cell::race::OnceBox;
+
+use crate::{Compress, FrameHeader, LendCodecs, Message, MessageKind, frame::MAX_HEADER};
 
 /// A message whose frame is encoded once, for sending to many connections. Cheap to clone.
 ///
 /// A server sends the encoded bytes as they are. A client masks every frame with a fresh key
 /// (RFC 6455 §5.3), so for a client this saves nothing but is still correct.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// For connections that agreed on compression it is compressed when the first of them sends it, once
+/// for each size of window, without reference to earlier messages.
+#[derive(Clone)]
 pub struct PreparedMessage {
     kind: MessageKind,
     /// The unmasked frame.
     frame: Bytes,
-    header_len: usize,
+    header_len: u8,
+    compress: Compress,
+    /// Its compressed forms; none if it is never to be compressed.
+    deflated: Option<Arc<Deflated>>,
 }
+
+/// The compressed payload for each number of window bits, 8 to 15; empty where it would be no
+/// smaller. Two threads that need the same form at once may both make it, and one is dropped.
+#[derive(Default)]
+struct Deflated([OnceBox<Bytes>; 8]);
 
 impl PreparedMessage {
     /// Encodes a message.
@@ -27,13 +41,26 @@ impl PreparedMessage {
     /// assert_eq!(greeting.payload(), &b"hello"[..]);
     /// ```
     pub fn new<'a>(message: impl Into<Message<'a>>) -> Self {
+        Self::with(message, Compress::default())
+    }
+
+    /// Encodes a message that is never compressed, whatever a connection agreed upon.
+    ///
+    /// It is [`with`](Self::with) and [`Compress::Never`].
+    pub fn uncompressed<'a>(message: impl Into<Message<'a>>) -> Self {
+        Self::with(message, Compress::Never)
+    }
+
+    /// Encodes a message and says whether it is compressed.
+    pub fn with<'a>(message: impl Into<Message<'a>>, compress: Compress) -> Self {
         let message = message.into();
         let payload = message.as_bytes();
         let mut frame = Vec::with_capacity(MAX_HEADER + payload.len());
         FrameHeader::new(message.kind().into(), true, payload.len() as u64).encode(&mut frame);
-        let header_len = frame.len();
+        let header_len = frame.len() as u8;
         frame.extend_from_slice(payload);
-        Self { kind: message.kind(), frame: frame.into(), header_len }
+        let deflated = (compress != Compress::Never).then(Arc::default);
+        Self { kind: message.kind(), frame: frame.into(), header_len, compress, deflated }
     }
 
     /// Returns whether it is text or binary.
@@ -45,11 +72,52 @@ impl PreparedMessage {
     /// Returns the payload.
     #[must_use]
     pub fn payload(&self) -> Bytes {
-        self.frame.slice(self.header_len..)
+        self.frame.slice(usize::from(self.header_len)..)
     }
 
     /// Returns the whole unmasked frame.
     pub(crate) fn frame(&self) -> &Bytes {
         &self.frame
+    }
+
+    pub(crate) fn payload_len(&self) -> usize {
+        self.frame.len() - usize::from(self.header_len)
+    }
+
+    pub(crate) fn compress(&self) -> Compress {
+        self.compress
+    }
+
+    /// Returns the compressed payload for a window of so many bits, if that is smaller.
+    pub(crate) fn deflated(&self, bits: u8, level: u8, lend: LendCodecs) -> Option<Bytes> {
+        let form = self.deflated.as_ref()?.0.get(usize::from(bits.checked_sub(8)?))?;
+        let deflated = form.get_or_init(|| {
+            let mut deflated = Bytes::new();
+            lend(&mut |codecs| {
+                let payload = &self.frame[self.header_len.into()..];
+                deflated = codecs.deflate_alone(bits, level, payload);
+            });
+            let is_smaller = deflated.len() < self.payload_len();
+            Box::new(if is_smaller { deflated } else { Bytes::new() })
+        });
+        (!deflated.is_empty()).then(|| deflated.clone())
+    }
+}
+
+impl PartialEq for PreparedMessage {
+    fn eq(&self, other: &Self) -> bool {
+        self.frame == other.frame && self.compress == other.compress
+    }
+}
+
+impl Eq for PreparedMessage {}
+
+impl fmt::Debug for PreparedMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PreparedMessage")
+            .field("kind", &self.kind)
+            .field("payload", &self.payload())
+            .field("compress", &self.compress)
+            .finish()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{Config, Message, deadline::after, heartbeat::Beating};
+use crate::{Config, Message, deadline::after, deflate::Contexts, heartbeat::Beating};
 
 /// The clockworks of what is off by default; a connection without them has no memory for them.
 #[derive(Debug)]
@@ -13,19 +13,27 @@ pub(crate) struct Rare {
     /// When the connection is too old.
     too_old: Option<Instant>,
     pub(crate) beating: Option<Beating>,
+    /// The history of compression, where one is kept.
+    pub(crate) contexts: Option<Box<Contexts>>,
 }
 
 impl Rare {
     pub(crate) fn new(config: &Config, now: Instant, seed: u8) -> Option<Box<Self>> {
-        let rare = Self {
+        let rare = Self::of(config, now, seed);
+        let is_needed =
+            config.idle_timeout.is_some() || rare.too_old.is_some() || rare.beating.is_some();
+        is_needed.then(|| Box::new(rare))
+    }
+
+    /// Returns them for any configuration.
+    pub(crate) fn of(config: &Config, now: Instant, seed: u8) -> Self {
+        Self {
             last_message: now,
             noted_sent: 0,
             too_old: config.max_age.as_ref().map(|max_age| after(now, max_age.of(seed))),
             beating: config.heartbeat.as_ref().map(|heartbeat| Beating::new(heartbeat, now)),
-        };
-        let is_needed =
-            config.idle_timeout.is_some() || rare.too_old.is_some() || rare.beating.is_some();
-        is_needed.then(|| Box::new(rare))
+            contexts: None,
+        }
     }
 
     /// Notes that a message was received; `None` for one in pieces.

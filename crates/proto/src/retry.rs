@@ -87,6 +87,7 @@ impl Retry {
             | Cause::MessageTooBig { .. }
             | Cause::TooManyFragments { .. }
             | Cause::InvalidUtf8
+            | Cause::InvalidDeflate
             | Cause::RateLimited
             | Cause::HandlerPanicked => Self::FreshSessionOnce,
             _ => Self::Now,

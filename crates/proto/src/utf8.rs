@@ -9,6 +9,16 @@ pub(crate) struct Utf8Validator {
     partial_len: u8,
 }
 
+/// Below this, text is looked at for ASCII first: for short text that is a few instructions, and
+/// most of it is.
+const SHORT: usize = 256;
+
+/// Returns whether a whole text is UTF-8.
+#[inline]
+pub(crate) fn is_valid(text: &[u8]) -> bool {
+    (text.len() < SHORT && text.is_ascii()) || simdutf8::basic::from_utf8(text).is_ok()
+}
+
 /// The text is not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InvalidUtf8;

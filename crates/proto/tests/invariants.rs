@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, io, time::Duration};
 
 use everwire_proto::{
-    Answer, Cause, Config, ControlRate, Delivery, FrameHeader, Heartbeat, Keepalive, MaxAge,
-    MessageKind, PreparedMessage, Role,
+    Answer, Cause, Config, ControlRate, DeflateConfig, DeflateMode, Delivery, FrameHeader,
+    Heartbeat, Keepalive, MaxAge, MessageKind, PreparedMessage, Role,
 };
 use everwire_testkit::{Frame, Op, Seen, Solo, check_splits, check_splits_with, walk};
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -293,5 +293,58 @@ proptest! {
             header.encode(&mut out);
             prop_assert_eq!(&out[..], &bytes[..len]);
         }
+    }
+}
+
+/// Payloads as a peer may compress them, or not.
+fn deflated() -> impl Strategy<Value = Frame> {
+    let level = prop_oneof![3 => Just(1), 1 => Just(9)];
+    let spoil = prop_oneof![5 => Just(None), 1 => any::<(usize, u8)>().prop_map(Some)];
+    (payload(), level, spoil, any::<bool>(), 0u8..3).prop_map(
+        |(payload, level, spoil, fin, kind)| {
+            let mut deflate = zlib_rs::Deflate::new(level, false, 12);
+            let mut out = vec![0; payload.len() * 2 + 100];
+            let flush =
+                if fin { zlib_rs::DeflateFlush::SyncFlush } else { zlib_rs::DeflateFlush::Finish };
+            deflate.compress(&payload, &mut out, flush).unwrap();
+            out.truncate(deflate.total_out() as usize);
+            if let Some((at, byte)) = spoil {
+                let at = at % out.len();
+                out[at] = byte;
+            } else if fin {
+                out.truncate(out.len() - 4);
+            }
+            match kind {
+                0 => Frame::text(out).reserved(4),
+                1 => Frame::binary(out).reserved(4),
+                _ => Frame::binary(out).reserved(4).more(),
+            }
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn compressed_frames_good_and_bad_are_the_same_however_split(
+        role in role(),
+        frames in vec(prop_oneof![3 => deflated(), 1 => frame()], 0..8),
+        is_dedicated in any::<bool>(),
+        in_pieces in any::<bool>(),
+        limit in select(vec![1u64 << 20, 300, 10_000]),
+        seed in any::<u64>(),
+    ) {
+        let mut config = Config::default();
+        let mode = if is_dedicated { DeflateMode::Dedicated } else { DeflateMode::Shared };
+        config.deflate = Some(DeflateConfig::new(mode));
+        config.limits.message = limit;
+        if in_pieces {
+            config.delivery = Delivery::Pieces;
+        }
+        let script: Vec<u8> = frames.iter().flat_map(|frame| frame.bytes(other(role))).collect();
+        check_splits_with(role, &config, &script, [seed, seed ^ 1]);
+        let input = |part: &[u8]| Op::Input { bytes: part.to_vec(), take: 2 };
+        let ops = script.chunks(700).map(input).chain([Op::Flush]);
+        let sending = (0u16..6).flat_map(|n| [Op::Send(n * 300), Op::SendPrepared(700), Op::Stream(n as u8)]);
+        walk(role, &config, &ops.chain(sending).collect::<Vec<_>>());
     }
 }

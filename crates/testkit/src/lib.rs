@@ -11,14 +11,18 @@
 //! - [`SlowPath`]: schedules of silence, stalls and probes on which nobody may be given up. The
 //!   property tests and `bench/lifecycle` share it.
 //!
+//! - [`session`]: a server's sessions in one place, for whoever drives their sockets.
+//!
 //! Nothing here sleeps; time moves when a test moves it.
 
+mod deflate;
 mod frame;
 mod link;
 mod pair;
 mod random;
 mod schedule;
 mod seen;
+pub mod session;
 mod solo;
 mod split;
 mod walk;
@@ -26,6 +30,7 @@ mod walk;
 use std::time::Instant;
 
 pub use self::{
+    deflate::{agree_on_deflate, lend_codecs},
     frame::{Frame, SentFrame, parse_frames},
     link::Link,
     pair::{End, Pair},

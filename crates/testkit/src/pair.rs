@@ -8,7 +8,7 @@ use std::{
 
 use everwire_proto::{CloseCode, Closure, Config, Connection, Message, Role, SendError, State};
 
-use crate::{Link, Seen, keys, start};
+use crate::{Link, Seen, agree_on_deflate, keys, start};
 
 /// A client and a server that talk over an in-memory wire, and the clock they share.
 ///
@@ -61,14 +61,18 @@ impl Pair {
         Self::with(Config::default(), Config::default())
     }
 
-    /// Returns two ends with these configurations.
+    /// Returns two ends with these configurations. They compress if both ask for it.
     #[must_use]
     pub fn with(client: Config, server: Config) -> Self {
         let now = start();
-        let end = |connection| End { connection, events: Vec::new(), dropped: false };
+        let end = |mut connection, peer: &Config| {
+            agree_on_deflate(&mut connection, peer);
+            End { connection, events: Vec::new(), dropped: false }
+        };
+        let (client, server) = (Arc::new(client), Arc::new(server));
         Self {
-            client: end(Connection::client(Arc::new(client), now, keys(1))),
-            server: end(Connection::server(Arc::new(server), now, 0)),
+            client: end(Connection::client(client.clone(), now, keys(1)), &server),
+            server: end(Connection::server(server, now, 0), &client),
             to_client: Link::default(),
             to_server: Link::default(),
             started: now,

@@ -7,7 +7,7 @@ use std::{
 
 use everwire_proto::{Cause, Closure, Config, Connection, Role, State};
 
-use crate::{Frame, Seen, SentFrame, keys, parse_frames, start};
+use crate::{Frame, Seen, SentFrame, agree_on_deflate, keys, parse_frames, start};
 
 /// One connection whose peer is the test: it receives [`Frame`]s, or any bytes, and its answers are
 /// read as frames. Its socket takes everything unless the test does not
@@ -45,14 +45,16 @@ impl Solo {
         Self::new(Role::Client, Config::default())
     }
 
-    /// Returns a connection of this role and configuration.
+    /// Returns a connection of this role and configuration; if it asks for compression, so does the
+    /// peer.
     #[must_use]
     pub fn new(role: Role, config: Config) -> Self {
         let (now, config) = (start(), Arc::new(config));
-        let connection = match role {
-            Role::Client => Connection::client(config, now, keys(1)),
-            Role::Server => Connection::server(config, now, 0),
+        let mut connection = match role {
+            Role::Client => Connection::client(config.clone(), now, keys(1)),
+            Role::Server => Connection::server(config.clone(), now, 0),
         };
+        agree_on_deflate(&mut connection, &config);
         Self { connection, now, events: Vec::new(), output: Vec::new() }
     }
 

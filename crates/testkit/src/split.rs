@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::BufMut;
 use everwire_proto::{Cause, Closure, Config, Connection, Delivery, MessageKind, Role};
 
-use crate::{Rng, Seen, join_pieces, keys, start};
+use crate::{Rng, Seen, agree_on_deflate, join_pieces, keys, start};
 
 /// What came of feeding a script to a connection and then ending the stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,9 +62,10 @@ fn feed(role: Role, config: &Config, script: &[u8], feeding: Feeding) -> Outcome
     let now = start_once();
     let config = Arc::new(config.clone());
     let mut connection = match role {
-        Role::Client => Connection::client(config, now, keys(1)),
-        Role::Server => Connection::server(config, now, 0),
+        Role::Client => Connection::client(config.clone(), now, keys(1)),
+        Role::Server => Connection::server(config.clone(), now, 0),
     };
+    agree_on_deflate(&mut connection, &config);
     let mut events = Vec::new();
     match feeding {
         Feeding::Whole => {
@@ -120,15 +121,22 @@ fn take(found: everwire_proto::Events<'_, '_>, limit: usize, events: &mut Vec<Se
     events.extend(found.take(limit).map(Seen::from));
 }
 
-/// Joins pieces; those of a text that turned out not to be UTF-8 may end anywhere before the bad
-/// byte, so they are left out.
+/// Joins pieces; those of a text that turned out not to be UTF-8, or of a compressed message that
+/// turned out bad or too big, may end anywhere before that, so they are left out.
 fn normalise(events: Vec<Seen>, closure: &Closure, config: &Config) -> Vec<Seen> {
     let mut events = join_pieces(events);
-    if config.delivery == Delivery::Pieces && closure.cause == Cause::InvalidUtf8 {
+    let is_cut = match closure.cause {
+        Cause::InvalidUtf8 | Cause::InvalidDeflate => true,
+        Cause::MessageTooBig { .. } => config.deflate.is_some(),
+        _ => false,
+    };
+    if config.delivery == Delivery::Pieces && is_cut {
         let ended = |event: &Seen| matches!(event, Seen::Piece { last: true, .. });
         let from = events.iter().rposition(ended).map_or(0, |at| at + 1);
-        let unfinished =
-            |event: &Seen| matches!(event, Seen::Piece { kind: MessageKind::Text, .. });
+        let unfinished = |event: &Seen| match event {
+            Seen::Piece { kind, .. } => *kind == MessageKind::Text || config.deflate.is_some(),
+            _ => false,
+        };
         let tail = events.split_off(from);
         events.extend(tail.into_iter().filter(|event| !unfinished(event)));
     }

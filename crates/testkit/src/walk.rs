@@ -12,7 +12,7 @@ use everwire_proto::{
     PreparedMessage, Role, State,
 };
 
-use crate::{keys, start};
+use crate::{agree_on_deflate, keys, start};
 
 /// One thing that an engine or an application may do.
 #[derive(Clone, Debug)]
@@ -88,15 +88,12 @@ const SLACK: usize = 300 << 10;
 #[track_caller]
 pub fn walk(role: Role, config: &Config, ops: &[Op]) -> Option<Closure> {
     let now = start();
-    let mut walker = Walker {
-        connection: match role {
-            Role::Client => Connection::client(Arc::new(config.clone()), now, keys(7)),
-            Role::Server => Connection::server(Arc::new(config.clone()), now, 77),
-        },
-        now,
-        state: State::Open,
-        closure: None,
+    let mut connection = match role {
+        Role::Client => Connection::client(Arc::new(config.clone()), now, keys(7)),
+        Role::Server => Connection::server(Arc::new(config.clone()), now, 77),
     };
+    agree_on_deflate(&mut connection, config);
+    let mut walker = Walker { connection, now, state: State::Open, closure: None };
     for op in ops {
         walker.act(op);
         walker.check();

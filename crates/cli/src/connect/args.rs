@@ -4,7 +4,7 @@ use std::{env, fs, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{ArgAction, builder::FalseyValueParser};
 use everwire::{
-    Client, ClientObserver, CloseCode, CloseFrame, Config, Keepalive,
+    Client, ClientObserver, CloseCode, CloseFrame, Config, DeflateConfig, Keepalive,
     dial::{ProxyConfig, ProxyUrl},
     reconnect::{AdaptiveKeepalive, JsonFile, MemoryStore},
     tls::{ClientTls, PemSource},
@@ -12,6 +12,7 @@ use everwire::{
 use http::{HeaderName, HeaderValue};
 
 use crate::{
+    deflate::DeflateArg,
     period::{KeepaliveArg, KeepaliveError, Period},
     size::Size,
 };
@@ -164,6 +165,19 @@ pub(crate) struct Args {
     )]
     keepalive: ConnectKeepalive,
 
+    /// Offers to compress messages (permessage-deflate): each by itself (shared), or with what went
+    /// before it (dedicated).
+    #[arg(
+        long,
+        value_name = "shared|dedicated|off",
+        env = "EVERWIRE_CONNECT_DEFLATE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "off",
+        default_missing_value = "dedicated"
+    )]
+    deflate: DeflateArg,
+
     /// The largest message that is accepted or sent.
     #[arg(long, value_name = "SIZE", env = "EVERWIRE_MAX_MESSAGE", default_value = "16MiB")]
     max_message: Size,
@@ -178,6 +192,7 @@ impl Args {
         let mut config = Config::default();
         config.keepalive = self.keepalive()?;
         config.limits.message = self.max_message.0;
+        config.deflate = self.deflate.config(DeflateConfig::default().threshold as u64);
         let mut client = Client::new(&self.url)
             .map_err(|error| error.to_string())?
             .config(config)

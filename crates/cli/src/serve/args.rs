@@ -13,6 +13,7 @@ pub(super) use self::admin::{AdminAddr, AdminArgs};
 use self::{shutdown::ShutdownArgs, tls::TlsArgs, trust::TrustArgs};
 use super::listen::ListenAddr;
 use crate::{
+    deflate::DeflateArg,
     period::{KeepaliveArg, Period},
     size::Size,
 };
@@ -45,6 +46,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     limits: LimitArgs,
+
+    #[command(flatten)]
+    deflate: DeflateArgs,
 
     #[command(flatten)]
     pub(super) shutdown: ShutdownArgs,
@@ -81,6 +85,26 @@ struct LimitArgs {
     keepalive: KeepaliveArg,
 }
 
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Compression")]
+struct DeflateArgs {
+    /// Compresses messages for clients that offer permessage-deflate. Shared: each message by itself,
+    /// at no cost in memory. Dedicated: with what went before it, for up to 8 or 36 KiB a
+    /// connection. Not for messages that hold a secret beside text of somebody else's: their length
+    /// tells.
+    #[arg(
+        long,
+        value_name = "shared|dedicated|off",
+        env = "EVERWIRE_DEFLATE",
+        default_value = "off"
+    )]
+    deflate: DeflateArg,
+
+    /// The smallest message that is compressed.
+    #[arg(long, value_name = "SIZE", env = "EVERWIRE_DEFLATE_THRESHOLD", default_value = "512")]
+    deflate_threshold: Size,
+}
+
 impl Args {
     pub(super) fn threads(&self) -> usize {
         let threads = self.threads.or_else(|| std::thread::available_parallelism().ok());
@@ -91,6 +115,7 @@ impl Args {
         let mut config = Config::default();
         config.limits.message = self.limits.max_message.0;
         config.keepalive = self.limits.keepalive.0;
+        config.deflate = self.deflate.deflate.config(self.deflate.deflate_threshold.0);
         config.max_age = self.limits.max_age.map(|Period(age)| MaxAge::new(age));
         config
     }

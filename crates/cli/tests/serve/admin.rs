@@ -37,6 +37,7 @@ fn a_connection_is_listed_while_it_is_open() {
         "queued_bytes": 0,
         "state": "open",
         "subprotocol": null,
+        "deflate": null,
     });
     assert_eq!(list, [expected]);
     let one = http::get(server.admin(), &format!("/connections/{}", list[0]["id"]));

@@ -3,12 +3,12 @@
 use std::{any::Any, fmt, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use everwire_proto::{Config, Connection, Role};
+use everwire_proto::{Config, Connection, DeflateConfig, DeflateParams, Role};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
-    Handler, Registry, Sender, WebSocket, clock,
+    Handler, Registry, Sender, WebSocket, clock, codecs,
     driver::{App, Driver, Stream, Task},
     handler::HandlerApp,
     peers::Peers,
@@ -37,6 +37,7 @@ pub struct Attach {
     config: Arc<Config>,
     path: Arc<str>,
     subprotocol: Option<Box<str>>,
+    deflate: Option<DeflateParams>,
     peers: Peers,
     data: http::Extensions,
     early: Bytes,
@@ -51,6 +52,7 @@ impl Attach {
             config: Arc::default(),
             path: "/".into(),
             subprotocol: None,
+            deflate: None,
             peers: Peers::default(),
             data: http::Extensions::new(),
             early: Bytes::new(),
@@ -78,6 +80,10 @@ impl Attach {
         self
     }
 
+    pub(super) fn deflate_config(&self) -> Option<DeflateConfig> {
+        self.config.deflate
+    }
+
     /// Sets the path that the client asked for. Default: `/`.
     #[must_use]
     pub fn path(mut self, path: impl Into<Arc<str>>) -> Self {
@@ -89,6 +95,13 @@ impl Attach {
     #[must_use]
     pub fn subprotocol(mut self, subprotocol: impl Into<Box<str>>) -> Self {
         self.subprotocol = Some(subprotocol.into());
+        self
+    }
+
+    /// Sets what was agreed upon about compression. Default: nothing was.
+    #[must_use]
+    pub fn deflate(mut self, params: DeflateParams) -> Self {
+        self.deflate = Some(params);
         self
     }
 
@@ -177,15 +190,19 @@ impl Attach {
 
     fn shared(&self) -> Arc<Shared> {
         let (path, peers, data) = (self.path.clone(), self.peers.clone(), self.data.clone());
-        Shared::new(path, peers, self.subprotocol.clone(), data, &self.config.limits)
+        let (subprotocol, limits) = (self.subprotocol.clone(), &self.config.limits);
+        Shared::new(path, peers, subprotocol, data, self.deflate, limits)
     }
 
     fn driver<S: Stream, A: App>(self, io: S, shared: Arc<Shared>, app: A) -> Task<S, A> {
         let now = clock::now();
-        let proto = match self.role {
+        let mut proto = match self.role {
             Role::Server => Connection::server(self.config, now, random::byte()),
             Role::Client => Connection::client(self.config, now, random::source()),
         };
+        if let Some(params) = self.deflate {
+            proto.set_deflate(params, codecs::lend);
+        }
         let registration = self.registry.map(|registry| registry.insert(&shared, None));
         Task::new(Driver::new(io, proto, shared, app, self.early.into(), registration))
     }

@@ -177,7 +177,7 @@ impl HttpUpgrade {
         Fut: Future<Output = ()> + Send + 'static,
         TokioIo<hyper::upgrade::Upgraded>: Stream,
     {
-        let Self { handshake, on_upgrade, mut attach, accept, origin } = self;
+        let Self { handshake, on_upgrade, mut attach, mut accept, origin } = self;
         if !origin.allows(&handshake) {
             return Reject::forbidden()
                 .body("connections from pages of this origin are not allowed\n")
@@ -185,6 +185,11 @@ impl HttpUpgrade {
         }
         if let Some(subprotocol) = &accept.subprotocol {
             attach = attach.subprotocol(subprotocol.as_str());
+        }
+        let deflate = attach.deflate_config().and_then(|it| it.accept(handshake.extensions()));
+        if let Some((answer, params)) = deflate {
+            accept.extensions.push(answer);
+            attach = attach.deflate(params);
         }
         let response = match handshake.accept(accept) {
             Ok(response) => response,

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use everwire_proto::{
-    Connection,
+    Connection, DeflateParams,
     handshake::{ClientHandshake, ClientRequest, HeadError, HeadLimits, HeadReader, RequestError},
 };
 use http::{
@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{Client, ConnectError, Refused, body::Body, redirect};
 use crate::{
-    clock,
+    clock, codecs,
     dial::{DialStream, Dialer, PhaseTracker, Scheme, Target},
     peers::Peers,
     random,
@@ -113,7 +113,11 @@ impl<'a> Attempt<'a> {
             return Err(self.refused(io, response, &bytes, until).await);
         }
         let agreed = handshake.verify(&response)?;
-        Ok(self.opened(io, request, response, agreed.subprotocol, bytes))
+        let deflate = match self.client.connection_config().deflate {
+            Some(deflate) => deflate.agree(&agreed)?,
+            None => None,
+        };
+        Ok(self.opened(io, request, response, agreed.subprotocol, deflate, bytes))
     }
 
     /// Reads the body of a refusal, unless it is a redirect that will be followed.
@@ -141,6 +145,7 @@ impl<'a> Attempt<'a> {
         request: Request<()>,
         response: Response<()>,
         subprotocol: Option<String>,
+        deflate: Option<DeflateParams>,
         early: Vec<u8>,
     ) -> Opened {
         let config = self.client.config.clone();
@@ -149,8 +154,12 @@ impl<'a> Attempt<'a> {
         let mut data = http::Extensions::new();
         data.insert(Answer(response));
         let path = request.uri().path().into();
-        let shared = Shared::new(path, peers, subprotocol.map(Into::into), data, &config.limits);
+        let subprotocol = subprotocol.map(Into::into);
+        let shared = Shared::new(path, peers, subprotocol, data, deflate, &config.limits);
         let mut proto = Connection::client(config, clock::now(), random::source());
+        if let Some(params) = deflate {
+            proto.set_deflate(params, codecs::lend);
+        }
         #[cfg(feature = "tls")]
         if matches!(io, DialStream::Tls(_)) {
             proto.set_tls();
@@ -184,6 +193,10 @@ impl<'a> Attempt<'a> {
         })?;
         let offer =
             self.subprotocols.iter().fold(base.headers(headers), ClientRequest::subprotocol);
+        let offer = match self.client.connection_config().deflate {
+            Some(deflate) => offer.extension(deflate.offer()),
+            None => offer,
+        };
         let mut key = [0; 16];
         random::fill(&mut key);
         ClientHandshake::new(&offer, key)

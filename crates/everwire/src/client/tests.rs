@@ -1,5 +1,10 @@
 //! Whole attempts over loopback: against our own server, and against scripted peers.
 
+mod proxies;
+mod redirects;
+#[cfg(feature = "tls")]
+mod secure;
+
 use std::{
     io,
     sync::{Arc, Mutex},
@@ -435,199 +440,6 @@ async fn cookies_come_back_even_after_a_refusal() {
     assert_eq!(field(&heads[1], "cookie").as_deref(), Some("own=0; id=1; b=2"));
 }
 
-/// A scripted server that redirects to `location`.
-async fn redirecting(location: &str) -> (String, JoinHandle<Vec<String>>) {
-    let answer = format!("HTTP/1.1 307 X\r\nLocation: {location}\r\nSet-Cookie: c=1\r\n\r\n");
-    script(vec![answer.leak().as_bytes()]).await
-}
-
-#[tokio::test]
-async fn redirects_are_refusals_unless_allowed() {
-    let (url, _server) = redirecting("/there").await;
-    let error = client(&url).connect().await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "server refuses with status 307 Temporary Redirect instead of 101 (it redirects to \"/there\": connect there, or allow redirects)"
-    );
-}
-
-#[tokio::test]
-async fn a_redirect_on_the_same_host_keeps_the_secrets() {
-    let redirect = b"HTTP/1.1 302 X\r\nLocation: ../there?x\r\n\r\n";
-    let (url, server) = script(vec![redirect, OK]).await;
-    let client = client(&format!("{url}/a/b")).bearer("t").header("cookie", "a=b").redirects(1);
-    client.connect().await.unwrap();
-    let heads = server.await.unwrap();
-    assert!(heads[1].starts_with("GET /there?x HTTP/1.1\r\n"), "{}", heads[1]);
-    assert_eq!(field(&heads[1], "authorization").as_deref(), Some("Bearer t"));
-    assert_eq!(field(&heads[1], "cookie").as_deref(), Some("a=b"));
-}
-
-#[tokio::test]
-async fn a_redirect_elsewhere_leaves_the_secrets_behind() {
-    let (there, second) = script(vec![OK]).await;
-    let (here, first) = redirecting(&there.replace("ws://", "http://")).await;
-    client(&here)
-        .bearer("t")
-        .header("cookie", "a=b")
-        .header("host", "virtual.test")
-        .header("x-kept", "1")
-        .subprotocols(["chat", "everwire.bearer.dA"])
-        .redirects(3)
-        .connect()
-        .await
-        .unwrap();
-    let (first, second) = (first.await.unwrap().remove(0), second.await.unwrap().remove(0));
-    assert_eq!(field(&first, "authorization").as_deref(), Some("Bearer t"));
-    assert_eq!(field(&second, "authorization"), None);
-    assert_eq!(field(&second, "cookie"), None);
-    assert_eq!(field(&second, "host").as_deref(), Some(&there["ws://".len()..]));
-    assert_eq!(field(&second, "x-kept").as_deref(), Some("1"));
-    assert_eq!(field(&second, "sec-websocket-protocol").as_deref(), Some("chat"));
-}
-
-#[tokio::test]
-async fn redirects_are_counted() {
-    let redirect: &[u8] = b"HTTP/1.1 301 X\r\nLocation: /again\r\n\r\n";
-    let (url, server) = script(vec![redirect; 3]).await;
-    let error = client(&url).redirects(2).connect().await.unwrap_err();
-    let expected = format!("server redirects more than 2 times, last to {url}/again");
-    assert_eq!(error.to_string(), expected);
-    assert_eq!(server.await.unwrap().len(), 3);
-}
-
-#[tokio::test]
-async fn a_socks5_proxy_is_gone_through() {
-    let (_server, url) = echo_server().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let proxy = format!("socks5://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        let mut near = listener.accept().await.unwrap().0;
-        near.read_exact(&mut [0; 3]).await.unwrap();
-        near.write_all(&[5, 0]).await.unwrap();
-        let mut request = [0; 10];
-        near.read_exact(&mut request).await.unwrap();
-        let port = u16::from_be_bytes([request[8], request[9]]);
-        let far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        near.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
-        relay(near, far).await
-    });
-    echo_through(&url, &proxy).await;
-}
-
-#[tokio::test]
-async fn an_http_proxy_is_gone_through() {
-    let (_server, url) = echo_server().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let proxy = format!("http://u:p@{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        let mut near = listener.accept().await.unwrap().0;
-        let head = read_head(&mut near).await;
-        assert_eq!(field(&head, "proxy-authorization").as_deref(), Some("Basic dTpw"));
-        let far = TcpStream::connect(head.split(' ').nth(1).unwrap()).await.unwrap();
-        near.write_all(b"HTTP/1.1 200 Fine\r\n\r\n").await.unwrap();
-        relay(near, far).await
-    });
-    echo_through(&url, &proxy).await;
-}
-
-async fn relay(mut near: TcpStream, mut far: TcpStream) -> io::Result<()> {
-    tokio::io::copy_bidirectional(&mut near, &mut far).await.map(drop)
-}
-
-async fn echo_through(url: &str, proxy: &str) {
-    let proxy = ProxyConfig::Url(ProxyUrl::parse(proxy).unwrap());
-    let mut ws = Client::new(url).unwrap().proxy(proxy).connect().await.unwrap();
-    ws.send("through").await.unwrap();
-    assert_eq!(ws.recv().await, Some(Message::text("through")));
-    assert!(ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap().await.is_clean());
-}
-
-#[tokio::test]
-async fn a_proxy_in_the_way_is_blamed() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let proxy = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        let mut near = listener.accept().await.unwrap().0;
-        read_head(&mut near).await;
-        near.write_all(b"HTTP/1.1 403 No\r\n\r\n").await.unwrap();
-    });
-    let config = ProxyConfig::Url(ProxyUrl::parse(&proxy).unwrap());
-    let error = Client::new("ws://unknown.test/").unwrap().proxy(config).connect().await;
-    assert!(error.unwrap_err().to_string().starts_with(&format!("proxy {proxy}: refused")));
-}
-
-#[cfg(feature = "tls")]
-mod with_tls {
-    use super::*;
-    use crate::tls::{ClientTls, ServerTls, ServerTlsConfig, testing::Authority};
-
-    async fn secure_server(authority: &Authority) -> (Server, String) {
-        let (certificate, key) = authority.issue("127.0.0.1");
-        let tls = ServerTls::load(ServerTlsConfig::new(certificate, key)).unwrap();
-        let server = Server::builder().bind("127.0.0.1:0").pull("/echo", echo).tls(tls);
-        let server = server.start().await.unwrap();
-        let url = format!("wss://127.0.0.1:{}/echo", port(&server));
-        (server, url)
-    }
-
-    fn trusting(authority: &Authority) -> ClientTls {
-        ClientTls::builder().roots(authority.pem()).build().unwrap()
-    }
-
-    #[tokio::test]
-    async fn wss_works_and_closes_cleanly() {
-        let authority = Authority::new();
-        let (_server, url) = secure_server(&authority).await;
-        let mut ws = client(&url).tls(trusting(&authority)).connect().await.unwrap();
-        let large = "x".repeat(200_000);
-        ws.send(large.as_str()).await.unwrap();
-        assert_eq!(ws.recv().await, Some(Message::text(large)));
-        assert!(ws.close(CloseCode::NORMAL_CLOSURE, "").unwrap().await.is_clean());
-    }
-
-    #[tokio::test]
-    async fn an_untrusted_server_is_not_connected_to() {
-        let (_server, url) = secure_server(&Authority::new()).await;
-        let error = client(&url).tls(trusting(&Authority::new())).connect().await.unwrap_err();
-        assert!(matches!(error, ConnectError::Dial(DialError::Tls(_))), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_plain_url_to_our_tls_server_says_so() {
-        let (_server, url) = secure_server(&Authority::new()).await;
-        let error = client(&url.replace("wss:", "ws:")).connect().await.unwrap_err();
-        assert!(matches!(error, ConnectError::Tls | ConnectError::Closed { .. }), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_redirect_never_leads_out_of_tls() {
-        let authority = Authority::new();
-        let (certificate, key) = authority.issue("127.0.0.1");
-        let tls = ServerTls::load(ServerTlsConfig::new(certificate, key)).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("wss://{}", listener.local_addr().unwrap());
-        let _server = tokio::spawn(async move {
-            let mut stream = tls.accept(listener.accept().await.unwrap().0).await.unwrap();
-            read_head(&mut stream).await;
-            let answer = b"HTTP/1.1 301 X\r\nLocation: ws://127.0.0.1/\r\n\r\n";
-            stream.write_all(answer).await.unwrap();
-            stream.shutdown().await.unwrap();
-        });
-        let client = client(&url).tls(trusting(&authority)).redirects(5);
-        let error = client.connect().await.unwrap_err();
-        assert!(matches!(error, ConnectError::InsecureRedirect { .. }), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_redirect_into_tls_is_followed() {
-        let authority = Authority::new();
-        let (_server, url) = secure_server(&authority).await;
-        let (plain, _redirecting) = redirecting(&url).await;
-        client(&plain).tls(trusting(&authority)).redirects(1).connect().await.unwrap();
-    }
-}
-
 #[tokio::test]
 async fn the_handshake_error_is_kept_as_a_value() {
     let error = refusal(b"HTTP/1.1 101 X\r\nUpgrade: h2c\r\n\r\n").await;
@@ -671,6 +483,8 @@ async fn what_came_while_output_was_full_is_handled_when_it_has_gone() {
             left -= stream.read(&mut chunk).await.unwrap();
         }
     };
-    tokio::time::timeout(Duration::from_secs(3), read).await.expect("the late message is answered");
+    tokio::time::timeout(Duration::from_secs(10), read)
+        .await
+        .expect("the late message is answered");
     drop(connection);
 }

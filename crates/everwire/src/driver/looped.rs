@@ -2,9 +2,10 @@
 
 use std::{
     future::Future,
+    io,
     sync::Arc,
     task::{self, Context, Poll, Waker},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{App, Driver};
@@ -31,10 +32,14 @@ impl<H: Handler> Drive for Driver<LoopSocket, HandlerApp<H>> {
     fn turn(&mut self, turn: &mut Turn) -> Poll<()> {
         // The loop knows what it told the socket, and a handler waits for nothing.
         let mut cx = Context::from_waker(Waker::noop());
-        let polled = self.turn(&mut cx, turn.now, turn.due);
+        let polled = self.turn(&mut cx, turn.now, turn.due, LoopSocket::may_read);
         turn.deadline = self.deadline(turn.is_armed);
         turn.more = self.flags.more;
         polled
+    }
+
+    fn fail(&mut self, error: &io::Error, now: Instant) {
+        self.fail(error, now);
     }
 
     fn log_stall(&self, took: Duration) {
@@ -78,7 +83,7 @@ impl<F: Future<Output = ()> + Send> Drive for Accompanied<F> {
         }
         let mut cx = Context::from_waker(&self.waker);
         if self.driver.finished.is_none()
-            && self.driver.turn(&mut cx, turn.now, turn.due).is_pending()
+            && self.driver.turn(&mut cx, turn.now, turn.due, LoopSocket::may_read).is_pending()
         {
             turn.deadline = self.driver.deadline(turn.is_armed);
             turn.more = self.driver.flags.more;
@@ -86,6 +91,10 @@ impl<F: Future<Output = ()> + Send> Drive for Accompanied<F> {
         }
         // Only the companion may still be at work.
         self.driver.app.poll(&mut cx).map(|_| ())
+    }
+
+    fn fail(&mut self, error: &io::Error, now: Instant) {
+        self.driver.fail(error, now);
     }
 
     fn log_stall(&self, took: Duration) {

@@ -105,7 +105,7 @@ impl<S: Stream, A: App> Future for Task<S, A> {
             if due {
                 this.armed = None;
             }
-            if this.driver.turn(cx, now, due).is_ready() {
+            if this.driver.turn(cx, now, due, |_| true).is_ready() {
                 return self.poll(cx);
             }
             this.check_stall(now);

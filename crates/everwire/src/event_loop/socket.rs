@@ -29,6 +29,12 @@ impl LoopSocket {
         &self.stream
     }
 
+    /// Returns whether there may be something to read; else epoll tells when there is.
+    #[inline]
+    pub(crate) fn may_read(&self) -> bool {
+        self.may_read
+    }
+
     /// Notes what epoll told. It tells each change once.
     #[inline]
     pub(super) fn note(&mut self, flags: EventFlags) {

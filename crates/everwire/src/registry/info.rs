@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everwire_proto::Counters;
+use everwire_proto::{Counters, DeflateParams};
 
 use super::Shard;
 use crate::{
@@ -42,6 +42,10 @@ pub struct Totals {
     pub queued_bytes: u64,
     /// Live connections whose send queue is full.
     pub full_queues: u64,
+    /// Live connections that agreed on compression.
+    pub deflate: u64,
+    /// Those of them that keep the history of what they send or receive.
+    pub deflate_takeover: u64,
     /// Live connections that have answered a ping, so that their round-trip time is known.
     pub rtt_known: u64,
     /// The sum of those round-trip times.
@@ -89,6 +93,8 @@ pub struct ConnectionInfo {
     pub client_ip: Option<IpAddr>,
     /// The subprotocol that was agreed on.
     pub subprotocol: Option<String>,
+    /// What was agreed upon about compression.
+    pub deflate: Option<DeflateParams>,
     /// Since when it is open.
     pub since: Instant,
     /// When the last byte was received.
@@ -114,6 +120,7 @@ impl Shard {
             remote_addr: shared.peers.remote(),
             client_ip: shared.client_ip(),
             subprotocol: shared.subprotocol.as_deref().map(Into::into),
+            deflate: shared.deflate,
             since: shared.since,
             last_received: shared.last_received(),
             counters: shared.counters(),

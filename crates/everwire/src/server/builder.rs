@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use everwire_proto::{Config, MaxAge, handshake::HeadLimits};
+use everwire_proto::{Config, DeflateConfig, MaxAge, handshake::HeadLimits};
 
 use super::{
     Listener, OriginPolicy, UpgradeRequest,
@@ -28,6 +28,7 @@ pub struct ServerBuilder {
     pub(super) handshake_timeout: Duration,
     pub(super) head_limits: HeadLimits,
     pub(super) max_age: Option<MaxAge>,
+    pub(super) deflate: Option<DeflateConfig>,
     pub(super) max_connections: Option<usize>,
     pub(super) max_per_address: Option<usize>,
     #[cfg(feature = "tls")]
@@ -51,6 +52,7 @@ impl Default for ServerBuilder {
             handshake_timeout: Duration::from_secs(10),
             head_limits: HeadLimits::default(),
             max_age: None,
+            deflate: None,
             max_connections: None,
             max_per_address: None,
             #[cfg(feature = "tls")]
@@ -233,6 +235,23 @@ impl ServerBuilder {
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(MaxAge::new(age));
+        self
+    }
+
+    /// Compresses messages for clients that offer it (permessage-deflate, RFC 7692). Holds for every
+    /// path whose [`route_config`](Self::route_config) says nothing about it. Default: off.
+    ///
+    /// See [`DeflateConfig`] for what compression tells those who watch.
+    ///
+    /// # Examples
+    /// ```
+    /// use everwire::{DeflateConfig, DeflateMode, Server};
+    ///
+    /// Server::builder().deflate(DeflateConfig::new(DeflateMode::Dedicated));
+    /// ```
+    #[must_use]
+    pub fn deflate(mut self, deflate: DeflateConfig) -> Self {
+        self.deflate = Some(deflate);
         self
     }
 

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use everwire_proto::{
-    Cause, Config, Connection,
+    Cause, Config, Connection, DeflateParams,
     handshake::{
         AcceptOptions, HandshakeError, HeadReader, Rejection, ServerHandshake, encode_response,
         encode_response_head, is_same_origin,
@@ -24,7 +24,8 @@ use super::{
     route::{Opened, Prepared, Route},
 };
 use crate::{
-    event_loop::EventLoops, io::Io, peers::Peers, random, shared::Shared, trust::parse_proxy_header,
+    codecs, event_loop::EventLoops, io::Io, peers::Peers, random, shared::Shared,
+    trust::parse_proxy_header,
 };
 
 /// Time for a client to take a refusal and go.
@@ -62,6 +63,8 @@ pub(super) struct Negotiated {
     /// The path has one of its own.
     has_own_config: bool,
     subprotocol: Option<Box<str>>,
+    /// What was agreed upon about compression.
+    deflate: Option<DeflateParams>,
     data: http::Extensions,
     peers: Peers,
     request: Request<()>,
@@ -281,7 +284,13 @@ fn finish(
         .options
         .subprotocol
         .or_else(|| upgrade.select_subprotocol(&context.subprotocols).map(Into::into));
-    let options = AcceptOptions { subprotocol: subprotocol.clone(), ..accept.options };
+    let config = route.config.as_ref().unwrap_or(&context.config).clone();
+    let mut options = AcceptOptions { subprotocol: subprotocol.clone(), ..accept.options };
+    let deflate = config.deflate.and_then(|it| it.accept(upgrade.handshake.extensions()));
+    let deflate = deflate.map(|(answer, params)| {
+        options.extensions.push(answer);
+        params
+    });
     let response = upgrade.handshake.accept(options).map_err(|error| {
         tracing::error!(%error, "authorize asked for an impossible response");
         Box::new(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).response())
@@ -291,7 +300,8 @@ fn finish(
         prepared,
         path: route.path.clone(),
         has_own_config: route.config.is_some(),
-        config: route.config.clone().unwrap_or_else(|| context.config.clone()),
+        config,
+        deflate,
         subprotocol: subprotocol.map(Into::into),
         data: accept.data,
         peers,
@@ -323,12 +333,16 @@ impl Negotiated {
         let now = crate::clock::now();
         let mut proto = Connection::server(self.config.clone(), now, random::byte());
         proto.transmit_head(head);
+        if let Some(params) = self.deflate {
+            proto.set_deflate(params, codecs::lend);
+        }
         #[cfg(feature = "tls")]
         if matches!(io, Io::Tls(_)) {
             proto.set_tls();
         }
         let limits = &self.config.limits;
-        let shared = Shared::new(self.path, self.peers, self.subprotocol, self.data, limits);
+        let (subprotocol, deflate) = (self.subprotocol, self.deflate);
+        let shared = Shared::new(self.path, self.peers, subprotocol, self.data, deflate, limits);
         let registration = context.registry.insert(&shared, Some(slot));
         let request = self.request;
         if let Some(frame) = context.stopping() {

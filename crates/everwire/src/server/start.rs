@@ -41,6 +41,12 @@ impl ServerBuilder {
                 config.max_age.get_or_insert_with(|| max_age.clone());
             }
         }
+        if self.deflate.is_some() {
+            let own = routes.iter_mut().filter_map(|route| route.config.as_mut());
+            for config in own.map(Arc::make_mut).chain([&mut config]) {
+                config.deflate = config.deflate.or(self.deflate);
+            }
+        }
         let (stop, stopped) = watch::channel(None);
         let (busy, is_busy) = watch::channel(());
         let context = Arc::new(Context {

@@ -2,16 +2,18 @@
 
 use std::{cell::Cell, collections::VecDeque, fmt, time::Instant};
 
-use everwire_proto::{Cause, CloseFrame, Connection, Message, MessageKind, PreparedMessage};
+use everwire_proto::{
+    Cause, CloseFrame, Compress, Connection, Message, MessageKind, PreparedMessage,
+};
 
 use super::waiting::Until;
 
 /// Something a handle asked for.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
-    Message(Message<'static>),
+    Message(Message<'static>, Compress),
     Prepared(PreparedMessage),
-    Start(MessageKind),
+    Start(MessageKind, Compress),
     Piece(bytes::Bytes),
     Finish(bytes::Bytes),
     Ping(Box<[u8]>),
@@ -42,12 +44,16 @@ impl fmt::Debug for Adjustment {
 
 impl Outgoing {
     pub(crate) fn message(message: Message<'_>) -> Self {
-        Self::Message(message.into_owned())
+        Self::message_with(message, Compress::default())
+    }
+
+    pub(crate) fn message_with(message: Message<'_>, compress: Compress) -> Self {
+        Self::Message(message.into_owned(), compress)
     }
 
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Message(message) => message.len() + 14,
+            Self::Message(message, _) => message.len() + 14,
             Self::Piece(bytes) | Self::Finish(bytes) => bytes.len() + 14,
             Self::Prepared(message) => message.payload().len() + 14,
             Self::Ping(payload) => payload.len() + 6,
@@ -57,18 +63,18 @@ impl Outgoing {
 
     /// Returns whether it must not go between the pieces of another message.
     pub(super) fn is_message(&self) -> bool {
-        matches!(self, Self::Message(_) | Self::Prepared(_))
+        matches!(self, Self::Message(..) | Self::Prepared(_))
     }
 
     /// Returns whether it is a message or the start of one.
     pub(crate) fn begins_message(&self) -> bool {
-        self.is_message() || matches!(self, Self::Start(_))
+        self.is_message() || matches!(self, Self::Start(..))
     }
 
     /// Returns what it has to wait for when the send queue is full.
     pub(super) fn room(&self) -> Until {
         match self {
-            Self::Start(_) | Self::Piece(_) | Self::Finish(_) => Until::PieceRoom,
+            Self::Start(..) | Self::Piece(_) | Self::Finish(_) => Until::PieceRoom,
             _ => Until::Room,
         }
     }

@@ -3,7 +3,8 @@
 use std::{io, pin::Pin, sync::atomic::Ordering, time::Duration};
 
 use everwire::{
-    Answer, Because, CloseCode, Config, Drain, Heartbeat, MaxAge, Message, Sender, adapt::Attach,
+    Answer, Because, CloseCode, Config, DeflateParams, Drain, Heartbeat, MaxAge, Message, Sender,
+    adapt::Attach,
 };
 use tokio::io::{AsyncWriteExt, duplex};
 
@@ -48,6 +49,7 @@ pub(crate) fn all() -> Vec<(&'static str, Clock, Row)> {
         "message_too_big" => |stage| sends(stage, frame(0x82, &[0; 2 << 20])[..1000].to_vec()),
         "too_many_fragments" => too_many_fragments,
         "invalid_utf8" => |stage| sends(stage, frame(0x81, &[0xff])),
+        "invalid_deflate" => invalid_deflate,
         "handler_panicked" => panics, "cancelled" => cancelled, "aborted" => aborted,
         "panic_pull" => panic_pull, "panic_on_close" => panic_on_close,
         "task_dropped" => task_dropped, "runtime_dropped" => runtime_dropped,
@@ -298,6 +300,15 @@ async fn frame_too_big(stage: Stage) -> End {
     config.limits.frame = Some(100);
     let (mut peer, sender) = stage.server(config);
     peer.write(&frame(0x82, &[0; 101])).await;
+    let saw = Saw::default().until_end(&mut peer).await;
+    end(sender, saw).await
+}
+
+async fn invalid_deflate(stage: Stage) -> End {
+    let (near, far) = duplex(64 << 10);
+    let attach = Attach::server().registry(&stage.registry).deflate(DeflateParams::default());
+    let (mut peer, sender) = (Raw(near), attach.push(far, stage.handler()));
+    peer.write(&frame(0xC1, &[0x07])).await;
     let saw = Saw::default().until_end(&mut peer).await;
     end(sender, saw).await
 }

@@ -11,6 +11,10 @@ use crate::{
 /// Time in which what is queued may still be written after the peer has ended its stream.
 const AFTER_EOF: Duration = Duration::from_secs(1);
 
+/// How long reading may pause, while our Close waits for the peer's, for an application that does not
+/// take what it is given.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Everything about the end of a connection.
 #[derive(Debug)]
 pub(crate) struct Closing {
@@ -27,6 +31,10 @@ pub(crate) struct Closing {
     pub(crate) received: Option<CloseFrame>,
     /// When the current state is given up.
     pub(crate) deadline: Instant,
+    /// Since when reading pauses, and the deadline stands still.
+    paused_since: Option<Instant>,
+    /// The application does not take what it is given: what still arrives is discarded.
+    discards: bool,
     /// Why nothing can be written any more: the cause, unless the peer's Close comes.
     write_error: Option<Cause>,
     /// Whether the peer has ended its stream.
@@ -39,6 +47,28 @@ pub(crate) struct Closing {
 }
 
 impl Closing {
+    /// Returns when something is due.
+    pub(super) fn poll_timeout(&self) -> Instant {
+        self.paused_since.map_or(self.deadline, |since| since + PATIENCE)
+    }
+
+    /// Returns whether what still arrives is discarded.
+    pub(super) fn discards(&self) -> bool {
+        self.discards
+    }
+
+    /// Notes that reading pauses.
+    pub(super) fn pause(&mut self, now: Instant) {
+        self.paused_since.get_or_insert(now);
+    }
+
+    /// Ends a pause, which does not count as the peer's time.
+    pub(super) fn resume(&mut self, now: Instant) {
+        if let Some(since) = self.paused_since.take() {
+            self.deadline += now.saturating_duration_since(since);
+        }
+    }
+
     /// Returns our Close, if all of it was written.
     pub(crate) fn sent(&self) -> Option<&CloseFrame> {
         self.sent.as_ref().filter(|_| self.sent_at <= self.counters.bytes_sent)
@@ -183,8 +213,12 @@ impl Connection {
     /// Gives up the current state when its deadline has passed.
     pub(super) fn handle_closing_timeout(&mut self, now: Instant) {
         let Some(closing) = &mut self.closing else { return };
-        if now < closing.deadline {
+        if now < closing.poll_timeout() {
             return;
+        }
+        if closing.paused_since.is_some() {
+            closing.discards = true;
+            return closing.resume(now);
         }
         if self.state == State::Closing {
             if is_late(closing.deadline, now) {
@@ -199,7 +233,7 @@ impl Connection {
 
     pub(super) fn set_closed(&mut self, now: Instant) {
         self.state = State::Closed;
-        self.takes_simple = false;
+        self.simple.take_no_more();
         self.inbound.clear();
         let unsent = self.transmit.unsent() + u64::from(self.open_message.is_some());
         self.transmit.clear();
@@ -243,6 +277,8 @@ impl Connection {
             sent_at: 0,
             received: None,
             deadline,
+            paused_since: None,
+            discards: false,
             write_error: None,
             eof: false,
             ended: deadline,
@@ -253,7 +289,7 @@ impl Connection {
 
     fn begin_finishing(&mut self, now: Instant, limit: Duration) {
         self.state = State::Finishing;
-        self.takes_simple = false;
+        self.simple.take_no_more();
         drop(self.transmit.take_unanswered());
         if let Some(closing) = &mut self.closing {
             closing.deadline = after(now, limit);

@@ -103,13 +103,32 @@ impl Connection {
     /// Meanwhile the peer's deadlines stand still, and we show life, because what the peer asks
     /// lies unread: an unsolicited Pong (RFC 6455 §5.5.3) a second after the beginning and then at
     /// two fifths of the keepalive's timeout, a Ping at each interval.
+    ///
+    /// While our Close waits for the peer's, its deadline stands still as well, for a second at a
+    /// time: then the application is taken to be gone, and the engine is to
+    /// [discard](Self::discards) what still arrives.
     pub fn pause(&mut self, now: Instant) {
         self.liveness.pause(now);
+        if self.state == State::Closing
+            && let Some(closing) = &mut self.closing
+        {
+            closing.pause(now);
+        }
+    }
+
+    /// Returns whether the application no longer takes what arrives before the peer's Close: read
+    /// on and discard it, so that what it got has no holes.
+    #[must_use]
+    pub fn discards(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| closing.discards())
     }
 
     /// Tells that we read again.
     pub fn resume(&mut self, now: Instant) {
         let Some(pause) = self.liveness.resume(now) else { return };
+        if let Some(closing) = &mut self.closing {
+            closing.resume(now);
+        }
         self.inbound.postpone(pause);
         if let Some(rate) = self.config.limits.control_rate {
             self.control_rate.grant(rate, pause);

@@ -8,6 +8,7 @@ use crate::{
     Payload, Piece,
     inbound::{Chunk, SimpleFrame, Source},
     mask::apply_mask,
+    utf8,
 };
 
 impl Connection {
@@ -18,7 +19,7 @@ impl Connection {
         input: &mut &'b mut [u8],
         now: Instant,
     ) -> Option<Event<'b>> {
-        if self.takes_simple
+        if self.simple.takes()
             && let Some(frame) = self.inbound.simple_frame(input)
         {
             return self.next_simple(frame, input, now);
@@ -44,7 +45,7 @@ impl Connection {
         *input = rest;
         let payload = &mut front[SimpleFrame::HEADER..];
         apply_mask(payload, frame.key, 0);
-        if frame.kind == MessageKind::Text && simdutf8::basic::from_utf8(payload).is_err() {
+        if frame.kind == MessageKind::Text && !utf8::is_valid(payload) {
             self.fail(now, Cause::InvalidUtf8);
             return None;
         }
@@ -115,12 +116,16 @@ impl Connection {
     fn is_end(&self, input: &[u8]) -> bool {
         match FrameHeader::parse(input) {
             Ok(Some((header, _))) => {
-                header.opcode == Opcode::Close
-                    || self.inbound.check(&header, self.role, &self.config.limits).is_err()
+                header.opcode == Opcode::Close || self.check_header(&header).is_err()
             }
             Ok(None) => false,
             Err(_) => true,
         }
+    }
+
+    #[inline]
+    fn check_header(&self, header: &FrameHeader) -> Result<(), Cause> {
+        self.inbound.check(header, self.role, &self.config.limits, self.codecs.is_some())
     }
 
     #[inline]
@@ -130,7 +135,7 @@ impl Connection {
         source: &mut S,
         now: Instant,
     ) -> Result<Step<'b>, Cause> {
-        self.inbound.check(&header, self.role, &self.config.limits)?;
+        self.check_header(&header)?;
         // A Close is the last frame, so it is never one too many.
         if header.opcode.is_control()
             && header.opcode != Opcode::Close
@@ -148,6 +153,7 @@ impl Connection {
         if whole
             && header.fin
             && header.opcode != Opcode::Continuation
+            && !header.rsv1
             && self.config.delivery == Delivery::Whole
         {
             let chunk = source.take(header.payload_len as usize);
@@ -167,7 +173,9 @@ impl Connection {
     ) -> Result<Step<'b>, Cause> {
         chunk.unmask(header.mask, 0);
         let kind = if header.opcode == Opcode::Text {
-            simdutf8::basic::from_utf8(chunk.bytes()).map_err(|_| Cause::InvalidUtf8)?;
+            if !utf8::is_valid(chunk.bytes()) {
+                return Err(Cause::InvalidUtf8);
+            }
             MessageKind::Text
         } else {
             MessageKind::Binary
@@ -192,6 +200,10 @@ impl Connection {
         partial.clean_assembly()?;
         let Some(frame) = &partial.frame else { return Ok(Step::Next) };
         let header = frame.header;
+        let is_data = !header.opcode.is_control();
+        if is_data && partial.message.as_ref().is_some_and(|message| message.is_deflated) {
+            return self.inflate_frame(source, now);
+        }
         let n = frame.remaining.min(source.bytes().len() as u64) as usize;
         if n == 0 && frame.remaining > 0 {
             return Ok(Step::Wait);
@@ -213,14 +225,14 @@ impl Connection {
             self.show(Direction::Received, &header, if pieces { chunk.bytes() } else { &[] });
         }
         if pieces {
-            self.hand_out_piece(chunk, complete, now)
+            self.hand_out_payload(chunk.into_payload(), complete, now)
         } else {
             self.hand_out(complete, now)
         }
     }
 
     /// Ends a frame in the assembly, and hands out the message if that was its last.
-    fn hand_out<'b>(&mut self, complete: bool, now: Instant) -> Result<Step<'b>, Cause> {
+    pub(super) fn hand_out<'b>(&mut self, complete: bool, now: Instant) -> Result<Step<'b>, Cause> {
         let Some(partial) = self.inbound.partial_mut().filter(|_| complete) else {
             return Ok(Step::Next);
         };
@@ -230,9 +242,10 @@ impl Connection {
         Ok(Step::Event(Event::Message(message)))
     }
 
-    fn hand_out_piece<'b>(
+    /// Hands out a piece, and ends the frame if it is complete.
+    pub(super) fn hand_out_payload<'b>(
         &mut self,
-        chunk: Chunk<'b>,
+        payload: Payload<'b>,
         complete: bool,
         now: Instant,
     ) -> Result<Step<'b>, Cause> {
@@ -244,7 +257,7 @@ impl Connection {
         };
         let last = complete && partial.finish_frame()?.is_some();
         if let Some(message) = &mut partial.message {
-            if chunk.bytes().is_empty() {
+            if payload.is_empty() {
                 return Ok(Step::Next);
             }
             message.piece_given = true;
@@ -252,7 +265,7 @@ impl Connection {
         if last {
             self.count_received(now, None);
         }
-        Ok(Step::Event(Event::Piece(Piece { kind, first, last, payload: chunk.into_payload() })))
+        Ok(Step::Event(Event::Piece(Piece { kind, first, last, payload })))
     }
 
     #[inline]
@@ -291,7 +304,7 @@ impl Connection {
 }
 
 /// What came of taking some input.
-enum Step<'b> {
+pub(super) enum Step<'b> {
     Event(Event<'b>),
     /// There may be more in the input.
     Next,

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{Connection, Role, State};
 use crate::{
-    Direction, FrameHeader, Message, MessageKind, Opcode, Payload, PreparedMessage, SendError,
-    frame::MAX_CONTROL, mask::apply_mask, transmit::SHARE_FROM, utf8::Utf8Validator,
+    Compress, Direction, FrameHeader, Message, MessageKind, Opcode, Payload, PreparedMessage,
+    SendError, frame::MAX_CONTROL, mask::apply_mask, transmit::SHARE_FROM, utf8::Utf8Validator,
 };
 
 /// Pongs are queued one by one while less than this waits to be written.
@@ -26,7 +26,32 @@ impl Connection {
         self.check_send()?;
         self.counters.messages_sent += 1;
         let opcode = Opcode::from(message.kind());
-        self.write_data(opcode, true, message.into_payload());
+        let payload = message.into_payload();
+        if payload.len() <= MAX_CONTROL && self.simple.writes() {
+            self.transmit.push_small(opcode, true, &payload);
+        } else {
+            self.write_long(opcode, payload);
+        }
+        Ok(())
+    }
+
+    /// Queues a message as [`send`](Self::send) does, and says whether it is compressed.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_with<'a>(
+        &mut self,
+        message: impl Into<Message<'a>>,
+        compress: Compress,
+    ) -> Result<(), SendError> {
+        let message = message.into();
+        if compress == Compress::ByThreshold {
+            return self.send(message);
+        }
+        self.check_send()?;
+        self.counters.messages_sent += 1;
+        let opcode = Opcode::from(message.kind());
+        self.write_message(opcode, message.into_payload(), compress);
         Ok(())
     }
 
@@ -37,6 +62,9 @@ impl Connection {
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), SendError> {
         self.check_send()?;
         self.counters.messages_sent += 1;
+        if self.codecs.is_some() && self.write_prepared(message) {
+            return Ok(());
+        }
         if self.role == Role::Client || self.observer.is_some() {
             // §5.3: a client's masking key is fresh for every frame.
             let payload = message.payload();
@@ -52,7 +80,20 @@ impl Connection {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn start_message(&mut self, kind: MessageKind) -> Result<(), SendError> {
+        self.start_message_with(kind, Compress::default())
+    }
+
+    /// Starts a message that is sent in pieces, and says whether it is compressed.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn start_message_with(
+        &mut self,
+        kind: MessageKind,
+        compress: Compress,
+    ) -> Result<(), SendError> {
         self.check_send()?;
+        self.simple.set_plain_pieces(compress == Compress::Never);
         self.open_message = Some(kind.into());
         self.sent_text = (kind == MessageKind::Text).then(Utf8Validator::default);
         Ok(())
@@ -70,7 +111,7 @@ impl Connection {
         let piece = piece.into();
         self.sent_text = self.check_text(&piece, false)?;
         self.open_message = Some(Opcode::Continuation);
-        self.write_data(opcode, false, piece);
+        self.write_piece(opcode, false, piece);
         Ok(())
     }
 
@@ -85,7 +126,7 @@ impl Connection {
         self.open_message = None;
         self.sent_text = None;
         self.counters.messages_sent += 1;
-        self.write_data(opcode, true, last);
+        self.write_piece(opcode, true, last);
         Ok(())
     }
 
@@ -251,13 +292,18 @@ impl Connection {
     }
 
     #[inline]
-    fn write_data(&mut self, opcode: Opcode, fin: bool, payload: Payload<'_>) {
-        if payload.len() <= MAX_CONTROL && self.random.is_none() && self.observer.is_none() {
+    pub(super) fn write_data(&mut self, opcode: Opcode, fin: bool, payload: Payload<'_>) {
+        if payload.len() <= MAX_CONTROL && self.simple.writes() {
             return self.transmit.push_small(opcode, fin, &payload);
         }
-        let mut header = FrameHeader::new(opcode, fin, payload.len() as u64);
+        self.write_frame(FrameHeader::new(opcode, fin, payload.len() as u64), payload);
+    }
+
+    #[inline]
+    pub(super) fn write_frame(&mut self, mut header: FrameHeader, payload: Payload<'_>) {
         if self.observer.is_some() {
-            self.show(Direction::Sent, &header, &payload);
+            let shown = if header.rsv1 { &[] } else { &*payload };
+            self.show(Direction::Sent, &header, shown);
         }
         if let Some(random) = &mut self.random {
             let mut key = [0; 4];

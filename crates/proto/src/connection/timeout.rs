@@ -31,7 +31,7 @@ impl Connection {
                 deadlines.into_iter().flatten().min()
             }
             State::Closing | State::Finishing | State::Draining => {
-                self.closing.as_ref().map(|closing| closing.deadline)
+                self.closing.as_ref().map(|closing| closing.poll_timeout())
             }
         }
     }

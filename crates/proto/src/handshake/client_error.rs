@@ -47,6 +47,12 @@ pub enum ClientHandshakeError {
         /// Its name, shortened.
         found: String,
     },
+    /// The server answers the offer of compression with parameters that make no sense, or leaves out what the offer
+    /// asks for (RFC 7692 §7.1).
+    Deflate {
+        /// The answer, shortened.
+        found: String,
+    },
     /// The chosen extensions are malformed (RFC 6455 §9.1).
     Extensions(ExtensionError),
 }
@@ -69,6 +75,9 @@ impl fmt::Display for ClientHandshakeError {
             }
             Self::RepeatedExtension { found } => {
                 write!(f, "server chose extension {found:?} twice")
+            }
+            Self::Deflate { found } => {
+                write!(f, "server chose {found:?}, which does not answer what was offered")
             }
             Self::Extensions(error) => error.fmt(f),
         }

@@ -6,8 +6,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::Chunk;
 use crate::{
-    Cause, FrameHeader, Limits, MessageKind, Opcode, Payload, deadline::after, frame::MAX_HEADER,
-    mask::apply_mask, utf8::Utf8Validator,
+    Cause, FrameHeader, Limits, MessageKind, Opcode, Payload, deadline::after, deflate::Inflater,
+    frame::MAX_HEADER, mask::apply_mask, utf8::Utf8Validator,
 };
 
 /// A frame or a message of which a part has arrived.
@@ -42,7 +42,7 @@ pub(crate) struct PartialMessage {
     /// Payload bytes of the frames that were announced.
     pub(super) announced: u64,
     /// Payload bytes that have arrived.
-    pub(super) arrived: u64,
+    pub(crate) arrived: u64,
     pub(super) continuations: u32,
     utf8: Utf8Validator,
     /// The payload so far, unless it is handed out in pieces.
@@ -51,6 +51,12 @@ pub(crate) struct PartialMessage {
     pub(super) clean: usize,
     /// Whether a piece was handed out.
     pub(crate) piece_given: bool,
+    /// Whether it is compressed.
+    pub(crate) is_deflated: bool,
+    /// Whether the inflater has more to give without more input.
+    pub(crate) has_more: bool,
+    /// What inflates it, once some of it has arrived.
+    pub(crate) inflater: Option<Box<Inflater>>,
 }
 
 impl Partial {
@@ -124,6 +130,7 @@ impl Partial {
         if frame.header.opcode.is_control()
             || frame.remaining < DIRECT_FROM
             || !self.unread.is_empty()
+            || message.is_deflated
         {
             return None;
         }
@@ -151,28 +158,57 @@ impl Partial {
 const DIRECT_FROM: u64 = 16 << 10;
 
 impl PartialFrame {
+    /// Returns how much of the payload has been taken.
+    pub(crate) fn offset(&self) -> usize {
+        (self.header.payload_len - self.remaining) as usize
+    }
+
     #[inline]
     fn unmask_next(&mut self, bytes: &mut [u8]) {
-        let offset = (self.header.payload_len - self.remaining) as usize;
         if let Some(key) = self.header.mask {
-            apply_mask(bytes, key, offset);
+            apply_mask(bytes, key, self.offset());
         }
         self.remaining -= bytes.len() as u64;
     }
 }
 
 impl PartialMessage {
-    pub(super) fn new(kind: MessageKind, announced: u64, now: Instant) -> Self {
+    pub(super) fn new(kind: MessageKind, header: &FrameHeader, now: Instant) -> Self {
         Self {
             kind,
             started: now,
-            announced,
+            announced: header.payload_len,
             arrived: 0,
             continuations: 0,
             utf8: Utf8Validator::default(),
             assembly: Vec::new(),
             clean: 0,
             piece_given: false,
+            is_deflated: header.rsv1,
+            has_more: false,
+            inflater: None,
+        }
+    }
+
+    /// Appends what was inflated of a message of at most `limit` bytes.
+    pub(crate) fn append(&mut self, output: &[u8], limit: u64) -> Result<(), Cause> {
+        self.check_utf8(output)?;
+        let needed = self.assembly.len() + output.len();
+        if self.assembly.capacity() < needed {
+            let most = usize::try_from(limit).unwrap_or(usize::MAX);
+            let wanted = self.assembly.capacity().saturating_mul(2).min(most).max(needed);
+            self.assembly.reserve_exact(wanted - self.assembly.len());
+        }
+        self.assembly.extend_from_slice(output);
+        self.clean = self.assembly.len();
+        Ok(())
+    }
+
+    /// Checks that the next part of a text is UTF-8.
+    pub(crate) fn check_utf8(&mut self, output: &[u8]) -> Result<(), Cause> {
+        match self.kind {
+            MessageKind::Text => self.utf8.push(output).map_err(|_| Cause::InvalidUtf8),
+            MessageKind::Binary => Ok(()),
         }
     }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use everwire::{CloseCode, ConnectionId, ConnectionInfo, Registry};
+use everwire::{CloseCode, ConnectionId, ConnectionInfo, DeflateParams, Registry};
 use http::StatusCode;
 use serde::Serialize;
 
@@ -31,6 +31,28 @@ struct Shown {
     queued_bytes: usize,
     state: &'static str,
     subprotocol: Option<String>,
+    /// What was agreed upon about compression.
+    deflate: Option<Deflate>,
+}
+
+/// The parameters of RFC 7692 §7.1, seen from the server.
+#[derive(Debug, Serialize)]
+struct Deflate {
+    server_max_window_bits: u8,
+    server_no_context_takeover: bool,
+    client_max_window_bits: u8,
+    client_no_context_takeover: bool,
+}
+
+impl From<DeflateParams> for Deflate {
+    fn from(params: DeflateParams) -> Self {
+        Self {
+            server_max_window_bits: params.send_window_bits,
+            server_no_context_takeover: !params.send_takeover,
+            client_max_window_bits: params.recv_window_bits,
+            client_no_context_takeover: !params.recv_takeover,
+        }
+    }
 }
 
 impl From<ConnectionInfo> for Shown {
@@ -50,6 +72,7 @@ impl From<ConnectionInfo> for Shown {
             queued_bytes: info.queued_bytes,
             state: if info.is_closing { "closing" } else { "open" },
             subprotocol: info.subprotocol,
+            deflate: info.deflate.map(Deflate::from),
         }
     }
 }

@@ -35,6 +35,14 @@ fn render(totals: &Totals, max_connections: usize) -> String {
 
 fn connections(text: &mut Text, totals: &Totals) {
     text.gauge("connections_open", "Open connections.", totals.open);
+    let (all, keeping) = (totals.deflate, totals.deflate_takeover);
+    text.labelled(
+        "connections_deflate",
+        "Open connections that agreed on compression, by whether history is kept.",
+        "gauge",
+        "context",
+        [(&"none", &(all - keeping)), (&"kept", &keeping)],
+    );
     text.counter("connections_opened_total", "Connections that were opened.", totals.opened);
     text.labelled(
         "connections_closed_total",
@@ -174,6 +182,8 @@ mod tests {
         totals.codes = [(1000, 1), (3000, 1), (3999, 2), (4001, 5)].into();
         totals.queued_bytes = 10;
         totals.full_queues = 1;
+        totals.deflate = 5;
+        totals.deflate_takeover = 2;
         totals.rtt_known = 2;
         totals.rtt_sum = Duration::from_millis(50);
         totals.rtt_max = Duration::from_millis(40);
@@ -190,6 +200,7 @@ mod tests {
             "everwire_close_codes_received_total{code=\"4xxx\"} 5\n",
             "# TYPE everwire_send_queued_bytes gauge\neverwire_send_queued_bytes 10\n",
             "everwire_send_queues_full 1\n",
+            "everwire_connections_deflate{context=\"none\"} 3\neverwire_connections_deflate{context=\"kept\"} 2\n",
             "everwire_rtt_connections 2\n",
             "everwire_rtt_mean_seconds 0.025\n",
             "everwire_rtt_max_seconds 0.04\n",
