@@ -5,6 +5,9 @@ import { Code, demand } from './frame.js';
 /** After so long without an acknowledgement or anything else, the peer is asked. */
 const PATIENCE = 1000;
 const ANSWER_MAX = 5000;
+/** After so long without an acknowledgement, although the peer lives, it is asked; after so long it is given up. */
+const STALLED = 10_000;
+const STUCK = 60_000;
 const DELAYED_ACK = 200;
 
 /** A smoothed round trip, as in RFC 6298. It belongs to the path and outlives a socket. */
@@ -30,8 +33,9 @@ export function createRoundTrip() {
 export type Liveness = ReturnType<typeof createLiveness>;
 
 export function createLiveness(roundTrip: ReturnType<typeof createRoundTrip>, silence: number, last: number) {
-  /** Since when something is unacknowledged. */
+  /** Since when something is unacknowledged, and no more is acknowledged. */
   let waiting = Infinity;
+  let progress = 0;
   let pings: [token: number, sent: number, at: number][] = [];
   let token = 0;
 
@@ -42,10 +46,13 @@ export function createLiveness(roundTrip: ReturnType<typeof createRoundTrip>, si
     suspectDue: Infinity,
 
     /** When the peer should be asked. */
-    questionDue: () => (self.suspected || self.suspectDue < Infinity ? Infinity : Math.max(waiting, last) + PATIENCE),
+    questionDue: () =>
+      self.suspected || self.suspectDue < Infinity
+        ? Infinity
+        : Math.min(Math.max(waiting, last) + PATIENCE, pings.length ? Infinity : waiting + STALLED),
 
-    /** When silence makes the socket dead. */
-    deadDue: () => last + silence,
+    /** When silence, or a peer that acknowledges nothing, makes the socket dead. */
+    deadDue: () => Math.min(last + silence, waiting + STUCK),
 
     /** Something arrived. */
     heard(now: number) {
@@ -60,9 +67,10 @@ export function createLiveness(roundTrip: ReturnType<typeof createRoundTrip>, si
       self.suspected = true;
     },
 
-    /** Whether something that was sent is unacknowledged. */
-    waits(waits: boolean, now: number) {
-      waiting = waits ? Math.min(waiting, now) : Infinity;
+    /** So much of what was sent is acknowledged. */
+    waits(position: number, acked: number, now: number) {
+      waiting = position > acked ? (acked > progress ? now : Math.min(waiting, now)) : Infinity;
+      progress = acked;
     },
 
     /** Asks the peer: returns the token of a PING. `sent` is what its counts say. */

@@ -156,7 +156,7 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
       transmit(encode(Kind.Gap, from, to, reason));
       if (!known) emit('gap', { direction: 'out', from, to, reason: REASONS[reason]! });
     });
-    live?.waits(outbox.position > outbox.acked, now);
+    live?.waits(outbox.position, outbox.acked, now);
     if (live && goodbye && !goodbyeSent && outbox.position + 1 === outbox.next) {
       goodbyeSent = true;
       goodbyeDue = now + BYE_WITHIN;
@@ -261,7 +261,7 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
   const check = (counts: Counts, now: number) => {
     demand(counts[2] === inbox.recv, Code.Counters);
     outbox.acknowledge(counts);
-    live!.waits(outbox.position > outbox.acked, now);
+    live!.waits(outbox.position, outbox.acked, now);
   };
 
   const handle = (frame: Frame, now: number) => {

@@ -273,6 +273,29 @@ describe('a connection breaks', () => {
     expect(net.sockets[0]!.closedWith).toBe(4408);
   });
 
+  test('a server that lives but acknowledges nothing is asked, and given up', async () => {
+    const { server, net, socket } = world();
+    await wait(1000);
+    const first = net.last;
+    const chatter = setInterval(() => first.deliver(new Uint8Array([0x12])), 500); // Volatile messages.
+    const session = server.last;
+    const { handle } = session;
+    session.handle = () => {};
+    socket.send('a');
+    await wait(9000);
+    expect(pings(first.sent)).toBe(0);
+    await wait(2000);
+    expect(pings(first.sent)).toBe(1);
+    await wait(48_000);
+    expect(first.closedWith).toBe(undefined);
+    session.handle = handle;
+    await wait(3000);
+    expect(first.closedWith).toBe(4408);
+    clearInterval(chatter);
+    await wait(3000);
+    expect(session.received).toEqual(['ta']);
+  });
+
   test('heartbeats are answered from the message handler, without a timer', async () => {
     const { net, server } = world();
     await wait(100);

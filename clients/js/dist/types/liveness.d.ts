@@ -15,14 +15,14 @@ export declare function createLiveness(roundTrip: ReturnType<typeof createRoundT
     suspectDue: number;
     /** When the peer should be asked. */
     questionDue: () => number;
-    /** When silence makes the socket dead. */
+    /** When silence, or a peer that acknowledges nothing, makes the socket dead. */
     deadDue: () => number;
     /** Something arrived. */
     heard(now: number): void;
     /** Nobody answered. */
     suspect(): void;
-    /** Whether something that was sent is unacknowledged. */
-    waits(waits: boolean, now: number): void;
+    /** So much of what was sent is acknowledged. */
+    waits(position: number, acked: number, now: number): void;
     /** Asks the peer: returns the token of a PING. `sent` is what its counts say. */
     ask(sent: number, now: number): number;
     /** A PONG came. It must acknowledge what was sent before its PING. */
