@@ -9,7 +9,7 @@ const out = process.argv[2] ?? 'dist';
 
 // Properties of our own objects, whose names are shortened. Nothing of the platform and nothing of the API may be called so.
 const OURS = [
-  'accept acked acknowledge measured advise answered ask attach attached attempting authenticate begin byPeer bytes closed',
+  'accept acked acknowledge measured advise answered ask attach attached attempting authenticate begin byPeer bytes closed count',
   'deadDue deadline due done frames heard hello leave linked lo lost messages next patience position',
   'probe pump questionDue receive recv room said sample sleep smoothed stating suspect suspectDue suspected suspend',
   'taken tell tick view volatile waits wake welcome ws delay gap',

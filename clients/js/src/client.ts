@@ -116,7 +116,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     const limit = session.welcome?.[4];
     if (size > limit!) throw new RangeError(`${size} bytes, the server takes ${limit}`);
     const kept = session.bytes + readingBytes;
-    if (!volatile && ((kept && kept + size > bufferBytes) || session.frames.length >= bufferMessages)) {
+    if (!volatile && ((kept && kept + size > bufferBytes) || session.count >= bufferMessages)) {
       throw new DOMException(`${kept} bytes are unacknowledged`, 'QuotaExceededError');
     }
   };
@@ -475,7 +475,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
         if (plain) {
           closeAt = Date.now() + (current ? CLOSE_WITHIN : 0);
           current?.ws!.close(code, reason);
-        } else if (hurry && !session.frames.length) {
+        } else if (hurry && !session.count) {
           closeAt = 0;
         } else {
           session.close(code, reason, Date.now());

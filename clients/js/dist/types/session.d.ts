@@ -72,8 +72,9 @@ export interface Session {
     readonly welcome: Accepted | undefined;
     /** The smoothed round trip, in ms. */
     readonly measured: number | undefined;
-    /** Payload bytes, and messages, that the server may still need. */
+    /** Payload bytes, messages, and their frames, that the server may still need. */
     readonly bytes: number;
+    readonly count: number;
     readonly frames: Uint8Array[];
     /** When to call `tick`. */
     readonly deadline: number;
