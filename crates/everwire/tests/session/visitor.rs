@@ -1,4 +1,6 @@
 //! A client of sessions, driven by hand over real sockets.
+#![allow(unreachable_pub)]
+#![allow(unreachable_pub)]
 
 use std::{sync::Arc, time::Instant};
 
