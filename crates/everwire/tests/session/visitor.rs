@@ -1,6 +1,5 @@
 //! A client of sessions, driven by hand over real sockets.
 #![allow(unreachable_pub)]
-#![allow(unreachable_pub)]
 
 use std::{sync::Arc, time::Instant};
 
