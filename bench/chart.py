@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 
 OURS = {"everwire", "pull_echo"}
-LIMITS = {"raw", "raw-epoll"}
+LIMITS = {"raw", "raw-epoll", "raw-fan-out", "raw, A"}
 
 WIDTH, LEFT, RIGHT = 760, 160, 130
 TOP, ROW, BAR, BOTTOM = 58, 26, 18, 30

@@ -34,7 +34,7 @@ CALLGRIND_BUDGET = 600_000_000
 
 @dataclass(frozen=True)
 class Scenario:
-    """An echo workload, and how many messages the two counted runs have."""
+    """A workload of echoes, or of one who speaks to all; and how many messages the two counted runs have."""
 
     title: str
     connections: int
@@ -43,14 +43,21 @@ class Scenario:
     kind: str
     base: int
     more: int
+    # The first connection speaks to all on /chat; a message is one that somebody received.
+    fan_out: bool = False
 
     @property
     def batch(self) -> int:
         return self.connections * self.depth
 
     def flags(self) -> list[str]:
-        return [f"--connections={self.connections}", f"--depth={self.depth}", f"--size={self.size}",
-                f"--kind={self.kind}"]
+        flags = [f"--connections={self.connections}", f"--depth={self.depth}", f"--size={self.size}",
+                 f"--kind={self.kind}"]
+        return [*flags, "--fan-out"] if self.fan_out else flags
+
+    def url(self, echo: str) -> str:
+        """Returns the URL of the workload on the server whose /echo this is."""
+        return echo.removesuffix("/echo") + "/chat" if self.fan_out else echo
 
 
 SCENARIOS = {
@@ -59,6 +66,8 @@ SCENARIOS = {
     "C": Scenario("16 connections × 1 in flight × 64 KiB, binary", 16, 1, 64 << 10, "binary", 64, 640),
     "D1": Scenario("4 connections × 1 in flight × 1 MiB, binary", 4, 1, 1 << 20, "binary", 8, 24),
     "D2": Scenario("4 connections × 1 in flight × 1 MiB, multi-byte text", 4, 1, 1 << 20, "text", 8, 24),
+    "E": Scenario("1 → 1,000 connections × 64 B, 4 messages in flight", 1_000, 4, 64, "binary", 20_000, 160_000,
+                  fan_out=True),
 }
 
 DEFLATE_TITLES = {
@@ -82,7 +91,7 @@ MEMORY_KEEPS_BUFFERS = 64 * 1024
 
 @dataclass(frozen=True)
 class Server:
-    """A program that prints its URL and echoes on /echo."""
+    """A program that prints its URL and echoes on /echo; it may speak to all on /chat instead, or as well."""
 
     name: str
     program: str
@@ -95,6 +104,8 @@ class Server:
     counts_instructions: bool = True
     # What it is told so that it compresses, by mode.
     deflate: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    has_echo: bool = True
+    has_chat: bool = False
 
 
 BOTH_MODES = {"shared": ("shared",), "dedicated": ("dedicated",)}
@@ -104,8 +115,9 @@ SERVERS = {
     for server in [
         Server("raw", "peer-raw", load_flags=("--raw",)),
         Server("raw-epoll", "peer-raw-epoll", load_flags=("--raw",)),
+        Server("raw-fan-out", "peer-raw-fan-out", load_flags=("--raw",), has_echo=False, has_chat=True),
         Server("everwire", "everwire", ("serve", "--threads", "1", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
-               is_ours=True, deflate={mode: ("--deflate", mode) for mode in ("shared", "dedicated")}),
+               is_ours=True, has_chat=True, deflate={mode: ("--deflate", mode) for mode in ("shared", "dedicated")}),
         Server("pull_echo", "examples/pull_echo", is_ours=True),
         Server("fastwebsockets", "peer-fastwebsockets"),
         Server("tokio-websockets", "peer-tokio-websockets"),
@@ -167,7 +179,7 @@ class Bench:
 
     def cpu(self, server: Server, url: str, pid: int, scenario: Scenario, seconds: float) -> float:
         """Returns the server's CPU nanoseconds per message in one timed run."""
-        figures = self._load(server, url, *scenario.flags(), f"--seconds={seconds}", f"--pid={pid}")
+        figures = self._load(server, scenario.url(url), *scenario.flags(), f"--seconds={seconds}", f"--pid={pid}")
         return figures["cpu_ns_per_message"]
 
     def connect_cpu(self, server: Server, url: str, pid: int, seconds: float) -> float:
@@ -249,7 +261,7 @@ class Bench:
             wrapper = ["valgrind", "--tool=callgrind", "--quiet", "--instr-atstart=yes", f"--callgrind-out-file={out}",
                        f"--log-file={directory}/log"]
             with self.started(server, *wrapper) as (url, _):
-                self._load(server, url, *scenario.flags(), f"--messages={n_messages}")
+                self._load(server, scenario.url(url), *scenario.flags(), f"--messages={n_messages}")
             totals = re.findall(r"^totals: (\d+)", out.read_text() if out.exists() else "", re.MULTILINE)
         if not totals:
             raise Failed("callgrind wrote no totals: the server did not end on SIGTERM")
@@ -259,7 +271,7 @@ class Bench:
         with tempfile.TemporaryDirectory() as directory:
             out = Path(directory) / "strace.out"
             with self.started(server, "strace", "-c", "-f", "-U", "name,calls", "-o", str(out)) as (url, _):
-                self._load(server, url, *scenario.flags(), f"--messages={n_messages}")
+                self._load(server, scenario.url(url), *scenario.flags(), f"--messages={n_messages}")
             calls = dict(re.findall(r"^\s*(\w+)\s+(\d+)\s*$", out.read_text(), re.MULTILINE))
         calls.pop("total", None)
         return {name: int(n) for name, n in calls.items()}
@@ -277,20 +289,21 @@ class Bench:
         return json.loads(run.stdout.splitlines()[0])["rss_per_connection"]
 
 
-def cpu_rounds(bench: Bench, servers: list[Server], rounds: int, measure):
-    """Returns (best, median) of what `measure` says of each server, its URL and its process id; one that fails is told and left out.
+def cpu_rounds(bench: Bench, work: list[tuple[Server, Scenario | None]], rounds: int, measure):
+    """Returns (best, median) of what `measure` says of each server, what it is to do, its URL and its process id.
+    One that fails is told and left out.
 
     The servers run side by side and take turns, so that a slow spell of the machine hits all of them.
     """
-    figures = {server.name: [] for server in servers}
+    figures = {server.name: [] for server, _ in work}
     with contextlib.ExitStack() as stack:
-        running = [(server, *stack.enter_context(bench.started(server))) for server in servers]
+        running = [(server, scenario, *stack.enter_context(bench.started(server))) for server, scenario in work]
         for _ in range(rounds):
-            for server, url, pid in running:
+            for server, scenario, url, pid in running:
                 if server.name not in figures:
                     continue
                 try:
-                    figures[server.name].append(measure(server, url, pid))
+                    figures[server.name].append(measure(server, scenario, url, pid))
                 except Failed as error:
                     note(f"{server.name}: {error}")
                     del figures[server.name]
