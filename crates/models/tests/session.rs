@@ -481,7 +481,7 @@ fn needed(rule: Mutation) {
 }
 
 #[test]
-fn without_the_servers_fence_a_message_comes_twice() {
+fn without_the_servers_fence_a_takeover_goes_wrong() {
     needed(Mutation::NoServerFence);
 }
 

@@ -25,12 +25,12 @@ fn failure_without(mutation: Mutation) -> Failure {
 }
 
 #[test]
-fn without_the_servers_fence_a_message_comes_twice_or_is_lost() {
+fn without_the_servers_fence_the_session_is_lost() {
     failure_without(Mutation::NoServerFence);
 }
 
 #[test]
-fn without_the_clients_fence_a_message_comes_twice_or_is_lost() {
+fn without_the_clients_fence_a_message_comes_twice() {
     failure_without(Mutation::NoClientFence);
 }
 
