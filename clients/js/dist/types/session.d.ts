@@ -1,8 +1,8 @@
 /**
- * A session of everwire.v1: the client's end, as a state machine without a socket, a clock or randomness.
+ * A session of everwire.v1: the client's end, as a state machine without a socket, a timer or randomness, with a clock that it is given.
  *
- * Calls say what happened and when, links carry frames away, events say what the application learns. After each call, arm a timer
- * for `deadline` and call `tick` then. See docs/protocol.md.
+ * Calls say what happened, links carry frames away, events say what the application learns. After each call, arm a timer for
+ * `deadline` and call `tick` then. See docs/protocol.md.
  *
  * This is a closure and not a class, because a minifier shortens local names only.
  */
