@@ -262,6 +262,17 @@ impl<H: Clone> Store<H> {
         relief
     }
 
+    /// Returns the session of this name.
+    #[must_use]
+    pub fn get(&self, id: SessionId) -> Option<H> {
+        self.sessions.get(&id).map(|entry| entry.handle.clone())
+    }
+
+    /// Returns all sessions.
+    pub fn handles(&self) -> impl Iterator<Item = H> {
+        self.sessions.values().map(|entry| entry.handle.clone())
+    }
+
     /// Returns how many sessions there are, and how many of them have no socket.
     #[must_use]
     pub fn len(&self) -> (usize, usize) {
