@@ -25,9 +25,9 @@ proptest! {
     }
 }
 
-/// What was once found to break an end, and seeds of the fuzz target.
+/// The seeds of the fuzz target.
 #[test]
-fn scripts_that_were_found_break_nothing() {
+fn the_seeds_of_the_fuzz_target_break_nothing() {
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/session_ends");
     let scripts = std::fs::read_dir(corpus).expect("the corpus is there");
     let paths: Vec<_> = scripts.map(|entry| entry.expect("it is readable").path()).collect();
