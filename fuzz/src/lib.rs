@@ -133,6 +133,9 @@ fn op(role: Role, data: &mut Unstructured<'_>) -> Result<Op> {
         243..245 => Op::IoError,
         245..247 => Op::Abort,
         247..249 => Op::Fail,
+        249..251 => Op::WriteError,
+        251 => Op::Path(u64::from(u8::arbitrary(data)?), u32::from(u8::arbitrary(data)?)),
+        252 => Op::SetKeepalive(u8::arbitrary(data)?),
         bits => Op::Buffer(bits & 1 == 0),
     })
 }

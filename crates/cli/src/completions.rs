@@ -1,12 +1,11 @@
 //! `everwire completions`: what a shell needs to complete our commands.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
+
+use crate::stdout;
 
 /// What `completions` was told.
 #[derive(Debug, clap::Args)]
@@ -19,7 +18,5 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut crate::Cli::command(), "everwire", &mut script);
-    // Whoever closes the pipe has read enough.
-    io::stdout().write_all(&script).ok();
-    ExitCode::SUCCESS
+    stdout::print(&script, ExitCode::SUCCESS)
 }

@@ -2,7 +2,9 @@
 
 mod args;
 mod escape;
+mod exchange;
 mod input;
+mod interrupts;
 mod masked;
 mod output;
 mod reconnecting;
@@ -12,13 +14,8 @@ mod verdict;
 
 use std::process::ExitCode;
 
-pub(crate) use self::{
-    args::{Args, Header},
-    escape::escape,
-    masked::masked,
-    verbose::shown,
-};
-use self::{output::Output, reconnecting::Reconnecting, session::Session, verdict::Verdict};
+pub(crate) use self::{args::Args, escape::escape, masked::masked, verbose::shown};
+use self::{output::Output, verdict::Verdict};
 
 /// Shows what the library warns of, such as a file that it cannot read.
 fn warn_on_stderr() {
@@ -41,9 +38,9 @@ pub(crate) fn run(args: Args) -> ExitCode {
     let verdict = match runtime {
         Ok(runtime) => {
             let verdict = if args.reconnect {
-                runtime.block_on(Reconnecting::run(args))
+                runtime.block_on(reconnecting::run(args))
             } else {
-                runtime.block_on(Session::run(args))
+                runtime.block_on(session::run(args))
             };
             // A thread may hang in a read of stdin for ever.
             runtime.shutdown_background();

@@ -3,11 +3,16 @@
 mod completions;
 mod connect;
 mod deflate;
+mod destination;
+mod flag;
 mod man;
+mod number;
 mod period;
 mod probe;
 mod serve;
 mod size;
+mod stdout;
+mod token;
 mod usage;
 
 use std::{env, process::ExitCode};
@@ -40,9 +45,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = match parse() {
+    let mut command = Cli::command().mut_subcommands(without_empty_variables);
+    let cli = match parse(&mut command) {
         Ok(cli) => cli,
-        Err(error) => return usage::explain(&error),
+        Err(error) => return usage::explain(&error, &command),
     };
     match cli.command {
         Command::Serve(args) => serve::run(*args),
@@ -54,10 +60,9 @@ fn main() -> ExitCode {
 }
 
 /// Reads the command line and the environment.
-fn parse() -> Result<Cli, clap::Error> {
-    let mut command = Cli::command().mut_subcommands(without_empty_variables);
+fn parse(command: &mut ClapCommand) -> Result<Cli, clap::Error> {
     let matches = command.try_get_matches_from_mut(env::args_os())?;
-    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(command))
 }
 
 /// Lets empty variables count as unset, as files of settings and containers mean them.

@@ -7,6 +7,8 @@ use std::{
 
 use clap::CommandFactory;
 
+use crate::stdout;
+
 /// What `man` was told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -34,6 +36,5 @@ pub(crate) fn run(args: Args) -> ExitCode {
         writeln!(io::stderr(), "everwire: cannot write the manual page: {error}").ok();
         return ExitCode::from(2);
     }
-    io::stdout().write_all(&page).ok();
-    ExitCode::SUCCESS
+    stdout::print(&page, ExitCode::SUCCESS)
 }

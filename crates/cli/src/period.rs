@@ -16,6 +16,15 @@ impl FromStr for Period {
     }
 }
 
+/// Reads a duration that is not nothing.
+///
+/// # Errors
+/// What was expected.
+pub(crate) fn some_time(text: &str) -> Result<Period, &'static str> {
+    let some = text.parse().ok().filter(|Period(period)| *period > Duration::ZERO);
+    some.ok_or("expected a duration of more than 0s, such as 10s, 500ms or 2m")
+}
+
 /// A text is not a duration.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PeriodError;
@@ -74,6 +83,12 @@ mod tests {
         for text in ["", "10", "ten seconds", "-1s"] {
             assert_eq!(text.parse::<Period>(), Err(PeriodError), "{text:?}");
         }
+    }
+
+    #[test]
+    fn some_time_is_more_than_nothing() {
+        assert_eq!(some_time("1ms"), Ok(Period(Duration::from_millis(1))));
+        assert!(["0s", "0ms", "1", ""].into_iter().all(|text| some_time(text).is_err()));
     }
 
     #[test]

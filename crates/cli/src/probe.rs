@@ -28,6 +28,7 @@ use std::{
 
 pub(crate) use self::args::Args;
 use self::{doctor::Doctor, setup::Setup};
+use crate::stdout;
 
 /// The command line cannot be followed.
 const USAGE: u8 = 2;
@@ -50,14 +51,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
     } else {
         text::render(&report, args.verbose)
     };
-    if let Err(error) =
-        io::stdout().write_all(printed.as_bytes()).and_then(|()| io::stdout().flush())
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
-        writeln!(io::stderr(), "everwire: cannot write to stdout: {error}").ok();
-        return ExitCode::from(1);
-    }
-    ExitCode::from(report.verdict.status())
+    stdout::print(printed.as_bytes(), ExitCode::from(report.verdict.status()))
 }
 
 fn usage(error: &str) -> ExitCode {

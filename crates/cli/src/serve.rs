@@ -7,6 +7,7 @@ mod chat;
 mod descriptors;
 mod echo;
 mod listen;
+mod log;
 mod notify;
 mod origin;
 mod page;
@@ -21,9 +22,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 use everwire::{CloseCode, Listener, Server, ServerBuilder, tls::ServerTls};
-use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::args::Args;
 use self::{
@@ -51,7 +51,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
 }
 
 fn start(mut args: Args) -> anyhow::Result<ExitCode> {
-    log_to_stderr(&args.log)?;
+    args.log.to_stderr();
     args.admin.check()?;
     descriptors::raise_limit();
     let inherited = Listener::systemd().map_err(|e| anyhow!("cannot use LISTEN_FDS: {e}"))?;
@@ -61,25 +61,6 @@ fn start(mut args: Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| anyhow!("cannot start: {error}"))?;
     runtime.block_on(serve(&args, inherited))
-}
-
-fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
-    // A filter takes any single word for the name of a target and would log nothing.
-    let is_word = filter.chars().all(char::is_alphanumeric);
-    if is_word && filter.parse::<tracing::metadata::LevelFilter>().is_err() {
-        bail!("--log {filter:?}: expected error, warn, info, debug, trace or off, or a filter");
-    }
-    let filter = EnvFilter::builder()
-        .parse(filter)
-        .map_err(|error| anyhow!("--log {filter:?}: {error}; expected a level such as info"))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        // A closed stderr is no reason to panic.
-        .log_internal_errors(false)
-        .init();
-    Ok(())
 }
 
 async fn serve(args: &Args, inherited: Vec<Listener>) -> anyhow::Result<ExitCode> {

@@ -46,6 +46,18 @@ fn there_is_a_manual_page_for_each_command() {
 }
 
 #[test]
+fn a_page_that_cannot_be_written_is_told() {
+    for args in [&["man"][..], &["completions", "bash"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_everwire"));
+        let output = command.env_clear().args(args).stdout(full).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(stderr.starts_with("everwire: cannot write to stdout: "), "{stderr}");
+    }
+}
+
+#[test]
 fn what_cannot_be_understood_takes_one_line() {
     for args in [&["sevre"][..], &["serve", "--frob"], &["serve", "--listen"], &["completions"]] {
         let [stdout, stderr] = run(args, 2);

@@ -70,6 +70,12 @@ impl WebSocketUpgrade {
         Self(self.0.remote_addr(addr))
     }
 
+    /// Tells that the HTTP server speaks TLS: see [`Attach::over_tls`](crate::adapt::Attach).
+    #[must_use]
+    pub fn over_tls(self) -> Self {
+        Self(self.0.over_tls())
+    }
+
     /// Lists the connection in a registry while it lives.
     #[must_use]
     pub fn registry(self, registry: &Registry) -> Self {

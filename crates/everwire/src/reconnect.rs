@@ -19,6 +19,7 @@ mod policy;
 mod reconnector;
 mod runner;
 mod state;
+mod states;
 mod verdict;
 mod while_down;
 
@@ -30,10 +31,11 @@ pub use self::{
     adaptive::{AdaptiveKeepalive, KeepaliveStore, MemoryStore, PathRecord},
     audit::{IllegalState, StateAudit},
     builder::{AttemptInfo, ReconnectBuilder},
-    client::{Incoming, ReconnectingClient, ReconnectingReceiver, ReconnectingSender, States},
+    client::{Incoming, ReconnectingClient, ReconnectingReceiver, ReconnectingSender},
     policy::ReconnectPolicy,
     reconnector::{Attempt, Failure, Phase, Reconnector, Wake},
     state::{State, Stop},
+    states::States,
     verdict::{AttemptError, BoxError, Ending, Overdue, retry_after},
     while_down::{NotSent, Sent, Tally, WhileDown},
 };

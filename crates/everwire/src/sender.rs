@@ -109,9 +109,11 @@ impl Sender {
     ///
     /// # Errors
     /// [`SendError::Full`] when [`Limits::send_queue`](everwire_proto::Limits::send_queue) bytes
-    /// wait already, [`SendError::Closed`] once closing has begun.
+    /// wait already, or when something waits and another task is ahead in
+    /// [`send`](Self::send) or [`reserve`](Self::reserve); [`SendError::Closed`] once closing has
+    /// begun.
     pub fn try_send<'a>(&self, message: impl Into<Message<'a>>) -> Result<(), SendError> {
-        self.shared.push(Outgoing::message(message.into()))
+        self.shared.push_in_turn(Outgoing::message(message.into()))
     }
 
     /// Queues a message if there is room now, and says whether it is compressed.
@@ -131,7 +133,7 @@ impl Sender {
     /// # Errors
     /// As [`try_send`](Self::try_send).
     pub fn try_send_prepared(&self, message: &PreparedMessage) -> Result<(), SendError> {
-        self.shared.push(Outgoing::Prepared(message.clone()))
+        self.shared.push_in_turn(Outgoing::Prepared(message.clone()))
     }
 
     /// Waits until there is room for one more message.

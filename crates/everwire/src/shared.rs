@@ -215,7 +215,15 @@ impl Shared {
     }
 
     fn try_push(&self, outgoing: Outgoing, check_room: bool) -> Result<(), (SendError, Outgoing)> {
-        let mut state = self.lock();
+        self.push_locked(self.lock(), outgoing, check_room)
+    }
+
+    fn push_locked(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        outgoing: Outgoing,
+        check_room: bool,
+    ) -> Result<(), (SendError, Outgoing)> {
         match self.check_room(&state, outgoing.room()) {
             Err(SendError::Full { .. }) if !check_room => {}
             Err(error) => return Err((error, outgoing)),
@@ -420,13 +428,14 @@ impl Shared {
         let closing = state.phase != Phase::Open;
         let [room, piece_room] = [Until::Room, Until::PieceRoom]
             .map(|room| state.queued(room) + proto.transmit_len() <= self.send_low);
-        let over = state.take_waiters(|until| match until {
-            Until::Room => closing || room,
+        let mut over = if room && !closing { state.admit() } else { Vec::new() };
+        over.extend(state.take_waiters(|until| match until {
+            Until::Room | Until::Admitted => closing,
             Until::PieceRoom => closing || piece_room,
             Until::Turn | Until::Drain => closing,
             Until::Answer => answered,
             Until::Closed => false,
-        });
+        }));
         self.signal.set_waited_for(state.is_waited_for());
         Some(over)
     }

@@ -325,3 +325,20 @@ async fn a_short_deadline_is_kept_beside_a_long_one_that_was_armed_first() {
     assert!(took < Duration::from_secs(3), "{took:?}");
     drop(ws);
 }
+
+#[tokio::test(start_paused = true)]
+async fn only_a_stream_that_is_said_to_be_tls_ends_by_tls() {
+    let kind = std::io::ErrorKind::UnexpectedEof;
+    for (attach, expected) in
+        [(Attach::server().over_tls(), Cause::Tls), (Attach::server(), Cause::Io(kind))]
+    {
+        let (near, far) = duplex(1024);
+        let (far, watch) = Probe::new(far);
+        let ws = attach.pull(far);
+        tokio::task::yield_now().await;
+        *watch.read_error.lock().unwrap() = Some(kind);
+        watch.fail_reads.store(true, Ordering::Relaxed);
+        Raw(near).write(&text("wakes the driver")).await;
+        assert_eq!(soon(ws.closed()).await.cause, expected);
+    }
+}

@@ -53,7 +53,7 @@ async fn shutdown_says_goodbye_cuts_who_stays_and_refuses_who_comes() {
         kind.write(&close(1001)).await;
     });
     until_len(&server, 2).await;
-    let drained = server.shutdown(Drain::leaving().deadline(Duration::from_millis(500)));
+    let drained = server.shutdown(Drain::leaving().deadline(Duration::from_secs(5)));
     let drained = soon(drained).await.unwrap();
     assert_eq!((drained.clean, drained.cut), (1, 1));
     soon(answering).await.unwrap();

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Echo, Notes, Raw, Recorder, close, connect, frame, soon, text};
+use common::{Echo, Notes, Raw, Recorder, close, connect, frame, soon, text, until};
 use everwire::{
     CloseCode, Config, Conn, Handler, Message, Registry, Sender, Server, ServerBuilder, WebSocket,
 };
@@ -130,12 +130,7 @@ async fn come_and_go(seed: u64, path: &str) {
             _ => peers.push(peer),
         }
     }
-    soon(async {
-        while !server.registry().is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    until(|| server.registry().is_empty()).await;
     assert_eq!(server.registry().totals().closed.values().sum::<u64>(), 2000);
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Echo, exchange, head, soon, status};
+use common::{Echo, exchange, head, soon, status, until};
 use everwire::{RequestAddrs, Server, ServerBuilder, trust::TrustedProxies};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -19,28 +19,21 @@ use tokio::{
 
 async fn start(builder: ServerBuilder) -> (Server, SocketAddr) {
     let builder = builder.bind("127.0.0.1:0").push("/echo", |_| Echo);
-    let server = builder.handshake_timeout(Duration::from_millis(300)).start().await.unwrap();
+    let server = builder.start().await.unwrap();
     let addr = server.local_addr().unwrap();
     (server, addr)
 }
 
 /// Waits until this many handshakes ended without an answer, and returns them by reason.
 async fn failed(server: &Server, n: u64) -> BTreeMap<&'static str, u64> {
-    soon(async {
-        loop {
-            let failed = server.registry().totals().failed;
-            if failed.values().sum::<u64>() >= n {
-                return failed;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await
+    until(|| server.registry().totals().failed.values().sum::<u64>() >= n).await;
+    server.registry().totals().failed
 }
 
 #[tokio::test]
 async fn who_is_slow_or_goes_too_early_is_counted() {
-    let (server, addr) = start(Server::builder()).await;
+    let builder = Server::builder().handshake_timeout(Duration::from_secs(3));
+    let (server, addr) = start(builder).await;
     assert_eq!(exchange(addr, "GET /echo HT").await, "");
     let mut io = TcpStream::connect(addr).await.unwrap();
     io.write_all(b"GET /echo HTTP/1.1\r\n").await.unwrap();

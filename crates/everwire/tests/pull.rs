@@ -1,4 +1,4 @@
-//! The pull face: nothing is lost whatever is dropped, and every queue is bounded.
+//! The pull face: nothing is lost whatever is dropped, and the inbox is bounded.
 
 mod common;
 
@@ -12,25 +12,10 @@ use std::{
     time::Duration,
 };
 
-use common::{Probe, Raw, close, frame, soon, text};
-use everwire::{
-    Cause, CloseCode, Config, Delivery, Message, MessageKind, PreparedMessage, SendError,
-    WebSocket, adapt::Attach, test::Pair,
-};
+use common::{Raw, close, frame, puller, settle, soon, text};
+use everwire::{Cause, Config, Message, SendError, WebSocket, adapt::Attach, test::Pair};
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-
-fn puller(capacity: usize) -> (Raw<DuplexStream>, WebSocket) {
-    let (near, far) = duplex(capacity);
-    (Raw(near), Attach::server().pull(far))
-}
-
-/// Lets every other task run until it waits.
-async fn settle() {
-    for _ in 0..20 {
-        tokio::task::yield_now().await;
-    }
-}
+use tokio::io::{DuplexStream, duplex};
 
 #[tokio::test(start_paused = true)]
 async fn recv_dropped_at_every_byte_loses_nothing() {
@@ -57,68 +42,6 @@ async fn recv_dropped_at_every_byte_loses_nothing() {
     assert_eq!((&received[0], &received[1]), (&expected[0], &expected[1]));
     assert_eq!(received[2], Message::binary(vec![7; 300]));
     assert_eq!((&received[3], &received[4]), (&expected[3], &expected[4]));
-}
-
-#[tokio::test(start_paused = true)]
-async fn send_dropped_while_it_waits_has_queued_nothing() {
-    let (client, mut server) = Pair::new().capacity(1 << 10).pull();
-    let mut queued = Vec::new();
-    for n in 0..200_u32 {
-        let mut payload = n.to_be_bytes().to_vec();
-        payload.resize(64 << 10, 0);
-        match client.send(payload).now_or_never() {
-            Some(sent) => {
-                sent.unwrap();
-                queued.push(n);
-            }
-            None if n % 10 == 0 => drop(server.recv().await),
-            None => {}
-        }
-        tokio::task::yield_now().await;
-    }
-    assert!(queued.len() < 200, "the queue never filled");
-    client.close(CloseCode::NORMAL_CLOSURE, "").unwrap();
-    let mut last = None;
-    while let Some(message) = soon(server.recv()).await {
-        last = Some(u32::from_be_bytes(message.as_bytes()[..4].try_into().unwrap()));
-    }
-    assert_eq!(last, queued.last().copied());
-    let received = server.closure().unwrap().counters.messages_received;
-    assert_eq!(received as usize, queued.len());
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_send_queue_is_bounded_and_goes_on_when_it_drains() {
-    let (mut peer, ws) = puller(1 << 10);
-    let mut n = 0;
-    let full = loop {
-        match ws.try_send(vec![0; 10_000]) {
-            Ok(()) => n += 1,
-            Err(error) => break error,
-        }
-        assert!(n < 1000);
-    };
-    let SendError::Full { queued, limit } = full else { panic!("{full}") };
-    assert!(limit == 1 << 20 && (limit..limit + 11_000).contains(&queued), "{queued}");
-    assert!(ws.reserve().now_or_never().is_none());
-    let (sender, _receiver) = ws.split();
-    let sending = tokio::spawn(async move {
-        let permit = sender.reserve().await.unwrap();
-        permit.send("reserved").unwrap();
-        sender.send("sent").await.unwrap();
-    });
-    settle().await;
-    assert!(!sending.is_finished());
-    // It is welcome again below the low mark, 256 KiB, not at the first byte.
-    let mut sink = vec![0; 100_000];
-    soon(peer.0.read_exact(&mut sink)).await.unwrap();
-    settle().await;
-    assert!(!sending.is_finished());
-    let mut sink = vec![0; n * 10_004 - 100_000];
-    soon(peer.0.read_exact(&mut sink)).await.unwrap();
-    assert_eq!(peer.read().await.unwrap().1, b"reserved");
-    assert_eq!(peer.read().await.unwrap().1, b"sent");
-    soon(sending).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -299,30 +222,6 @@ async fn halves_work_in_two_tasks_and_as_stream_and_sink() {
     soon(echo).await.unwrap().unwrap();
 }
 
-#[tokio::test(start_paused = true)]
-async fn unread_echoes_stop_at_the_send_queue() {
-    let (near, far) = duplex(1 << 10);
-    let sender = Attach::server().push(far, common::Echo);
-    let (mut read, write) = tokio::io::split(near);
-    let writer = tokio::spawn(async move {
-        let mut peer = Raw(tokio::io::join(tokio::io::empty(), write));
-        for n in 0..1000_u32 {
-            peer.write(&frame(0x82, &[&n.to_be_bytes()[..], &[0; 9_996]].concat())).await;
-        }
-        peer
-    });
-    tokio::time::sleep(Duration::from_secs(20)).await;
-    assert!(!writer.is_finished(), "10 MB fit nowhere");
-    // Whoever reads in the end gets every echo.
-    for n in 0..1000_u32 {
-        let mut echo = vec![0; 10_004];
-        soon(read.read_exact(&mut echo)).await.unwrap();
-        assert_eq!(echo[4..8], n.to_be_bytes());
-    }
-    drop(soon(writer).await);
-    sender.abort();
-}
-
 /// A waker that counts.
 #[derive(Default)]
 struct Count(AtomicUsize);
@@ -355,162 +254,6 @@ async fn who_waits_for_the_end_is_woken_by_nothing_else() {
         closed.as_mut().poll(&mut Context::from_waker(&waker)),
         Poll::Ready(closure) if closure.cause == Cause::Aborted
     ));
-}
-
-#[tokio::test(start_paused = true)]
-async fn output_leaves_in_one_write_per_read_and_large_payloads_uncopied() {
-    let (near, far) = duplex(1 << 20);
-    let (far, watch) = Probe::new(far);
-    let sender = Attach::server().push(far, common::Echo);
-    let mut peer = Raw(near);
-    let batch: Vec<u8> = (0..1000).flat_map(|n| text(&n.to_string())).collect();
-    peer.write(&batch).await;
-    for n in 0..1000 {
-        assert_eq!(peer.read().await.unwrap().1, n.to_string().as_bytes());
-    }
-    assert_eq!(watch.writes.load(Ordering::Relaxed), 1);
-    let large = bytes::Bytes::from(vec![1; 100_000]);
-    let slice = (large.as_ptr() as usize, large.len());
-    sender.send(large).await.unwrap();
-    assert_eq!(peer.read().await.unwrap().1.len(), 100_000);
-    assert!(watch.slices.lock().unwrap().contains(&slice), "the payload was copied");
-    let prepared = PreparedMessage::new(vec![2; 100_000]);
-    sender.send_prepared(&prepared).await.unwrap();
-    assert_eq!(peer.read().await.unwrap().1.len(), 100_000);
-    assert_eq!(watch.writes.load(Ordering::Relaxed), 3);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_flush_that_was_not_ready_is_taken_up_again() {
-    let (near, far) = duplex(1 << 10);
-    let (far, watch) = Probe::new(far);
-    watch.slow_flush.store(true, Ordering::Relaxed);
-    let ws = Attach::server().pull(far);
-    ws.send("x").await.unwrap();
-    let mut peer = Raw(near);
-    peer.read().await.unwrap();
-    settle().await;
-    assert_eq!(watch.flushes.load(Ordering::Relaxed), 1);
-    ws.abort();
-}
-
-#[tokio::test(start_paused = true)]
-async fn messages_of_others_wait_for_the_end_of_one_in_pieces_and_pings_do_not() {
-    let (mut peer, ws) = puller(1 << 20);
-    let mut writer = ws.stream_message(MessageKind::Text).await.unwrap();
-    writer.write(&b"a"[..]).await.unwrap();
-    ws.send("other").await.unwrap();
-    ws.ping(b"p").unwrap();
-    peer.write(&frame(0x89, b"q")).await;
-    settle().await;
-    writer.write("é".as_bytes()[..1].to_vec()).await.unwrap();
-    assert_eq!(writer.write(&b"a"[..]).await, Err(SendError::InvalidUtf8));
-    writer.write("é".as_bytes()[1..].to_vec()).await.unwrap();
-    writer.finish().await.unwrap();
-    let mut frames = Vec::new();
-    for _ in 0..7 {
-        frames.push(peer.read().await.unwrap());
-    }
-    let expected: [(u8, &[u8]); 7] = [
-        (0x01, b"a"),
-        (0x89, b"p"),
-        (0x8a, b"q"),
-        (0x00, b"\xc3"),
-        (0x00, b"\xa9"),
-        (0x80, b""),
-        (0x81, b"other"),
-    ];
-    assert_eq!(frames, expected.map(|(first, payload)| (first, payload.to_vec())));
-}
-
-#[tokio::test(start_paused = true)]
-async fn writers_take_turns() {
-    let (client, mut server) = Pair::new().pull();
-    let (sender, _receiver) = client.split();
-    let writers: Vec<_> = (0..5_u8)
-        .map(|n| {
-            let sender = sender.clone();
-            tokio::spawn(async move {
-                let mut writer = sender.stream_message(MessageKind::Binary).await.unwrap();
-                for _ in 0..10 {
-                    writer.write(vec![n; 1000]).await.unwrap();
-                    tokio::task::yield_now().await;
-                }
-                writer.finish().await.unwrap();
-                sender.send("whole").await.unwrap();
-            })
-        })
-        .collect();
-    let mut pieces = 0;
-    for _ in 0..10 {
-        let message = soon(server.recv()).await.unwrap();
-        if message.kind() == MessageKind::Binary {
-            let n = message.as_bytes()[0];
-            assert_eq!(message, Message::binary(vec![n; 10_000]));
-            pieces += 1;
-        }
-    }
-    assert_eq!(pieces, 5);
-    for writer in writers {
-        soon(writer).await.unwrap();
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_writer_is_held_by_the_send_queue_and_not_by_messages_that_wait_for_it() {
-    let (mut peer, ws) = puller(1 << 10);
-    let mut writer = ws.stream_message(MessageKind::Binary).await.unwrap();
-    writer.write(vec![0; 10]).await.unwrap();
-    while ws.try_send(vec![0; 100_000]).is_ok() {}
-    soon(writer.write(vec![0; 10])).await.unwrap();
-    let mut n = 0;
-    while let Some(written) = writer.write(vec![0; 100_000]).now_or_never() {
-        written.unwrap();
-        n += 1;
-        assert!(n < 100);
-    }
-    let writing = tokio::spawn(async move {
-        writer.write(vec![0; 100_000]).await?;
-        writer.finish().await
-    });
-    let mut whole = 0;
-    while whole < 11 {
-        let (first, _) = peer.read().await.unwrap();
-        whole += usize::from(first == 0x82);
-    }
-    soon(writing).await.unwrap().unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_writer_dropped_unfinished_ends_the_connection_and_unused_leaves_no_trace() {
-    let (mut client, server) = Pair::new().pull();
-    drop(server.stream_message(MessageKind::Text).await.unwrap());
-    server.send("whole").await.unwrap();
-    assert_eq!(soon(client.recv()).await.unwrap().as_text(), Some("whole"));
-    let mut writer = server.stream_message(MessageKind::Text).await.unwrap();
-    writer.write(&b"half"[..]).await.unwrap();
-    drop(writer);
-    assert_eq!(soon(client.recv()).await, None);
-    assert_eq!(client.closure().unwrap().code(), CloseCode::GOING_AWAY);
-    assert_eq!(soon(server.closed()).await.cause, Cause::Cancelled);
-}
-
-#[tokio::test(start_paused = true)]
-async fn pieces_are_received_as_they_arrive_or_put_together() {
-    let mut config = Config::default();
-    config.delivery = Delivery::Pieces;
-    let (near, far) = duplex(1 << 10);
-    let mut ws = Attach::server().config(config).pull(far);
-    let mut peer = Raw(near);
-    peer.write(&frame(0x01, "aé".as_bytes().split_at(2).0)).await;
-    let piece = soon(ws.recv_piece()).await.unwrap();
-    assert_eq!((piece.first, piece.last, &*piece.payload), (true, false, &b"a\xc3"[..]));
-    peer.write(&frame(0x80, b"\xa9")).await;
-    let piece = soon(ws.recv_piece()).await.unwrap();
-    assert_eq!((piece.first, piece.last, &*piece.payload), (false, true, &b"\xa9"[..]));
-    peer.write(&[frame(0x01, b"to"), frame(0x80, b"gether"), text("whole")].concat()).await;
-    assert_eq!(soon(ws.recv()).await.unwrap().as_text(), Some("together"));
-    assert_eq!(soon(ws.recv()).await.unwrap().as_text(), Some("whole"));
 }
 
 async fn echo(mut ws: WebSocket) {
@@ -549,29 +292,6 @@ async fn messages_are_answered_before_the_end_that_came_with_them() {
             assert_eq!((answers.len(), answers[2].0), (3, 0x88));
         }
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_send_queue_below_the_low_mark_does_not_hang_the_driver() {
-    struct Echo;
-    impl everwire::Handler for Echo {
-        fn on_message(&mut self, conn: &mut everwire::Conn<'_>, message: Message<'_>) {
-            conn.send(message).ok();
-        }
-    }
-    let mut config = Config::default();
-    config.limits.send_queue = 4 << 10; // The low mark stays at its default of 256 KiB.
-    let (near, far) = duplex(2 << 10);
-    let sender = Attach::server().config(config).push(far, Echo);
-    let (_never_read, mut write) = tokio::io::split(near);
-    tokio::spawn(async move {
-        for _ in 0..100 {
-            if write.write_all(&frame(0x82, &[0; 1000])).await.is_err() {
-                break;
-            }
-        }
-    });
-    assert_eq!(soon(sender.closed()).await.cause, Cause::WriteTimeout);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::{future::Future, io, time::Duration};
 
 use common::{
     Echo, Notes, Raw, Recorder, close, connect, echo, exchange, frame, head, read_head, soon,
-    start, status, text, until_len,
+    start, status, text, until, until_len,
 };
 use everwire::{Cause, Config, Conn, Drain, Handler, Keepalive, Listener, Message, Sender, Server};
 use tokio::{
@@ -214,12 +214,7 @@ async fn handlers_that_send_to_each_other_never_deadlock() {
         until_len(&server, 1).await;
         servers.push(server);
     }
-    soon(async {
-        while slots.iter().any(|slot| slot.lock().unwrap().is_none()) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    until(|| slots.iter().all(|slot| slot.lock().unwrap().is_some())).await;
     let tasks: Vec<_> = peers
         .into_iter()
         .map(|peer| {

@@ -5,7 +5,7 @@ mod common;
 
 use std::{net::SocketAddr, time::Duration};
 
-use common::{Echo, Raw, close, frame, head, read_head, soon, status, text};
+use common::{Echo, Raw, close, frame, head, read_head, soon, status, text, until};
 use everwire::{
     Server,
     tls::{ClientTls, PemSource, ServerTls, ServerTlsConfig},
@@ -29,7 +29,7 @@ async fn start() -> (Server, SocketAddr, ClientTls) {
     let server = Server::builder()
         .bind("127.0.0.1:0")
         .tls(ServerTls::load(config).unwrap())
-        .handshake_timeout(Duration::from_secs(1))
+        .handshake_timeout(Duration::from_secs(5))
         .push("/echo", |_| Echo)
         .start()
         .await
@@ -104,10 +104,5 @@ async fn plain_http_and_a_stalled_tls_handshake_end_at_the_deadline() {
     }
     drop(TcpStream::connect(addr).await.unwrap());
     let expected = [("eof", 1), ("timeout", 1), ("tls", 1)].into();
-    soon(async {
-        while server.registry().totals().failed != expected {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    until(|| server.registry().totals().failed == expected).await;
 }

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{close, connect, soon};
+use common::{close, connect, soon, until};
 use everwire::{SendError, Server, WebSocket};
 use tokio::sync::oneshot;
 
@@ -22,7 +22,7 @@ async fn a_full_send_queue_is_shown_until_it_drains() {
                     match ws.try_send(vec![0; 64 * 1024]) {
                         Ok(()) => {}
                         Err(SendError::Full { .. }) => {
-                            tokio::time::sleep(Duration::from_millis(50)).await;
+                            tokio::time::sleep(Duration::from_millis(500)).await;
                             if ws.try_send("more").is_err() {
                                 break;
                             }
@@ -45,12 +45,7 @@ async fn a_full_send_queue_is_shown_until_it_drains() {
     assert_eq!(server.registry().list()[0].queued_bytes as u64, totals.queued_bytes);
     peer.write(&close(4000)).await;
     while peer.read().await.is_some() {}
-    soon(async {
-        while !server.registry().is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    until(|| server.registry().is_empty()).await;
     let totals = server.registry().totals();
     assert_eq!((totals.full_queues, totals.queued_bytes), (0, 0));
     assert_eq!(totals.codes, [(4000, 1)].into());

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, time::Duration};
 
-use crate::{Advice, CloseCode, CloseFrame, ProtocolError};
+use crate::{CloseCode, CloseFrame, MaxAge, ProtocolError};
 
 /// Private codes of everwire: 4000 to 4499 say come back, 4500 to 4999 do not.
 const SLOW_CONSUMER: CloseCode = CloseCode::new(4413).expect("in range");
@@ -136,7 +136,7 @@ impl Cause {
             Self::LocalClosed => (CloseCode::NORMAL_CLOSURE, String::new()),
             Self::Kicked => (CloseCode::POLICY_VIOLATION, String::new()),
             Self::Shutdown => (CloseCode::SERVICE_RESTART, String::new()),
-            Self::MaxAge => (CloseCode::GOING_AWAY, Advice::default().to_string()),
+            Self::MaxAge => (CloseCode::GOING_AWAY, MaxAge::ADVICE.to_string()),
             Self::Superseded => (SUPERSEDED, "superseded".into()),
             Self::Idle => (CloseCode::NORMAL_CLOSURE, "idle".into()),
             Self::Cancelled => (CloseCode::GOING_AWAY, String::new()),

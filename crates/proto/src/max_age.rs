@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Cause, CloseFrame};
+use crate::{Advice, Cause, CloseFrame};
 
 /// How old a connection may become, and how it is told.
 ///
@@ -26,11 +26,17 @@ pub struct MaxAge {
     /// The age is moved by at most so much either way, so that connections that were opened
     /// together do not end together. Default: a tenth of `age`.
     pub spread: Duration,
-    /// The Close that is sent. Default: 1001 with the advice to come back at once.
+    /// The Close that is sent. Default: 1001 with the advice to come back within 5 s, each at a
+    /// moment of its own ([`Advice`]): however the ages are spread, some of a large fleet end in
+    /// the same moment.
     pub notice: CloseFrame,
 }
 
 impl MaxAge {
+    /// RFC 6455 §7.2.3: "A delay chosen randomly between 0 and 5 seconds is a reasonable initial
+    /// delay".
+    pub(crate) const ADVICE: Advice = Advice::new(Duration::ZERO, Duration::from_secs(5));
+
     /// Returns a maximum age of `age` ± 10 %.
     #[must_use]
     pub fn new(age: Duration) -> Self {

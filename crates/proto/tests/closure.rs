@@ -104,7 +104,7 @@ fn each_end_is_one_sentence() {
     let mut server = closing(Cause::MaxAge);
     server.receive([Frame::close(1001, "")]);
     let expected = "the connection reached its maximum age: sent 1001 (going away) \
-                    \"retry=0;spread=0\", received 1001 (going away)";
+                    \"retry=0;spread=5000\", received 1001 (going away)";
     check_sentence(&server.finish(), expected);
     let mut server = Solo::server();
     server.eof();

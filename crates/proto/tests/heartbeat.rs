@@ -171,14 +171,14 @@ fn a_connection_that_is_too_old_is_told_to_come_back() {
     assert_eq!((server.sent(), server.connection.state()), (vec![], State::Open));
     server.advance(MILLI);
     let notice = server.sent().remove(0);
-    assert_eq!(&notice.payload, b"\x03\xE9retry=0;spread=0");
+    assert_eq!(&notice.payload, b"\x03\xE9retry=0;spread=5000");
     server.receive([Frame::close(1001, "")]);
     let closure = server.finish();
     assert_eq!((&closure.cause, closure.is_clean()), (&Cause::MaxAge, true));
     let mut client = Solo::client();
     client.receive([Frame::new(8, &notice.payload)]);
-    let now = Retry::After { after: Duration::ZERO, spread: Duration::ZERO };
-    assert_eq!(client.finish().retry(), now);
+    let soon = Retry::After { after: Duration::ZERO, spread: 5 * SECOND };
+    assert_eq!(client.finish().retry(), soon);
 }
 
 #[test]

@@ -2,18 +2,18 @@
 
 use std::{env, fs, path::PathBuf, str::FromStr, time::Duration};
 
-use clap::{ArgAction, builder::FalseyValueParser};
+use clap::ArgAction;
 use everwire::{
     Client, ClientObserver, CloseCode, CloseFrame, Config, DeflateConfig, Keepalive,
-    dial::{ProxyConfig, ProxyUrl},
     reconnect::{AdaptiveKeepalive, JsonFile, MemoryStore},
-    tls::{ClientTls, PemSource},
 };
-use http::{HeaderName, HeaderValue};
 
 use crate::{
     deflate::DeflateArg,
-    period::{KeepaliveArg, KeepaliveError, Period},
+    destination::{Destination, Header},
+    flag::yes_or_no,
+    number::whole,
+    period::{KeepaliveArg, KeepaliveError, Period, some_time},
     size::Size,
 };
 
@@ -43,30 +43,11 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// Where to connect to, such as `ws://127.0.0.1:8080/echo`.
-    #[arg(env = "EVERWIRE_URL", hide_env_values = true)]
-    url: String,
-
-    /// Sends a header with the opening handshake; may be repeated.
-    #[arg(
-        short = 'H',
-        long = "header",
-        value_name = "NAME: VALUE",
-        env = "EVERWIRE_HEADER",
-        hide_env_values = true
-    )]
-    headers: Vec<Header>,
-
-    /// Offers a subprotocol; may be repeated, the preferred one first.
-    #[arg(long = "subprotocol", value_name = "NAME", env = "EVERWIRE_SUBPROTOCOL")]
-    subprotocols: Vec<String>,
-
-    /// Connects as if from a page of this origin.
-    #[arg(long, value_name = "ORIGIN", env = "EVERWIRE_CONNECT_ORIGIN")]
-    origin: Option<HeaderValue>,
+    #[command(flatten)]
+    destination: Destination,
 
     /// Sends binary messages, and writes messages into a pipe without a newline behind them.
-    #[arg(long, env = "EVERWIRE_BIN", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "EVERWIRE_BIN", value_parser = yes_or_no)]
     pub(super) bin: bool,
 
     /// Pings the server at an interval (5s) and prints the round-trip times.
@@ -76,7 +57,8 @@ pub(crate) struct Args {
         env = "EVERWIRE_PING",
         num_args = 0..=1,
         require_equals = true,
-        default_missing_value = "5s"
+        default_missing_value = "5s",
+        value_parser = some_time
     )]
     pub(super) ping: Option<Period>,
 
@@ -86,71 +68,35 @@ pub(crate) struct Args {
 
     /// Closes after so many received messages.
     #[arg(short = 'n', long = "count", value_name = "N", env = "EVERWIRE_COUNT",
-        value_parser = clap::value_parser!(u64).range(1..))]
+        value_parser = whole(1_u64..))]
     pub(super) count: Option<u64>,
 
     /// Shows the opening handshake, without secrets, and every frame.
-    #[arg(short, long, env = "EVERWIRE_VERBOSE", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(short, long, env = "EVERWIRE_VERBOSE", value_parser = yes_or_no, action = ArgAction::SetTrue)]
     pub(super) verbose: bool,
-
-    /// Accepts every certificate. The connection is then secret from nobody.
-    #[arg(
-        short = 'k',
-        long,
-        env = "EVERWIRE_DANGER_ACCEPT_ANY_CERTIFICATE",
-        value_parser = FalseyValueParser::new(),
-        action = ArgAction::SetTrue,
-        conflicts_with = "ca"
-    )]
-    danger_accept_any_certificate: bool,
-
-    /// Trusts the authorities in this PEM file instead of the system's.
-    #[arg(long, value_name = "FILE", env = "EVERWIRE_CA")]
-    ca: Option<PathBuf>,
-
-    /// Shows the certificate in this PEM file to the server.
-    #[arg(long, value_name = "FILE", env = "EVERWIRE_CERT", requires = "key")]
-    cert: Option<PathBuf>,
-
-    /// The key of --cert, a PEM file.
-    #[arg(long, value_name = "FILE", env = "EVERWIRE_KEY", requires = "cert")]
-    key: Option<PathBuf>,
-
-    /// Connects through this proxy (http, https, socks5, socks5h) instead of the environment's.
-    #[arg(long, value_name = "URL", env = "EVERWIRE_PROXY", hide_env_values = true)]
-    proxy: Option<ProxyUrl>,
-
-    /// Connects directly, whatever the environment says.
-    #[arg(
-        long,
-        env = "EVERWIRE_NO_PROXY",
-        value_parser = FalseyValueParser::new(),
-        action = ArgAction::SetTrue,
-        conflicts_with = "proxy"
-    )]
-    no_proxy: bool,
 
     /// Connects again when the connection ends, unless that makes no sense; says so on stderr.
     /// Lines of stdin wait for a connection. A line that a dying connection took may be lost.
     #[arg(
         long,
         env = "EVERWIRE_RECONNECT",
-        value_parser = FalseyValueParser::new(),
-        action = ArgAction::SetTrue,
-        conflicts_with = "ping"
+        value_parser = yes_or_no,
+        action = ArgAction::SetTrue
     )]
     pub(super) reconnect: bool,
 
     /// Follows up to so many redirects.
-    #[arg(long, value_name = "N", env = "EVERWIRE_REDIRECTS", default_value_t = 0)]
+    #[arg(long, value_name = "N", env = "EVERWIRE_REDIRECTS", default_value_t = 0,
+        value_parser = whole(0_usize..=100))]
     redirects: usize,
 
     /// Time until the connection is open.
-    #[arg(long, value_name = "TIME", env = "EVERWIRE_CONNECT_TIMEOUT", default_value = "10s")]
+    #[arg(long, value_name = "TIME", env = "EVERWIRE_CONNECT_TIMEOUT", default_value = "10s",
+        value_parser = some_time)]
     connect_timeout: Period,
 
     /// Gives up after this time, all in all.
-    #[arg(long, value_name = "TIME", env = "EVERWIRE_TIMEOUT")]
+    #[arg(long, value_name = "TIME", env = "EVERWIRE_TIMEOUT", value_parser = some_time)]
     timeout: Option<Period>,
 
     /// After how much silence the server is pinged and how long it then has to show life; fast
@@ -193,49 +139,28 @@ impl Args {
         config.keepalive = self.keepalive()?;
         config.limits.message = self.max_message.0;
         config.deflate = self.deflate.config(DeflateConfig::default().threshold as u64);
-        let mut client = Client::new(&self.url)
+        let mut client = Client::new(&self.destination.url)
             .map_err(|error| error.to_string())?
             .config(config)
-            .subprotocols(&self.subprotocols)
+            .subprotocols(&self.destination.subprotocols)
             .redirects(self.redirects)
             .connect_timeout(self.connect_timeout.0);
-        for Header(name, value) in &self.headers {
+        for Header(name, value) in &self.destination.headers {
             client = client.header(name.clone(), value.clone());
         }
-        if let Some(origin) = &self.origin {
+        if let Some(origin) = &self.destination.origin {
             client = client.origin(origin.clone());
         }
-        if let Some(proxy) = &self.proxy {
-            client = client.proxy(ProxyConfig::Url(proxy.clone()));
-        } else if self.no_proxy {
-            client = client.proxy(ProxyConfig::Direct);
+        if let Some(proxy) = self.destination.proxy() {
+            client = client.proxy(proxy);
         }
-        if let Some(tls) = self.tls()? {
+        if let Some(tls) = self.destination.tls()? {
             client = client.tls(tls);
         }
         if let Some(observer) = observer {
             client = client.observer(observer);
         }
         Ok(client)
-    }
-
-    fn tls(&self) -> Result<Option<ClientTls>, String> {
-        let mut builder = ClientTls::builder();
-        if self.danger_accept_any_certificate {
-            builder = builder.danger_accept_any_certificate();
-        }
-        if let Some(ca) = &self.ca {
-            builder = builder.roots(PemSource::file(ca));
-        }
-        if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
-            builder = builder.identity(PemSource::file(cert), PemSource::file(key));
-        }
-        let is_default =
-            !self.danger_accept_any_certificate && self.ca.is_none() && self.cert.is_none();
-        if is_default {
-            return Ok(None);
-        }
-        builder.build().map(Some).map_err(|error| error.to_string())
     }
 
     /// Returns the Close frame to send.
@@ -313,26 +238,4 @@ fn state_folder() -> Option<PathBuf> {
     let folder = state.join("everwire");
     fs::create_dir_all(&folder).ok()?;
     Some(folder)
-}
-
-/// A header, as in `Name: value`.
-#[derive(Clone)]
-pub(crate) struct Header(pub(crate) HeaderName, pub(crate) HeaderValue);
-
-impl FromStr for Header {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let expected = "expected NAME: VALUE";
-        let (name, value) = text.split_once(':').ok_or(expected)?;
-        let name = name.trim().parse().map_err(|_| expected)?;
-        let value = HeaderValue::from_bytes(value.trim().as_bytes()).map_err(|_| expected)?;
-        Ok(Self(name, value))
-    }
-}
-
-impl std::fmt::Debug for Header {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: ***", self.0)
-    }
 }

@@ -15,6 +15,7 @@ use everwire::Message;
 use tokio::sync::{Notify, Semaphore};
 
 use super::escape::{escape, hex_dump};
+use crate::stdout::Stdout;
 
 /// Bytes of messages that may wait for a slow stdout; one message may exceed it.
 const QUEUE: u32 = 1 << 20;
@@ -57,6 +58,17 @@ impl Notices {
     }
 }
 
+/// Room for messages that wait for a slow stdout.
+#[derive(Clone)]
+pub(super) struct Room(Arc<Semaphore>);
+
+impl Room {
+    /// Waits until there is room for another message.
+    pub(super) async fn ready(&self) {
+        drop(self.0.acquire().await);
+    }
+}
+
 impl Output {
     /// Starts the thread. `bin` leaves the newline behind messages in a pipe out.
     pub(super) fn start(bin: bool) -> Self {
@@ -64,7 +76,7 @@ impl Output {
         let room = Arc::new(Semaphore::new(QUEUE as usize));
         let state = Arc::new(State::default());
         let writer = Writer {
-            out: BufWriter::new(io::stdout()),
+            out: BufWriter::new(Stdout::open()),
             is_terminal: io::stdout().is_terminal(),
             bin,
             printer: None,
@@ -88,15 +100,14 @@ impl Output {
         self.jobs.send(Job::Printer(printer)).ok();
     }
 
-    /// Waits until there is room for another message.
-    pub(super) async fn ready(&self) {
-        drop(self.room.acquire().await);
+    pub(super) fn room(&self) -> Room {
+        Room(self.room.clone())
     }
 
     /// Queues a message for stdout.
     pub(super) fn message(&self, message: Message<'static>) {
         let len = u32::try_from(message.len() + 64).unwrap_or(QUEUE).min(QUEUE);
-        // What is taken beyond the room is waited for by `ready`.
+        // What is taken beyond the room is waited for by `Room::ready`.
         let taken = match self.room.try_acquire_many(len) {
             Ok(permit) => {
                 permit.forget();
@@ -132,7 +143,7 @@ impl Output {
 }
 
 struct Writer {
-    out: BufWriter<io::Stdout>,
+    out: BufWriter<Stdout>,
     is_terminal: bool,
     bin: bool,
     printer: Option<Printer>,
@@ -201,7 +212,7 @@ impl Writer {
     }
 
     /// Writes to stdout, unless that has failed before.
-    fn check(&mut self, write: impl FnOnce(&mut BufWriter<io::Stdout>) -> io::Result<()>) {
+    fn check(&mut self, write: impl FnOnce(&mut BufWriter<Stdout>) -> io::Result<()>) {
         if self.state.is_broken.load(Ordering::Acquire) {
             return;
         }

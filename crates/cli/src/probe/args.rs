@@ -1,12 +1,16 @@
 //! What `probe` can be told.
 
-use std::{path::PathBuf, str::FromStr};
+use std::time::Duration;
 
-use clap::{ArgAction, builder::FalseyValueParser};
-use everwire::dial::ProxyUrl;
-use http::HeaderValue;
+use clap::ArgAction;
 
-use crate::{connect::Header, period::Period, size::Size};
+use crate::{
+    destination::Destination,
+    flag::yes_or_no,
+    number::whole,
+    period::{Period, some_time},
+    size::Size,
+};
 
 const AFTER_HELP: &str = "\
 The report goes to stdout, one line for each check, and for each fault who is to blame, what was expected, what came
@@ -28,82 +32,40 @@ Examples:
   everwire probe --json -H 'Authorization: Bearer …' wss://example.com/live
   everwire probe --idle-timeout 10m wss://example.com/live";
 
-/// Reads a size, or 0.
-fn bound(text: &str) -> Result<Size, <Size as FromStr>::Err> {
-    if text == "0" { Ok(Size(0)) } else { text.parse() }
+/// The largest message that may be tried.
+const LARGEST: u64 = 256 << 20;
+
+/// The longest time that may be asked for.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Reads the size of the largest message to try.
+fn bound(text: &str) -> Result<Size, &'static str> {
+    let size = if text == "0" { Some(Size(0)) } else { text.parse().ok() };
+    let bounded = size.filter(|Size(bytes)| *bytes <= LARGEST);
+    bounded.ok_or("expected 0, or a size of at most 256MiB such as 16MiB, 64KiB or 65536")
+}
+
+/// Reads a time to wait for.
+fn at_most_a_day(text: &str) -> Result<Period, &'static str> {
+    let some = some_time(text).ok().filter(|Period(time)| *time <= LONGEST);
+    some.ok_or("expected a duration of more than 0s and at most 1day, such as 10s, 500ms or 2m")
 }
 
 /// What `probe` was told.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// What to examine, such as `wss://example.com/live`.
-    #[arg(env = "EVERWIRE_URL", hide_env_values = true)]
-    pub(super) url: String,
-
-    /// Sends a header with the opening handshake; may be repeated.
-    #[arg(
-        short = 'H',
-        long = "header",
-        value_name = "NAME: VALUE",
-        env = "EVERWIRE_HEADER",
-        hide_env_values = true
-    )]
-    pub(super) headers: Vec<Header>,
-
-    /// Offers a subprotocol; may be repeated, the preferred one first.
-    #[arg(long = "subprotocol", value_name = "NAME", env = "EVERWIRE_SUBPROTOCOL")]
-    pub(super) subprotocols: Vec<String>,
-
-    /// Connects as if from a page of this origin.
-    #[arg(long, value_name = "ORIGIN", env = "EVERWIRE_CONNECT_ORIGIN")]
-    pub(super) origin: Option<HeaderValue>,
-
-    /// Accepts every certificate. The connection is then secret from nobody.
-    #[arg(
-        short = 'k',
-        long,
-        alias = "insecure",
-        env = "EVERWIRE_DANGER_ACCEPT_ANY_CERTIFICATE",
-        value_parser = FalseyValueParser::new(),
-        action = ArgAction::SetTrue,
-        conflicts_with = "ca"
-    )]
-    pub(super) danger_accept_any_certificate: bool,
-
-    /// Trusts the authorities in this PEM file instead of the system's.
-    #[arg(long, value_name = "FILE", env = "EVERWIRE_CA")]
-    pub(super) ca: Option<PathBuf>,
-
-    /// Shows the certificate in this PEM file to the server.
-    #[arg(long, value_name = "FILE", env = "EVERWIRE_CERT", requires = "key")]
-    pub(super) cert: Option<PathBuf>,
-
-    /// The key of --cert, a PEM file.
-    #[arg(long, value_name = "FILE", env = "EVERWIRE_KEY", requires = "cert")]
-    pub(super) key: Option<PathBuf>,
-
-    /// Connects through this proxy (http, https, socks5, socks5h) instead of the environment's.
-    #[arg(long, value_name = "URL", env = "EVERWIRE_PROXY", hide_env_values = true)]
-    pub(super) proxy: Option<ProxyUrl>,
-
-    /// Connects directly, whatever the environment says.
-    #[arg(
-        long,
-        env = "EVERWIRE_NO_PROXY",
-        value_parser = FalseyValueParser::new(),
-        action = ArgAction::SetTrue,
-        conflicts_with = "proxy"
-    )]
-    pub(super) no_proxy: bool,
+    #[command(flatten)]
+    pub(super) destination: Destination,
 
     /// Time for each step, and for each answer.
-    #[arg(long, value_name = "TIME", env = "EVERWIRE_PROBE_TIMEOUT", default_value = "5s")]
+    #[arg(long, value_name = "TIME", env = "EVERWIRE_PROBE_TIMEOUT", default_value = "5s",
+        value_parser = at_most_a_day)]
     pub(super) timeout: Period,
 
     /// How many Pings to measure with.
     #[arg(long, value_name = "N", env = "EVERWIRE_PROBE_PINGS", default_value_t = 10,
-        value_parser = clap::value_parser!(u32).range(1..=1000))]
+        value_parser = whole(1_u32..=1000))]
     pub(super) pings: u32,
 
     /// The largest message to try; at most 256MiB. 0 sends none.
@@ -112,14 +74,15 @@ pub(crate) struct Args {
     pub(super) max_message: Size,
 
     /// Finds out how long a silent connection lives, up to this time. Takes that time.
-    #[arg(long, value_name = "UP_TO", env = "EVERWIRE_PROBE_IDLE_TIMEOUT")]
+    #[arg(long, value_name = "UP_TO", env = "EVERWIRE_PROBE_IDLE_TIMEOUT",
+        value_parser = at_most_a_day)]
     pub(super) idle_timeout: Option<Period>,
 
     /// Prints the report as JSON.
-    #[arg(long, env = "EVERWIRE_PROBE_JSON", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(long, env = "EVERWIRE_PROBE_JSON", value_parser = yes_or_no, action = ArgAction::SetTrue)]
     pub(super) json: bool,
 
     /// Shows the opening handshake, without secrets.
-    #[arg(short, long, env = "EVERWIRE_VERBOSE", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    #[arg(short, long, env = "EVERWIRE_VERBOSE", value_parser = yes_or_no, action = ArgAction::SetTrue)]
     pub(super) verbose: bool,
 }

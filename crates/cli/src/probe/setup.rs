@@ -10,7 +10,7 @@ use everwire::{
     dial::{
         Dialer, ProxyConfig, ProxyEnvironment, Resolve, Resolving, Scheme, SystemResolver, Target,
     },
-    tls::{ClientTls, PemSource},
+    tls::ClientTls,
 };
 use everwire_proto::handshake::{ClientHandshake, ClientRequest, Extension, RequestError};
 use http::{
@@ -20,10 +20,10 @@ use http::{
 use tokio::time::Instant;
 
 use super::args::Args;
-use crate::connect::{Header, escape, masked};
-
-/// The longest time that may be asked for.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::{
+    connect::{escape, masked},
+    destination::{Destination, Header},
+};
 
 /// What every connection is made with.
 #[derive(Debug)]
@@ -47,36 +47,26 @@ impl Setup {
     /// # Errors
     /// What is wrong with them, for people.
     pub(super) fn new(args: &Args) -> Result<Self, String> {
-        let target = Target::parse(&args.url).map_err(|error| error.to_string())?;
-        let is_timeout = |time: Duration| !time.is_zero() && time <= LONGEST;
-        if !is_timeout(args.timeout.0) || !args.idle_timeout.is_none_or(|time| is_timeout(time.0)) {
-            return Err(
-                "invalid value for a time: expected more than 0s and at most 1 day".to_owned()
-            );
-        }
-        if args.max_message.0 > 256 << 20 {
-            return Err("invalid value for '--max-message': expected at most 256MiB".to_owned());
-        }
-        let proxy = match (&args.proxy, args.no_proxy) {
-            (Some(url), _) => ProxyConfig::Url(url.clone()),
-            (None, true) => ProxyConfig::Direct,
-            (None, false) => ProxyConfig::Environment(ProxyEnvironment::read()),
-        };
+        let destination = &args.destination;
+        let target = Target::parse(&destination.url).map_err(|error| error.to_string())?;
+        let proxy = destination
+            .proxy()
+            .unwrap_or_else(|| ProxyConfig::Environment(ProxyEnvironment::read()));
         let resolver = Resolved::default();
         let bare = Dialer::new().with_resolver(resolver.clone()).with_proxy(proxy.clone());
         let careless = ClientTls::builder().danger_accept_any_certificate().build();
-        let dialer = match tls(args)? {
+        let dialer = match destination.tls()? {
             Some(tls) => bare.clone().with_tls(tls),
             None => bare.clone(),
         };
         let setup = Self {
-            headers: headers(args, &target),
-            subprotocols: args.subprotocols.clone(),
+            headers: headers(destination, &target),
+            subprotocols: destination.subprotocols.clone(),
             timeout: args.timeout.0,
             dialer,
             proxy: proxy.proxy_for(&target).ok().flatten().map(ToString::to_string),
             resolver,
-            accepts_any: args.danger_accept_any_certificate,
+            accepts_any: destination.danger_accept_any_certificate,
             careless: bare.with_tls(careless.map_err(|error| error.to_string())?),
             target,
         };
@@ -126,12 +116,12 @@ pub(super) fn random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the system has a source of randomness");
 }
 
-fn headers(args: &Args, target: &Target) -> HeaderMap {
+fn headers(destination: &Destination, target: &Target) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for Header(name, value) in &args.headers {
+    for Header(name, value) in &destination.headers {
         headers.append(name.clone(), value.clone());
     }
-    if let Some(origin) = &args.origin {
+    if let Some(origin) = &destination.origin {
         headers.insert(ORIGIN, origin.clone());
     }
     if let Some(credentials) = target.credentials()
@@ -144,23 +134,6 @@ fn headers(args: &Args, target: &Target) -> HeaderMap {
         headers.insert(HOST, host.expect("a host is visible ASCII"));
     }
     headers
-}
-
-fn tls(args: &Args) -> Result<Option<ClientTls>, String> {
-    let mut builder = ClientTls::builder();
-    if args.danger_accept_any_certificate {
-        builder = builder.danger_accept_any_certificate();
-    }
-    if let Some(ca) = &args.ca {
-        builder = builder.roots(PemSource::file(ca));
-    }
-    if let (Some(cert), Some(key)) = (&args.cert, &args.key) {
-        builder = builder.identity(PemSource::file(cert), PemSource::file(key));
-    }
-    if !args.danger_accept_any_certificate && args.ca.is_none() && args.cert.is_none() {
-        return Ok(None);
-    }
-    builder.build().map(Some).map_err(|error| error.to_string())
 }
 
 /// The system's resolver, which remembers what it answered and how long that took.
@@ -204,7 +177,8 @@ mod tests {
 
     fn setup(args: &[&str]) -> Result<Setup, String> {
         let args = ["probe"].iter().chain(args);
-        Setup::new(&Cli::try_parse_from(args).unwrap().args)
+        let cli = Cli::try_parse_from(args).map_err(|error| error.to_string())?;
+        Setup::new(&cli.args)
     }
 
     #[track_caller]

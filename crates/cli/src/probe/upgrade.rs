@@ -96,7 +96,7 @@ impl Setup {
         bytes: &mut Vec<u8>,
     ) -> Result<Response<()>, Fault> {
         // A server that refuses before it has read everything may have answered all the same.
-        let head = self.encode(handshake);
+        let head = self.target.encode_request(handshake);
         let written = async {
             io.write_all(&head).await?;
             io.flush().await
@@ -124,16 +124,6 @@ impl Setup {
                 return Err(self.no_http(&HeadError::TooLong { limit: limits.bytes }, bytes));
             }
         }
-    }
-
-    /// Returns the bytes of the request, with path and query as they were written.
-    fn encode(&self, handshake: &ClientHandshake) -> Vec<u8> {
-        let mut fields = Vec::with_capacity(512);
-        handshake.encode(&mut fields);
-        let line_end = fields.iter().position(|&byte| byte == b'\n').expect("a head has lines");
-        let mut head = format!("GET {} HTTP/1.1\r\n", self.target.path_and_query()).into_bytes();
-        head.extend_from_slice(&fields[line_end + 1..]);
-        head
     }
 
     fn shown_request(&self, handshake: &ClientHandshake) -> Vec<String> {

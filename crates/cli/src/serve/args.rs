@@ -11,10 +11,11 @@ use everwire::{Config, MaxAge};
 
 pub(super) use self::admin::{AdminAddr, AdminArgs};
 use self::{shutdown::ShutdownArgs, tls::TlsArgs, trust::TrustArgs};
-use super::listen::ListenAddr;
+use super::{listen::ListenAddr, log::LogFilter};
 use crate::{
     deflate::DeflateArg,
-    period::{KeepaliveArg, Period},
+    number::whole,
+    period::{KeepaliveArg, Period, some_time},
     size::Size,
 };
 
@@ -27,13 +28,18 @@ pub(crate) struct Args {
     pub(super) listen: Vec<ListenAddr>,
 
     /// Threads that serve connections [default: the number of cores].
-    #[arg(long, value_name = "N", env = "EVERWIRE_THREADS")]
-    threads: Option<NonZeroUsize>,
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EVERWIRE_THREADS",
+        value_parser = whole(1_usize..=1024)
+    )]
+    threads: Option<usize>,
 
     /// The lowest level that is logged to stderr: error, warn, info, debug or trace; or a filter
     /// such as everwire=debug.
     #[arg(long, value_name = "LEVEL", env = "EVERWIRE_LOG", default_value = "warn")]
-    pub(super) log: String,
+    pub(super) log: LogFilter,
 
     #[command(flatten)]
     pub(super) admin: AdminArgs,
@@ -62,16 +68,31 @@ struct LimitArgs {
     max_message: Size,
 
     /// How many connections there may be [default: 90 % of the descriptors].
-    #[arg(long, value_name = "N", env = "EVERWIRE_MAX_CONNECTIONS")]
-    max_connections: Option<NonZeroUsize>,
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EVERWIRE_MAX_CONNECTIONS",
+        value_parser = whole(1_usize..)
+    )]
+    max_connections: Option<usize>,
 
     /// How many connections one address may have [default: any number].
-    #[arg(long, value_name = "N", env = "EVERWIRE_MAX_CONNECTIONS_PER_ADDRESS")]
-    max_connections_per_address: Option<NonZeroUsize>,
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EVERWIRE_MAX_CONNECTIONS_PER_ADDRESS",
+        value_parser = whole(1_usize..)
+    )]
+    max_connections_per_address: Option<usize>,
 
     /// At what age connections are closed, give or take a tenth, and clients asked to come back
-    /// [default: never].
-    #[arg(long, value_name = "DURATION", env = "EVERWIRE_MAX_AGE")]
+    /// within 5s, each at a moment of its own [default: never].
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "EVERWIRE_MAX_AGE",
+        value_parser = some_time
+    )]
     max_age: Option<Period>,
 
     /// After how much silence a client is pinged and how long it then has to show life; fast
@@ -107,8 +128,8 @@ struct DeflateArgs {
 
 impl Args {
     pub(super) fn threads(&self) -> usize {
-        let threads = self.threads.or_else(|| std::thread::available_parallelism().ok());
-        threads.map_or(1, NonZeroUsize::get)
+        let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.threads.unwrap_or_else(cores)
     }
 
     pub(super) fn config(&self) -> Config {
@@ -122,6 +143,5 @@ impl Args {
 
     pub(super) fn max_connections(&self) -> [Option<usize>; 2] {
         [self.limits.max_connections, self.limits.max_connections_per_address]
-            .map(|max| max.map(NonZeroUsize::get))
     }
 }

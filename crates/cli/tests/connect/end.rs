@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read, Write},
-    process::Output,
+    process::{Command, Output, Stdio},
 };
 
 use everwire::CloseCode;
@@ -76,6 +76,20 @@ fn output_that_is_lost_is_a_failure() {
 }
 
 #[test]
+fn a_stdout_that_cannot_be_written_is_told() {
+    let fixture = Fixture::new();
+    for how in [">&-", "1</dev/null"] {
+        let script = format!("yes | \"$0\" connect {} {how}", fixture.url("/echo"));
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_everwire")]).env_clear();
+        shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let ran = finish(shell.env("PATH", "/usr/bin:/bin").spawn().unwrap());
+        assert_eq!(ran.status, 1, "{how}: {}", ran.stderr);
+        ran.says("everwire: cannot write to stdout: Bad file descriptor");
+    }
+}
+
+#[test]
 fn a_signal_closes_properly() {
     let fixture = Fixture::new();
     let mut child = command(&[&fixture.url("/echo")]).spawn().unwrap();
@@ -92,15 +106,15 @@ fn a_signal_closes_properly() {
 #[test]
 fn timeouts_are_told_apart() {
     let (url, _listener) = silent();
-    let ran = run(&["--connect-timeout", "200ms", &url], "hi\n");
+    let ran = run(&["--connect-timeout", "1s", &url], "hi\n");
     ran.check(3, "");
-    ran.says("timed out after 200ms in the opening handshake");
+    ran.says("timed out after 1s in the opening handshake");
     let ran = run(&["--timeout", "200ms", &url], "hi\n");
     ran.check(6, "");
     ran.says("timed out after 200ms: no connection yet");
     let fixture = Fixture::new();
-    let ran = run(&["--timeout", "300ms", "-n2", &fixture.url("/echo")], "hi\n");
+    let ran = run(&["--timeout", "5s", "-n2", &fixture.url("/echo")], "hi\n");
     ran.check(6, "hi\n");
-    ran.says("timed out after 300ms: 1 of 2 messages came");
+    ran.says("timed out after 5s: 1 of 2 messages came");
     assert_eq!(fixture.closure().code(), CloseCode::NORMAL_CLOSURE);
 }

@@ -1,5 +1,7 @@
 //! `everwire connect`, the real binary, against servers in this process.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod end;
 mod fixture;
 mod keepalive;

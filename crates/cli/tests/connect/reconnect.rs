@@ -1,6 +1,10 @@
 //! `--reconnect`, and the keepalive that belongs to it.
 
-use std::{io::Write, thread};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    thread,
+};
 
 use crate::{
     fixture::Fixture,
@@ -27,6 +31,37 @@ fn it_connects_again_and_says_so() {
     ] {
         ran.says(line);
     }
+    server.join().unwrap();
+}
+
+/// Reads a Ping and returns its payload.
+fn read_ping(stream: &mut TcpStream) -> Vec<u8> {
+    let mut head = [0; 6];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!((head[0], head[1] & 0x80), (0x89, 0x80));
+    let mut payload = vec![0; usize::from(head[1] & 0x7f)];
+    stream.read_exact(&mut payload).unwrap();
+    payload.iter_mut().zip(head[2..].iter().cycle()).for_each(|(byte, key)| *byte ^= key);
+    payload
+}
+
+#[test]
+fn each_connection_is_pinged() {
+    let (url, listener) = silent();
+    let server = thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut stream, head) = accept(&listener);
+            stream.write_all(answer(&head).as_bytes()).unwrap();
+            let ping = read_ping(&mut stream);
+            stream.write_all(&[&[0x8a, ping.len() as u8], &ping[..]].concat()).unwrap();
+            // The next Ping shows that the Pong came.
+            read_ping(&mut stream);
+            stream.write_all(b"\x81\x01a").unwrap();
+        }
+    });
+    let ran = run(&["--reconnect", "--ping=50ms", "-n2", &url], "");
+    assert_eq!(ran.text(), "a\na\n", "{}", ran.stderr);
+    assert!(ran.stderr.matches("pong after ").count() >= 2, "{}", ran.stderr);
     server.join().unwrap();
 }
 

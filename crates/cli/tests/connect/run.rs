@@ -1,11 +1,11 @@
 //! The program under test.
 
 use std::{
-    io::{Read, Write},
-    process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    io::Write,
+    process::{Child, Command},
 };
+
+use crate::common::{self, Finished};
 
 /// What a run of the binary came to.
 #[derive(Debug)]
@@ -32,42 +32,12 @@ impl Ran {
 }
 
 pub(crate) fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_everwire"));
-    command.arg("connect").args(args);
-    for (name, _) in std::env::vars() {
-        if name.starts_with("EVERWIRE") || name.to_ascii_lowercase().ends_with("_proxy") {
-            command.env_remove(name);
-        }
-    }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+    common::program(&[&["connect"], args].concat())
 }
 
-pub(crate) fn finish(mut child: Child) -> Ran {
-    // A run that hangs is a failure, and not a test that hangs.
-    let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
-    let out = thread::spawn(move || {
-        let mut bytes = Vec::new();
-        out.as_mut().map(|out| out.read_to_end(&mut bytes));
-        bytes
-    });
-    let err = thread::spawn(move || {
-        let mut text = String::new();
-        err.as_mut().map(|err| err.read_to_string(&mut text));
-        text
-    });
-    let until = Instant::now() + Duration::from_secs(30);
-    let status = loop {
-        match child.try_wait().unwrap() {
-            Some(status) => break status.code().unwrap_or(-1),
-            None if Instant::now() > until => {
-                child.kill().unwrap();
-                break -2;
-            }
-            None => thread::sleep(Duration::from_millis(5)),
-        }
-    };
-    Ran { status, stdout: out.join().unwrap(), stderr: err.join().unwrap() }
+pub(crate) fn finish(child: Child) -> Ran {
+    let Finished { status, stdout, stderr } = common::finish(child);
+    Ran { status, stdout, stderr }
 }
 
 pub(crate) fn run_command(mut command: Command, stdin: &[u8]) -> Ran {

@@ -1,5 +1,7 @@
 //! `everwire probe`, the real binary, against servers in this process, good ones and bad ones.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod frames;
 mod idle;
 mod peer;

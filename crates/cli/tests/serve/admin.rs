@@ -84,6 +84,26 @@ fn what_cannot_be_closed_is_said() {
 }
 
 #[test]
+fn who_is_closing_is_not_closed_with_another_code() {
+    let server = Server::start(&[]);
+    let mut ws = server.connect("/echo");
+    let id = server.connections_until(|list| list.len() == 1)[0]["id"].clone();
+    let close =
+        |query: &str| http::post(server.admin(), &format!("/connections/{id}/close?{query}"));
+    for query in ["code=4000&code=4001", "reason=a&reason=a", "code=&code=4000"] {
+        let refused = close(query);
+        assert_eq!(refused.status, 400, "{query}");
+        assert!(refused.body.contains("is there twice"), "{}", refused.body);
+    }
+    assert_eq!(close("code=4000&reason=first").status, 202);
+    assert_eq!(ws.recv_close(), (4000, "first".into()));
+    // The client has not answered.
+    let refused = close("code=4001");
+    assert_eq!(refused.status, 409);
+    assert!(refused.body.contains("is closing already"), "{}", refused.body);
+}
+
+#[test]
 fn only_this_machine_and_its_own_pages_may_ask() {
     let server = Server::start(&["--admin-host", "ops.test"]);
     let status = |headers: &[(&str, &str)]| {

@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read, Write},
+    process::Command,
     time::Instant,
 };
 
@@ -52,6 +53,32 @@ fn one_connection_too_many_is_refused() {
 }
 
 #[test]
+fn nine_tenths_of_the_descriptors_are_for_connections() {
+    let mut limited = Command::new("sh");
+    limited.args([
+        "-c",
+        "ulimit -n 400 && exec \"$0\" serve \"$@\"",
+        env!("CARGO_BIN_EXE_everwire"),
+    ]);
+    limited.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--threads", "1"]);
+    let server = Server::spawn(limited, 2);
+    assert_eq!(crate::admin::metrics(&server)["connections_limit"], 360.0);
+    let mut connections: Vec<_> = (0..360).map(|_| server.connect("/echo")).collect();
+    let refused = http::get(server.public(), "/echo");
+    assert_eq!(refused.status, 503);
+    assert!(refused.head.contains("\r\nretry-after: "), "{}", refused.head);
+    // Who is connected is served, the admin port answers, and a place that is free is given away.
+    connections[0].send(TEXT, b"alive");
+    assert_eq!(connections[0].recv().1, b"alive");
+    connections.pop().unwrap().close();
+    server.connections_until(|list| list.len() == 359);
+    let start = Instant::now();
+    while let Err(status) = open(&server, "/echo", &[]) {
+        assert!(status == 503 && start.elapsed() < DEADLINE, "{status}");
+    }
+}
+
+#[test]
 fn only_a_trusted_proxy_is_believed() {
     let told = [("x-forwarded-for", "203.0.113.7"), ("forwarded", "for=203.0.113.8")];
     for (args, expected) in [
@@ -98,6 +125,7 @@ fn a_missing_proxy_header_is_counted_and_said_now_and_then() {
     let n_warnings = log.matches("let it send the PROXY protocol").count();
     let most = 1 + start.elapsed().as_secs() / 5;
     assert!((1..=most).contains(&(n_warnings as u64)), "{n_warnings} of {most} in {log}");
+    assert!(log.contains(" remote=127.0.0.1:"), "{log}");
 }
 
 #[test]

@@ -90,9 +90,14 @@ fn what_is_wrong_is_said_in_one_line() {
         (&["--listen", "8080"], "expected ADDR:PORT"),
         (&["--origin", "example.com"], "expected an origin such as https://example.com"),
         (&["--notice", "1000"], "expected 1012 or 1001"),
-        (&["--threads", "0"], "--threads"),
+        (&["--threads", "0"], "'--threads <N>': expected a whole number from 1 to 1024"),
+        (&["--max-connections", "x"], "expected a whole number, 1 or more"),
+        (&["--max-connections-per-address", "0"], "expected a whole number, 1 or more"),
+        (&["--drain-rate", "fast"], "expected a whole number from 0 to 4294967295"),
+        (&["--max-age", "0s"], "expected a duration of more than 0s"),
         (&["--trusted-proxy", "nope"], "\"nope\" is not a network"),
-        (&["--log", "loud=very"], "--log"),
+        (&["--log", "loud=very"], "expected error, warn, info"),
+        (&["--log", "blah="], "'blah=' for '--log <LEVEL>': expected error, warn, info"),
         (&["--tls-cert", "/nope"], "--tls-key"),
         (&["--tls-cert", "/nope", "--tls-key", "/nope"], "could not read /nope: No such file"),
         (&["--admin", "0.0.0.0:0"], "it needs --admin-token"),
@@ -100,6 +105,20 @@ fn what_is_wrong_is_said_in_one_line() {
     ] {
         let line = refused(args);
         assert!(line.starts_with("everwire: ") && line.contains(expected), "{line}");
+    }
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    for (name, value, expected) in [
+        ("EVERWIRE_THREADS", "x", "'x' for EVERWIRE_THREADS: expected a whole number from 1"),
+        ("EVERWIRE_LISTEN", "127.0.0.1:0,8080", "'8080' for EVERWIRE_LISTEN: expected ADDR:PORT"),
+        ("EVERWIRE_DANGER_ANY_ORIGIN", "x", "for EVERWIRE_DANGER_ANY_ORIGIN: expected 1, true"),
+    ] {
+        let output = command().env(name, value).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
+        assert!(stderr.contains(expected), "{stderr}");
     }
 }
 

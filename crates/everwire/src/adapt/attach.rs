@@ -43,6 +43,7 @@ pub struct Attach {
     early: Bytes,
     request: Option<Arc<Request<()>>>,
     registry: Option<Registry>,
+    is_tls: bool,
 }
 
 impl Attach {
@@ -58,6 +59,7 @@ impl Attach {
             early: Bytes::new(),
             request: None,
             registry: None,
+            is_tls: false,
         }
     }
 
@@ -134,6 +136,14 @@ impl Attach {
         self
     }
 
+    /// Tells that the stream is that of TLS, so that an end without its `close_notify`, or with
+    /// bytes that are not TLS, is [`Cause::Tls`](crate::Cause::Tls).
+    #[must_use]
+    pub fn over_tls(mut self) -> Self {
+        self.is_tls = true;
+        self
+    }
+
     /// Lists the connection in a registry while it lives.
     #[must_use]
     pub fn registry(mut self, registry: &Registry) -> Self {
@@ -200,6 +210,9 @@ impl Attach {
             Role::Server => Connection::server(self.config, now, random::byte()),
             Role::Client => Connection::client(self.config, now, random::source()),
         };
+        if self.is_tls {
+            proto.set_tls();
+        }
         if let Some(params) = self.deflate {
             proto.set_deflate(params, codecs::lend);
         }

@@ -134,6 +134,13 @@ impl HttpUpgrade {
         self
     }
 
+    /// Tells that the HTTP server speaks TLS: see [`Attach::over_tls`].
+    #[must_use]
+    pub fn over_tls(mut self) -> Self {
+        self.attach = self.attach.over_tls();
+        self
+    }
+
     /// Lists the connection in a registry while it lives.
     #[must_use]
     pub fn registry(mut self, registry: &Registry) -> Self {

@@ -94,7 +94,7 @@ impl<'a> Attempt<'a> {
         if let Some(observer) = &self.client.observer {
             observer.request(&self.target, &request);
         }
-        let head = self.encode(&handshake);
+        let head = self.target.encode_request(&handshake);
         let written = async {
             io.write_all(&head).await?;
             io.flush().await
@@ -200,16 +200,6 @@ impl<'a> Attempt<'a> {
         let mut key = [0; 16];
         random::fill(&mut key);
         ClientHandshake::new(&offer, key)
-    }
-
-    /// Returns the bytes of the request, with the path and query as they were written.
-    fn encode(&self, handshake: &ClientHandshake) -> Vec<u8> {
-        let mut fields = Vec::with_capacity(512);
-        handshake.encode(&mut fields);
-        let line_end = fields.iter().position(|&byte| byte == b'\n').expect("a head has lines");
-        let mut head = format!("GET {} HTTP/1.1\r\n", self.target.path_and_query()).into_bytes();
-        head.extend_from_slice(&fields[line_end + 1..]);
-        head
     }
 
     /// Returns the request as it is shown to the caller.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use everwire_proto::handshake::ClientHandshake;
 use url::Host;
 
 use super::authority::{Authority, UrlError, bare_host, host_ip};
@@ -122,6 +123,17 @@ impl Target {
     /// Returns the request target of the opening handshake, `/` at least. See RFC 6455 §4.1.
     pub fn path_and_query(&self) -> &str {
         &self.path_and_query
+    }
+
+    /// Returns the bytes of a handshake's request, with path and query as they were written in the URL,
+    /// characters that the types of `http` do not take included.
+    pub fn encode_request(&self, handshake: &ClientHandshake) -> Vec<u8> {
+        let mut fields = Vec::with_capacity(512);
+        handshake.encode(&mut fields);
+        let line_end = fields.iter().position(|&byte| byte == b'\n').expect("a head has lines");
+        let mut head = format!("GET {} HTTP/1.1\r\n", self.path_and_query).into_bytes();
+        head.extend_from_slice(&fields[line_end + 1..]);
+        head
     }
 
     /// Returns the value of the `Host` header: the port is there unless it is the default. See RFC 6455 §4.1.

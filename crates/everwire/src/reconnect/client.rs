@@ -13,7 +13,7 @@ use everwire_proto::{CloseCode, CloseFrame, Message, SendError};
 use tokio::sync::watch;
 
 use super::{
-    NotSent, ReconnectBuilder, Sent, State, Stop, Tally,
+    NotSent, ReconnectBuilder, Sent, State, States, Stop, Tally,
     link::{Admission, Inbound, Link, Pause},
 };
 use crate::{Client, dial::UrlError};
@@ -179,7 +179,7 @@ impl ReconnectingSender {
     /// Returns a watch over what the client is doing.
     #[must_use]
     pub fn states(&self) -> States {
-        States { watch: self.link.states(), first: true }
+        States::new(self.link.states())
     }
 
     /// Waits until a connection is open, and returns its number.
@@ -311,39 +311,6 @@ pub struct Incoming {
     pub generation: u64,
     /// The message.
     pub message: Message<'static>,
-}
-
-/// A watch over what a client is doing. Who looks rarely sees the latest state alone;
-/// [`on_state`](super::ReconnectBuilder::on_state) is told every one.
-#[derive(Clone, Debug)]
-pub struct States {
-    watch: watch::Receiver<State>,
-    first: bool,
-}
-
-impl States {
-    /// Returns the present state, then waits for another; `None` for ever after `Stopped`.
-    ///
-    /// # Cancel safety
-    /// Nothing is lost.
-    pub async fn next(&mut self) -> Option<State> {
-        if !self.first {
-            if self.watch.borrow().stopped().is_some() && !self.watch.has_changed().unwrap_or(false)
-            {
-                return None;
-            }
-            self.watch.changed().await.ok()?;
-        }
-        self.first = false;
-        Some(self.watch.borrow_and_update().clone())
-    }
-
-    async fn stopped(&mut self) -> Stop {
-        match self.watch.wait_for(|state| state.stopped().is_some()).await {
-            Ok(state) => state.stopped().cloned().unwrap_or(Stop::Dropped),
-            Err(_) => Stop::Dropped,
-        }
-    }
 }
 
 /// Ends the client when its last handle is dropped.

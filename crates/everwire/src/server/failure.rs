@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tracing::field::{DisplayValue, display};
+
 use super::Context;
 use crate::trust::ProxyProtocolError;
 
@@ -95,11 +97,11 @@ impl Context {
         self.registry.count_failed(failure.label());
         if matches!(failure, Failure::ProxyHeader(_)) && self.warnings.is_due(crate::clock::now()) {
             tracing::warn!(
-                ?remote, %failure,
+                remote = bare(remote), %failure,
                 "trusted proxy refused: let it send the PROXY protocol, or do not expect it"
             );
         } else {
-            tracing::debug!(?remote, %failure, "opening handshake failed");
+            tracing::debug!(remote = bare(remote), %failure, "opening handshake failed");
         }
     }
 
@@ -107,11 +109,16 @@ impl Context {
     pub(super) fn warn_of_untrusted_proxy(&self, remote: Option<SocketAddr>) {
         if self.warnings.is_due(crate::clock::now()) {
             tracing::warn!(
-                ?remote,
+                remote = bare(remote),
                 "PROXY protocol header refused: its sender is not one of the trusted proxies"
             );
         }
     }
+}
+
+/// Returns an address as the log shows it; nothing for a socket that has none, such as a Unix one.
+fn bare(remote: Option<SocketAddr>) -> Option<DisplayValue<SocketAddr>> {
+    remote.map(display)
 }
 
 /// Lets something be said now and then.

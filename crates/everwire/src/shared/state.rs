@@ -149,11 +149,33 @@ impl State {
 
     /// Returns whether a task waits for something that a driver's turn may bring about.
     pub(super) fn is_waited_for(&self) -> bool {
-        self.waiters.iter().any(|waiter| waiter.until != Until::Closed)
+        self.waiters.iter().any(|waiter| !matches!(waiter.until, Until::Admitted | Until::Closed))
+    }
+
+    /// Returns the wakers of those who wait for room. Who can tell that he gives up keeps his place
+    /// until he has come for it.
+    pub(super) fn admit(&mut self) -> Vec<Waker> {
+        let mut over =
+            self.take_waiters_if(|waiter| waiter.until == Until::Room && waiter.key == 0);
+        let waiting = self.waiters.iter_mut().filter(|waiter| waiter.until == Until::Room);
+        over.extend(waiting.map(|waiter| {
+            waiter.until = Until::Admitted;
+            std::mem::replace(&mut waiter.waker, Waker::noop().clone())
+        }));
+        over
+    }
+
+    /// Returns whether somebody waits for room, or has not yet come for it.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.waiters.iter().any(|waiter| matches!(waiter.until, Until::Room | Until::Admitted))
     }
 
     pub(super) fn take_waiters(&mut self, is_over: impl Fn(Until) -> bool) -> Vec<Waker> {
-        let over = self.waiters.extract_if(.., |waiter| is_over(waiter.until));
+        self.take_waiters_if(|waiter| is_over(waiter.until))
+    }
+
+    fn take_waiters_if(&mut self, is_over: impl Fn(&Waiter) -> bool) -> Vec<Waker> {
+        let over = self.waiters.extract_if(.., |waiter| is_over(waiter));
         over.map(|waiter| waiter.waker).collect()
     }
 }

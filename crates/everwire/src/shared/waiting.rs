@@ -1,7 +1,7 @@
 //! What tasks wait for at a connection, and how they leave.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, Waker, ready},
 };
 
@@ -15,6 +15,8 @@ use super::{Outgoing, Phase, Shared, State};
 pub(crate) enum Until {
     /// The send queue has room for a message.
     Room,
+    /// Nothing any more: there was room for a message, and the task has not yet come for it.
+    Admitted,
     /// The send queue has room for a piece of the message that is being sent, whatever waits for
     /// its end.
     PieceRoom,
@@ -85,6 +87,23 @@ impl Shared {
             Err(SendError::Full { .. }) => self.wait(&mut state, room, cx, place),
             done => Poll::Ready(done),
         }
+    }
+
+    /// Queues something if there is room, and nobody ahead who waited for it. Who waits would never
+    /// come to his turn beside somebody who tries again and again.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub(crate) fn push_in_turn(&self, outgoing: Outgoing) -> Result<(), SendError> {
+        let state = self.lock();
+        if state.is_awaited() {
+            let queued = state.queued(Until::Room) + self.transmit_len.load(Ordering::Relaxed);
+            // Behind an empty queue nobody has to wait, least of all for a task that never comes.
+            if queued > 0 && state.phase == Phase::Open {
+                return Err(SendError::Full { queued, limit: self.send_limit });
+            }
+        }
+        self.push_locked(state, outgoing, true).map_err(|(error, _)| error)
     }
 
     /// Queues something as soon as there is room; it is taken out of `outgoing` when it is queued.

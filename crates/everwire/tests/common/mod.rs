@@ -14,9 +14,9 @@ use std::{
     time::Duration,
 };
 
-use everwire::{Closure, Conn, Handler, Message, Server, ServerBuilder};
+use everwire::{Closure, Conn, Handler, Message, Server, ServerBuilder, WebSocket, adapt::Attach};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
     net::TcpStream,
 };
 
@@ -30,6 +30,16 @@ pub fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
             Err(_) => panic!("waited in vain at {caller}"),
         }
     }
+}
+
+/// Waits until something is true.
+#[track_caller]
+pub fn until(mut is_true: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    soon(async move {
+        while !is_true() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
 }
 
 /// A frame as a client sends it.
@@ -155,12 +165,7 @@ pub fn echo() -> ServerBuilder {
 
 /// Waits until a server has this many connections.
 pub async fn until_len(server: &Server, len: usize) {
-    soon(async {
-        while server.registry().len() != len {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    until(|| server.registry().len() == len).await;
 }
 
 /// Sends bytes to a server and returns everything it answers, to the end.
@@ -191,12 +196,7 @@ impl Notes {
     }
 
     pub async fn until(&self, n: usize) -> Vec<String> {
-        soon(async {
-            while self.0.lock().unwrap().len() < n {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await;
+        until(|| self.0.lock().unwrap().len() >= n).await;
         self.all()
     }
 }
@@ -310,5 +310,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Probe<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// A server's connection with a pull face on a pipe of this size, and the peer of it.
+pub fn puller(capacity: usize) -> (Raw<DuplexStream>, WebSocket) {
+    let (near, far) = duplex(capacity);
+    (Raw(near), Attach::server().pull(far))
+}
+
+/// Lets every other task run until it waits.
+pub async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
     }
 }

@@ -2,7 +2,7 @@
 
 use everwire::{CloseCode, Drain};
 
-use crate::period::Period;
+use crate::{number::whole, period::Period};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Shutdown")]
@@ -20,7 +20,13 @@ pub(in crate::serve) struct ShutdownArgs {
 
     /// How many connections a shutdown closes a second, 0 for all at once; it is raised if the
     /// deadline demands it.
-    #[arg(long, value_name = "N", env = "EVERWIRE_DRAIN_RATE", default_value = "5000")]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EVERWIRE_DRAIN_RATE",
+        default_value = "5000",
+        value_parser = whole(0_u32..=u32::MAX)
+    )]
     drain_rate: u32,
 
     /// Advises clients to come back within this time, each at a moment of its own.

@@ -1,12 +1,11 @@
 //! Which pages and which proxies are trusted.
 
-use clap::builder::BoolishValueParser;
 use everwire::{
     OriginPolicy,
     trust::{ForwardedSource, TrustedProxies},
 };
 
-use crate::serve::origin::Origin;
+use crate::{flag::yes_or_no, serve::origin::Origin};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Trust")]
@@ -21,7 +20,7 @@ pub(in crate::serve) struct TrustArgs {
         long,
         env = "EVERWIRE_DANGER_ANY_ORIGIN",
         conflicts_with = "origin",
-        value_parser = BoolishValueParser::new()
+        value_parser = yes_or_no
     )]
     danger_any_origin: bool,
 
@@ -46,7 +45,7 @@ pub(in crate::serve) struct TrustArgs {
         long,
         env = "EVERWIRE_PROXY_PROTOCOL",
         requires = "trusted_proxy",
-        value_parser = BoolishValueParser::new()
+        value_parser = yes_or_no
     )]
     pub(in crate::serve) proxy_protocol: bool,
 }
