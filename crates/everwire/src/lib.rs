@@ -73,6 +73,7 @@ pub mod reconnect;
 mod registry;
 mod sender;
 mod server;
+pub mod session;
 mod shared;
 mod signal;
 mod sync;

@@ -336,6 +336,23 @@ impl Shared {
         waiters.into_iter().for_each(Waker::wake);
     }
 
+    /// Asks the driver to call its handler; once is enough until it does.
+    pub(crate) fn notify(&self) {
+        let mut state = self.lock();
+        if state.phase == Phase::Closed || std::mem::replace(&mut state.notified, true) {
+            return;
+        }
+        state.queue(Outgoing::Notify);
+        let driver = self.alert(&state);
+        drop(state);
+        wake(driver);
+    }
+
+    /// Notes that the handler is being called.
+    pub(crate) fn take_notified(&self) {
+        self.lock().notified = false;
+    }
+
     /// Tells the application that the server shuts down; does nothing once it was told, or once
     /// closing has begun.
     pub(crate) fn drain(&self) {

@@ -64,6 +64,15 @@ impl<S: Stream, A: App> Driver<S, A> {
                 self.flags.handler.paused = false;
                 Ok(())
             }
+            Outgoing::Notify => {
+                self.shared.take_notified();
+                // What it sends counts like anything that a handler sends.
+                self.proto.admit(false);
+                let (app, mut conn) = self.split(now);
+                app.notify(&mut conn);
+                self.proto.admit(true);
+                Ok(())
+            }
             Outgoing::Drain => {
                 // What it sends counts like anything that a handler sends.
                 self.proto.admit(false);

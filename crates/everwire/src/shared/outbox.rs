@@ -23,6 +23,8 @@ pub(crate) enum Outgoing {
     Adjust(Adjustment),
     /// Go on reading.
     Resume,
+    /// Call the handler.
+    Notify,
     /// Tell the application that the server shuts down.
     Drain,
     Close(Cause, CloseFrame),

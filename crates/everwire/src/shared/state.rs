@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(super) stream_open: bool,
     /// The connection is to be cut; nothing else matters.
     pub(super) aborted: bool,
+    /// The handler is to be called, and has not been.
+    pub(super) notified: bool,
     /// The server shuts down and has said so.
     pub(super) draining: bool,
     pub(super) driver: Option<Wake>,
@@ -147,11 +149,6 @@ impl State {
         Poll::Pending
     }
 
-    /// Returns whether a task waits for something that a driver's turn may bring about.
-    pub(super) fn is_waited_for(&self) -> bool {
-        self.waiters.iter().any(|waiter| !matches!(waiter.until, Until::Admitted | Until::Closed))
-    }
-
     /// Returns the wakers of those who wait for room. Who can tell that he gives up keeps his place
     /// until he has come for it.
     pub(super) fn admit(&mut self) -> Vec<Waker> {
@@ -168,6 +165,11 @@ impl State {
     /// Returns whether somebody waits for room, or has not yet come for it.
     pub(super) fn is_awaited(&self) -> bool {
         self.waiters.iter().any(|waiter| matches!(waiter.until, Until::Room | Until::Admitted))
+    }
+
+    /// Returns whether a task waits for something that a driver's turn may bring about.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.waiters.iter().any(|waiter| !matches!(waiter.until, Until::Closed | Until::Admitted))
     }
 
     pub(super) fn take_waiters(&mut self, is_over: impl Fn(Until) -> bool) -> Vec<Waker> {
