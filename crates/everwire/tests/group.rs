@@ -364,7 +364,7 @@ async fn a_slow_member_may_miss_what_it_has_no_room_for() {
 async fn a_slow_member_may_be_sent_the_latest_when_it_has_room() {
     for most in [1, 3] {
         let group = Group::new(SlowPolicy::KeepLatest(most));
-        let (mut near, _sender) = slow_member(&group);
+        let (mut near, sender) = slow_member(&group);
         let sent = fill(&group).await;
         for i in sent + 1..sent + 50 {
             assert_eq!(group.broadcast(&numbered(i)).slow, 1);
@@ -374,7 +374,10 @@ async fn a_slow_member_may_be_sent_the_latest_when_it_has_room() {
             assert_eq!(read_number(&mut near).await, i, "{most}");
         }
         assert_eq!(group.broadcast(&numbered(777)).queued, 1);
+        // It waits for room no more, so others need not wait behind it.
+        sender.try_send("behind").unwrap();
         assert_eq!(read_number(&mut near).await, 777);
+        assert_eq!(near.read().await.unwrap(), (0x81, b"behind".to_vec()));
         assert_eq!(group.dropped(), 50 - most as u64);
     }
 }

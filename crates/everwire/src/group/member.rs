@@ -167,7 +167,6 @@ impl Wake for Member {
         }
         let mut wakes = Wakes::default();
         let mut wait = self.lock();
-        wait.room = Place::None; // Whoever woke it took it out.
         self.drain(&shared, &mut wait, &mut wakes);
         drop(wait);
         wakes.wake();
