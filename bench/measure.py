@@ -34,7 +34,7 @@ CALLGRIND_BUDGET = 600_000_000
 
 @dataclass(frozen=True)
 class Scenario:
-    """An echo workload, and how many messages the two counted runs have."""
+    """A workload of echoes, or of one who speaks to all; and how many messages the two counted runs have."""
 
     title: str
     connections: int
@@ -43,14 +43,21 @@ class Scenario:
     kind: str
     base: int
     more: int
+    # The first connection speaks to all on /chat; a message is one that somebody received.
+    fan_out: bool = False
 
     @property
     def batch(self) -> int:
         return self.connections * self.depth
 
     def flags(self) -> list[str]:
-        return [f"--connections={self.connections}", f"--depth={self.depth}", f"--size={self.size}",
-                f"--kind={self.kind}"]
+        flags = [f"--connections={self.connections}", f"--depth={self.depth}", f"--size={self.size}",
+                 f"--kind={self.kind}"]
+        return [*flags, "--fan-out"] if self.fan_out else flags
+
+    def url(self, echo: str) -> str:
+        """Returns the URL of the workload on the server whose /echo this is."""
+        return echo.removesuffix("/echo") + "/chat" if self.fan_out else echo
 
 
 SCENARIOS = {
@@ -58,6 +65,8 @@ SCENARIOS = {
     "B": Scenario("64 connections × 16 in flight × 125 B", 64, 16, 125, "binary", 2_048, 51_200),
     "C": Scenario("16 connections × 1 in flight × 64 KiB, binary", 16, 1, 64 << 10, "binary", 64, 640),
     "D2": Scenario("4 connections × 1 in flight × 1 MiB, multi-byte text", 4, 1, 1 << 20, "text", 8, 24),
+    "E": Scenario("1 → 1,000 connections × 64 B, 4 messages in flight", 1_000, 4, 64, "binary", 20_000, 160_000,
+                  fan_out=True),
 }
 
 MEMORY_TITLE = "memory per open connection"
@@ -72,21 +81,24 @@ MEMORY_KEEPS_BUFFERS = 64 * 1024
 
 @dataclass(frozen=True)
 class Server:
-    """A program that prints its URL and echoes on /echo."""
+    """A program that prints its URL and echoes on /echo; it may speak to all on /chat instead, or as well."""
 
     name: str
     program: str
     args: tuple[str, ...] = ()
     load_flags: tuple[str, ...] = ()
     is_ours: bool = False
+    has_echo: bool = True
+    has_chat: bool = False
 
 
 SERVERS = {
     server.name: server
     for server in [
         Server("raw", "peer-raw", load_flags=("--raw",)),
+        Server("raw-fan-out", "peer-raw-fan-out", load_flags=("--raw",), has_echo=False, has_chat=True),
         Server("everwire", "everwire", ("serve", "--threads", "1", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
-               is_ours=True),
+               is_ours=True, has_chat=True),
         Server("pull_echo", "examples/pull_echo", is_ours=True),
         Server("fastwebsockets", "peer-fastwebsockets"),
         Server("tokio-websockets", "peer-tokio-websockets"),
@@ -135,7 +147,7 @@ class Bench:
 
     def cpu(self, server: Server, url: str, pid: int, scenario: Scenario, seconds: float) -> float:
         """Returns the server's CPU nanoseconds per message in one timed run."""
-        figures = self._load(server, url, *scenario.flags(), f"--seconds={seconds}", f"--pid={pid}")
+        figures = self._load(server, scenario.url(url), *scenario.flags(), f"--seconds={seconds}", f"--pid={pid}")
         return figures["cpu_ns_per_message"]
 
     def syscalls(self, server: Server, scenario: Scenario) -> dict[str, float]:
@@ -193,7 +205,7 @@ class Bench:
             wrapper = ["valgrind", "--tool=callgrind", "--quiet", "--instr-atstart=yes", f"--callgrind-out-file={out}",
                        f"--log-file={directory}/log"]
             with self.started(server, *wrapper) as (url, _):
-                self._load(server, url, *scenario.flags(), f"--messages={n_messages}")
+                self._load(server, scenario.url(url), *scenario.flags(), f"--messages={n_messages}")
             totals = re.findall(r"^totals: (\d+)", out.read_text() if out.exists() else "", re.MULTILINE)
         if not totals:
             raise Failed("callgrind wrote no totals: the server did not end on SIGTERM")
@@ -203,7 +215,7 @@ class Bench:
         with tempfile.TemporaryDirectory() as directory:
             out = Path(directory) / "strace.out"
             with self.started(server, "strace", "-c", "-f", "-U", "name,calls", "-o", str(out)) as (url, _):
-                self._load(server, url, *scenario.flags(), f"--messages={n_messages}")
+                self._load(server, scenario.url(url), *scenario.flags(), f"--messages={n_messages}")
             calls = dict(re.findall(r"^\s*(\w+)\s+(\d+)\s*$", out.read_text(), re.MULTILINE))
         calls.pop("total", None)
         return {name: int(n) for name, n in calls.items()}
@@ -221,16 +233,16 @@ class Bench:
         return json.loads(run.stdout.splitlines()[0])["rss_per_connection"]
 
 
-def cpu_rounds(bench: Bench, servers: list[Server], scenario: Scenario, rounds: int, seconds: float):
-    """Returns (best, median) CPU ns per message of each server.
+def cpu_rounds(bench: Bench, work: list[tuple[Server, Scenario]], rounds: int, seconds: float):
+    """Returns (best, median) CPU ns per message of each server, by its name.
 
     The servers run side by side and take turns, so that a slow spell of the machine hits all of them.
     """
-    figures = {server.name: [] for server in servers}
+    figures = {server.name: [] for server, _ in work}
     with contextlib.ExitStack() as stack:
-        running = [(server, *stack.enter_context(bench.started(server))) for server in servers]
+        running = [(server, scenario, *stack.enter_context(bench.started(server))) for server, scenario in work]
         for _ in range(rounds):
-            for server, url, pid in running:
+            for server, scenario, url, pid in running:
                 figures[server.name].append(bench.cpu(server, url, pid, scenario, seconds))
     return {name: (min(values), statistics.median(values)) for name, values in figures.items()}
 

@@ -19,6 +19,10 @@ mod compression {}
 mod reconnecting {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/sessions.md")]
+mod sessions {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/coming-from-gorilla.md")]
 mod coming_from_gorilla {}
 

@@ -38,6 +38,8 @@ pub struct Connection {
     received: u64,
     echo_offset: usize,
     goal: u64,
+    /// Whose messages it receives: its own, as echoes, or those of who speaks to all.
+    speaker: usize,
     /// Control frames that wait for the next message boundary.
     control: Vec<u8>,
     closing: bool,
@@ -56,6 +58,7 @@ impl Connection {
             received: 0,
             echo_offset: 0,
             goal: 0,
+            speaker: id,
             control: Vec::new(),
             closing: false,
             closed: false,
@@ -83,6 +86,15 @@ impl Connection {
         self.goal = self.received.saturating_add(n);
     }
 
+    /// Receives what another connection sends, and sends nothing.
+    pub fn listen_to(&mut self, speaker: usize) {
+        self.speaker = speaker;
+    }
+
+    fn is_listener(&self) -> bool {
+        self.speaker != self.id
+    }
+
     /// Lets the echoes in flight arrive and sends nothing more.
     pub fn stop(&mut self) {
         self.goal = self.goal.min(self.batch_end);
@@ -101,7 +113,9 @@ impl Connection {
         scratch: &mut Scratch,
     ) -> Result<()> {
         self.read(template, &mut scratch.input)?;
-        if self.received == self.batch_end && self.received < self.goal {
+        if self.is_listener() {
+            (self.sent, self.batch_end) = (self.received, self.received);
+        } else if self.received == self.batch_end && self.received < self.goal {
             self.batch_end = self.goal.min(self.received + depth);
         }
         self.write(template, &mut scratch.output)
@@ -166,9 +180,10 @@ impl Connection {
     }
 
     fn check(&mut self, template: &Template, echo: &[u8]) -> Result<()> {
-        ensure!(self.received < self.sent || self.offset > 0, "an echo of nothing");
+        let is_asked = self.is_listener() || self.received < self.sent || self.offset > 0;
+        ensure!(is_asked, "an echo of nothing");
         ensure!(
-            template.matches(self.id, self.received, self.echo_offset, echo),
+            template.matches(self.speaker, self.received, self.echo_offset, echo),
             "wrong echo in bytes {}..{}",
             self.echo_offset,
             self.echo_offset + echo.len(),

@@ -105,6 +105,35 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// Lets the first connection speak to all, `depth` messages at a time, and returns how many were received by all
+    /// together. The next are sent when everybody has received the last.
+    pub fn fan_out(&mut self, template: &Template, depth: u64, until: Until) -> Result<u64> {
+        let n = self.connections.len() as u64;
+        self.connections.iter_mut().for_each(|connection| connection.listen_to(0));
+        let before = self.echoed(0..self.connections.len());
+        let (mut left, deadline) = match until {
+            Until::Messages(deliveries) => (deliveries / n, None),
+            Until::Elapsed(time) => (u64::MAX, Some(Instant::now() + time)),
+        };
+        while left > 0 && deadline.is_none_or(|at| Instant::now() < at) {
+            let batch = depth.min(left);
+            left -= batch;
+            self.connections.iter_mut().for_each(|connection| connection.add_goal(batch));
+            self.connections[0].drive(template, depth, &mut self.scratch)?;
+            let mut n_active = self.connections.len();
+            while n_active > 0 {
+                self.wait(None)?;
+                for event in &self.events {
+                    let connection = &mut self.connections[event.token().0];
+                    let was_done = connection.is_done();
+                    connection.drive(template, depth, &mut self.scratch)?;
+                    n_active -= usize::from(!was_done && connection.is_done());
+                }
+            }
+        }
+        Ok(self.echoed(0..self.connections.len()) - before)
+    }
+
     fn echoed(&self, range: Range<usize>) -> u64 {
         self.connections[range].iter().map(Connection::received).sum()
     }

@@ -50,17 +50,24 @@ fn echo(options: &Options, until: Until) -> Result<()> {
     let rss_before = server.as_ref().map(Server::rss).transpose()?;
     let mut driver = Driver::new(options)?;
     driver.open(options.connections)?;
+    if options.raw && options.fan_out {
+        // Without an opening handshake nothing tells when the server knows all connections.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
 
     let template = Template::new(options.kind, options.size, options.raw);
     let cpu_before = server.as_ref().map(Server::cpu).transpose()?;
     let start = Instant::now();
-    let n_messages = driver.echo(
-        0..options.connections,
-        &template,
-        options.depth,
-        until,
-        options.connections,
-    )?;
+    let n_messages = match options.fan_out {
+        true => driver.fan_out(&template, options.depth, until)?,
+        false => driver.echo(
+            0..options.connections,
+            &template,
+            options.depth,
+            until,
+            options.connections,
+        )?,
+    };
     let seconds = start.elapsed().as_secs_f64();
     let cpu_after = server.as_ref().map(Server::cpu).transpose()?;
     let rss_after = server.as_ref().map(Server::rss).transpose()?;

@@ -20,6 +20,7 @@ usage: load --url ws://127.0.0.1:PORT/path [options]
   --idle N          or: open N connections and hold them until standard input ends
     --warm W        before the first memory reading, W connections do the same (0)
     --first S[,S]   each connection exchanges one message of each size, then idles
+  --fan-out         the first connection speaks to all, who receive its messages; a message received counts as one
   --raw             no WebSocket: the same bytes to a TCP echo, and the same back
   --pid P           read the server's CPU clock and resident memory";
 
@@ -34,6 +35,7 @@ pub struct Options {
     pub size: usize,
     pub kind: Kind,
     pub raw: bool,
+    pub fan_out: bool,
     pub pid: Option<i32>,
     pub mode: Mode,
 }
@@ -84,6 +86,7 @@ impl Options {
             size: args.opt_value_from_str("--size")?.unwrap_or(STAMP_LEN),
             kind: args.opt_value_from_str("--kind")?.unwrap_or(Kind::Binary),
             raw: args.contains("--raw"),
+            fan_out: args.contains("--fan-out"),
             pid: args.opt_value_from_str("--pid")?,
             mode,
         };

@@ -329,7 +329,8 @@ impl<S: Stream, A: App> Driver<S, A> {
             if reading && self.proto.is_paused() {
                 self.proto.resume(now);
             }
-            let read = reading && self.poll_read(cx, now).is_ready();
+            let may = self.proto.has_unread() || self.io.as_ref().is_some_and(may_read);
+            let read = reading && may && self.poll_read(cx, now).is_ready();
             worked |= read;
             if read || rounds == 0 {
                 let polled = self.app.poll(cx);

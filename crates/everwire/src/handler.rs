@@ -60,6 +60,11 @@ pub trait Handler: Send + 'static {
         let _ = (conn, payload);
     }
 
+    /// Is called after [`Sender::notify`], once however often that was called in the meantime.
+    fn on_notify(&mut self, conn: &mut Conn<'_>) {
+        let _ = conn;
+    }
+
     /// Is called once if the server [shuts down](crate::Server::shutdown), before it closes the
     /// connection. What is sent here leaves before the Close; closing here is as good as leaving it
     /// to the server.
@@ -271,7 +276,7 @@ impl Conn<'_> {
     /// Returns what was agreed upon about compression, if anything was.
     #[must_use]
     pub fn deflate_params(&self) -> Option<DeflateParams> {
-        self.shared.deflate
+        self.shared.deflate()
     }
 
     /// Returns data that `authorize` attached to the connection.
@@ -330,6 +335,10 @@ impl<H: Handler> HandlerApp<H> {
 impl<H: Handler> App for HandlerApp<H> {
     fn open(&mut self, conn: &mut Conn<'_>) {
         self.call(conn, H::on_open);
+    }
+
+    fn notify(&mut self, conn: &mut Conn<'_>) {
+        self.call(conn, H::on_notify);
     }
 
     fn drain(&mut self, conn: &mut Conn<'_>) {

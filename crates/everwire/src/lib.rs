@@ -60,6 +60,7 @@ mod event_loop;
 #[cfg(not(target_os = "linux"))]
 #[path = "event_loop_absent.rs"]
 mod event_loop;
+mod group;
 mod handler;
 mod io;
 mod json;
@@ -72,6 +73,7 @@ pub mod reconnect;
 mod registry;
 mod sender;
 mod server;
+pub mod session;
 mod shared;
 mod signal;
 mod sync;
@@ -92,6 +94,7 @@ pub use everwire_proto::{
 pub use self::json::JsonError;
 pub use self::{
     client::{Client, ClientObserver, ConnectError, CookieJar, CookieStore, Refused, connect},
+    group::{Broadcast, Group, SlowPolicy},
     handler::{Conn, Handler},
     message_writer::MessageWriter,
     reconnect::ReconnectingClient,

@@ -197,7 +197,7 @@ impl Registry {
                 let (queued, has_room) = live.send_queue();
                 totals.queued_bytes += queued as u64;
                 totals.full_queues += u64::from(!has_room);
-                if let Some(params) = live.deflate {
+                if let Some(params) = live.deflate() {
                     totals.deflate += 1;
                     let keeps_history = params.send_takeover || params.recv_takeover;
                     totals.deflate_takeover += u64::from(keeps_history);

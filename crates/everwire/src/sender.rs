@@ -136,6 +136,13 @@ impl Sender {
         self.shared.push_in_turn(Outgoing::Prepared(message.clone()))
     }
 
+    /// Has [`Handler::on_notify`](crate::Handler::on_notify) called soon, by the connection's
+    /// driver: a way to have a handler look at what somebody else has left for it. Does nothing on
+    /// the pull face.
+    pub fn notify(&self) {
+        self.shared.notify();
+    }
+
     /// Waits until there is room for one more message.
     ///
     /// # Errors
@@ -336,7 +343,7 @@ impl Sender {
     /// Returns what was agreed upon about compression, if anything was.
     #[must_use]
     pub fn deflate_params(&self) -> Option<DeflateParams> {
-        self.shared.deflate
+        self.shared.deflate()
     }
 
     /// Returns the id of the connection.

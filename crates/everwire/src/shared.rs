@@ -1,12 +1,13 @@
 //! What a connection's driver shares with its handles and with the registry.
 
+mod agreed;
+mod cast;
 mod outbox;
 mod state;
 mod waiting;
 mod wake;
 
 use std::{
-    collections::VecDeque,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -21,12 +22,13 @@ use everwire_proto::{
     State as ProtoState,
 };
 
-use self::waiting::Waiter;
+use self::agreed::Agreed;
 pub(crate) use self::{
-    outbox::{Adjustment, Outgoing, put_outbox},
+    cast::{Cast, LastCast},
+    outbox::{Adjustment, News, Outgoing, put_outbox},
     state::{Phase, State},
     waiting::{Place, Until},
-    wake::{Wake, wake},
+    wake::{Wake, Wakes, wake},
 };
 use crate::{peers::Peers, signal::Signal};
 
@@ -70,7 +72,7 @@ pub(crate) struct Shared {
     pub(crate) data: http::Extensions,
     pub(crate) subprotocol: Option<Box<str>>,
     /// What was agreed upon about compression.
-    pub(crate) deflate: Option<DeflateParams>,
+    deflate: Agreed,
     /// Limit on what may wait to be sent, in bytes.
     send_limit: usize,
     /// What may wait when those who wait for room are woken.
@@ -105,7 +107,7 @@ impl Shared {
             since,
             data,
             subprotocol,
-            deflate,
+            deflate: deflate.into(),
             send_limit: limits.send_queue_high(),
             send_low: limits.send_queue_low(),
             receive_limit: u32::try_from(limits.receive_queue.max(1)).unwrap_or(u32::MAX),
@@ -120,6 +122,11 @@ impl Shared {
         })
     }
 
+    /// Returns what was agreed upon about compression, if anything was.
+    pub(crate) fn deflate(&self) -> Option<DeflateParams> {
+        self.deflate.into()
+    }
+
     /// Locks the state. No user code runs under this lock, so poisoning means nothing.
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -129,8 +136,10 @@ impl Shared {
     /// Publishes what the registry shows.
     #[inline]
     pub(crate) fn publish(&self, counters: &Counters, last_received: Instant, transmit_len: usize) {
-        self.last_received.store(crate::clock::millis(last_received), Ordering::Relaxed);
-        self.bytes_received.store(counters.bytes_received, Ordering::Relaxed);
+        if self.bytes_received.load(Ordering::Relaxed) != counters.bytes_received {
+            self.last_received.store(crate::clock::millis(last_received), Ordering::Relaxed);
+            self.bytes_received.store(counters.bytes_received, Ordering::Relaxed);
+        }
         self.bytes_sent.store(counters.bytes_sent, Ordering::Relaxed);
         self.messages_received.store(counters.messages_received, Ordering::Relaxed);
         self.messages_sent.store(counters.messages_sent, Ordering::Relaxed);
@@ -190,6 +199,21 @@ impl Shared {
         self.try_push(outgoing, false).map_err(|(error, _)| error)
     }
 
+    /// Queues a message that is broadcast; if the driver sleeps, `wakes` is to wake it.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    #[inline]
+    pub(crate) fn push_cast(&self, cast: &mut Cast, wakes: &mut Wakes) -> Result<(), SendError> {
+        let mut state = self.lock();
+        self.check_room(&state, Until::Room)?;
+        state.queue_cast(cast);
+        if self.signal.alert() {
+            wakes.add(state.driver.as_ref());
+        }
+        Ok(())
+    }
+
     fn try_push(&self, outgoing: Outgoing, check_room: bool) -> Result<(), (SendError, Outgoing)> {
         self.push_locked(self.lock(), outgoing, check_room)
     }
@@ -238,15 +262,18 @@ impl Shared {
 
     /// Takes what handles asked for. It counts as waiting to be written from here on.
     #[inline]
-    pub(crate) fn take_outbox(&self) -> Option<VecDeque<Outgoing>> {
+    pub(crate) fn take_outbox(&self) -> Option<News> {
         self.signal.take_news().then(|| self.take_news())
     }
 
-    fn take_news(&self) -> VecDeque<Outgoing> {
+    fn take_news(&self) -> News {
         let mut state = self.lock();
         let taken = std::mem::take(&mut state.outbox_bytes);
         self.transmit_len.fetch_add(taken, Ordering::Relaxed);
-        std::mem::take(&mut state.outbox)
+        match state.first.take() {
+            Some(first) if state.outbox.is_empty() => News::Cast(first),
+            first => News::All(first, std::mem::take(&mut state.outbox)),
+        }
     }
 
     /// Notes that there is news for the driver, and returns its waker if it sleeps.
@@ -298,7 +325,7 @@ impl Shared {
         state.aborted |= is_abort;
         if is_abort {
             // What is behind it is not sent, but counted.
-            state.outbox.push_front(outgoing);
+            state.all_in_outbox().push_front(outgoing);
         } else {
             state.queue(outgoing);
         }
@@ -307,6 +334,23 @@ impl Shared {
         drop(state);
         wake(driver);
         waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// Asks the driver to call its handler; once is enough until it does.
+    pub(crate) fn notify(&self) {
+        let mut state = self.lock();
+        if state.phase == Phase::Closed || std::mem::replace(&mut state.notified, true) {
+            return;
+        }
+        state.queue(Outgoing::Notify);
+        let driver = self.alert(&state);
+        drop(state);
+        wake(driver);
+    }
+
+    /// Notes that the handler is being called.
+    pub(crate) fn take_notified(&self) {
+        self.lock().notified = false;
     }
 
     /// Tells the application that the server shuts down; does nothing once it was told, or once
@@ -333,7 +377,8 @@ impl Shared {
             return Err(SendError::Closed);
         }
         // One that is written to its end may still wait to be encoded.
-        let waits = state.outbox.iter().any(|outgoing| matches!(outgoing, Outgoing::Start(..)));
+        let waits =
+            state.all_in_outbox().iter().any(|outgoing| matches!(outgoing, Outgoing::Start(..)));
         if state.stream_open || waits {
             return Err(SendError::MessageOpen);
         }
@@ -408,9 +453,18 @@ impl Shared {
             Until::Answer => answered,
             Until::Closed => false,
         }));
-        let waits = |waiter: &Waiter| waiter.until != Until::Admitted;
-        self.signal.set_waited_for(state.waiters.iter().any(waits));
+        self.signal.set_waited_for(state.is_waited_for());
         Some(over)
+    }
+
+    /// Returns whether closing has begun.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.lock().phase != Phase::Open
+    }
+
+    /// Returns whether the connection has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().phase == Phase::Closed
     }
 
     /// Tells every handle how the connection ended.
@@ -418,7 +472,7 @@ impl Shared {
         let mut state = self.lock();
         state.phase = Phase::Closed;
         state.closure = Some(closure);
-        let outbox = std::mem::take(&mut state.outbox);
+        let outbox = (std::mem::take(&mut state.outbox), state.first.take());
         let deferred = std::mem::take(&mut state.deferred);
         let driver = state.driver.take();
         let receiver = state.receiver.take();

@@ -59,7 +59,7 @@ async fn a_drain_loses_no_message_that_a_handler_still_takes() {
         let count = count.clone();
         async move {
             while ws.recv().await.is_some() {
-                if count.fetch_add(1, Ordering::Relaxed) % 50 == 0 {
+                if count.fetch_add(1, Ordering::Relaxed).is_multiple_of(50) {
                     sleep(Duration::from_millis(10)).await;
                 }
             }

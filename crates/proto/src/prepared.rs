@@ -15,20 +15,18 @@ use crate::{Compress, FrameHeader, LendCodecs, Message, MessageKind, frame::MAX_
 /// For connections that agreed on compression it is compressed when the first of them sends it, once
 /// for each size of window, without reference to earlier messages.
 #[derive(Clone)]
-pub struct PreparedMessage {
+pub struct PreparedMessage(Arc<Inner>);
+
+struct Inner {
     kind: MessageKind,
+    compress: Compress,
+    header_len: u8,
     /// The unmasked frame.
     frame: Bytes,
-    header_len: u8,
-    compress: Compress,
-    /// Its compressed forms; none if it is never to be compressed.
-    deflated: Option<Arc<Deflated>>,
+    /// The compressed payload for each number of window bits, 8 to 15; empty where it would be no
+    /// smaller. Two threads that need the same form at once may both make it, and one is dropped.
+    deflated: [OnceBox<Bytes>; 8],
 }
-
-/// The compressed payload for each number of window bits, 8 to 15; empty where it would be no
-/// smaller. Two threads that need the same form at once may both make it, and one is dropped.
-#[derive(Default)]
-struct Deflated([OnceBox<Bytes>; 8]);
 
 impl PreparedMessage {
     /// Encodes a message.
@@ -59,45 +57,54 @@ impl PreparedMessage {
         FrameHeader::new(message.kind().into(), true, payload.len() as u64).encode(&mut frame);
         let header_len = frame.len() as u8;
         frame.extend_from_slice(payload);
-        let deflated = (compress != Compress::Never).then(Arc::default);
-        Self { kind: message.kind(), frame: frame.into(), header_len, compress, deflated }
+        let (kind, frame) = (message.kind(), frame.into());
+        Self(Arc::new(Inner { kind, compress, header_len, frame, deflated: Default::default() }))
     }
 
     /// Returns whether it is text or binary.
     #[must_use]
     pub fn kind(&self) -> MessageKind {
-        self.kind
+        self.0.kind
     }
 
     /// Returns the payload.
     #[must_use]
     pub fn payload(&self) -> Bytes {
-        self.frame.slice(usize::from(self.header_len)..)
+        self.0.frame.slice(usize::from(self.0.header_len)..)
+    }
+
+    /// Returns the length of the payload in bytes.
+    #[must_use]
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.0.frame.len() - usize::from(self.0.header_len)
+    }
+
+    /// Returns whether the payload is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Returns the whole unmasked frame.
     pub(crate) fn frame(&self) -> &Bytes {
-        &self.frame
-    }
-
-    pub(crate) fn payload_len(&self) -> usize {
-        self.frame.len() - usize::from(self.header_len)
+        &self.0.frame
     }
 
     pub(crate) fn compress(&self) -> Compress {
-        self.compress
+        self.0.compress
     }
 
     /// Returns the compressed payload for a window of so many bits, if that is smaller.
     pub(crate) fn deflated(&self, bits: u8, level: u8, lend: LendCodecs) -> Option<Bytes> {
-        let form = self.deflated.as_ref()?.0.get(usize::from(bits.checked_sub(8)?))?;
+        let form = self.0.deflated.get(usize::from(bits.checked_sub(8)?))?;
         let deflated = form.get_or_init(|| {
             let mut deflated = Bytes::new();
             lend(&mut |codecs| {
-                let payload = &self.frame[self.header_len.into()..];
+                let payload = &self.0.frame[self.0.header_len.into()..];
                 deflated = codecs.deflate_alone(bits, level, payload);
             });
-            let is_smaller = deflated.len() < self.payload_len();
+            let is_smaller = deflated.len() < self.len();
             Box::new(if is_smaller { deflated } else { Bytes::new() })
         });
         (!deflated.is_empty()).then(|| deflated.clone())
@@ -106,7 +113,7 @@ impl PreparedMessage {
 
 impl PartialEq for PreparedMessage {
     fn eq(&self, other: &Self) -> bool {
-        self.frame == other.frame && self.compress == other.compress
+        self.0.frame == other.0.frame && self.0.compress == other.0.compress
     }
 }
 
@@ -115,9 +122,9 @@ impl Eq for PreparedMessage {}
 impl fmt::Debug for PreparedMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PreparedMessage")
-            .field("kind", &self.kind)
+            .field("kind", &self.0.kind)
             .field("payload", &self.payload())
-            .field("compress", &self.compress)
+            .field("compress", &self.0.compress)
             .finish()
     }
 }

@@ -129,6 +129,16 @@ impl Transmit {
         self.buf.extend_from_slice(payload);
     }
 
+    /// Appends a frame that others send as well, sharing it if it is large.
+    #[inline]
+    pub(crate) fn push_prepared(&mut self, frame: &Bytes) {
+        if frame.len() < SHARE_FROM {
+            self.buf.extend_from_slice(frame);
+        } else {
+            self.push_bytes(frame.clone());
+        }
+    }
+
     /// Appends bytes that are on the wire as they are, sharing them if they are many.
     pub(crate) fn push_bytes(&mut self, bytes: Bytes) {
         if bytes.len() < SHARE_FROM {

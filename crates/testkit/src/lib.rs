@@ -11,6 +11,8 @@
 //! - [`SlowPath`]: schedules of silence, stalls and probes on which nobody may be given up. The
 //!   property tests and `bench/lifecycle` share it.
 //!
+//! - [`session`]: a server's sessions in one place, for whoever drives their sockets.
+//!
 //! Nothing here sleeps; time moves when a test moves it.
 
 mod deflate;
@@ -20,6 +22,7 @@ mod pair;
 mod random;
 mod schedule;
 mod seen;
+pub mod session;
 mod solo;
 mod split;
 mod walk;

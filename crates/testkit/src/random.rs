@@ -36,6 +36,12 @@ impl Random for Rng {
     }
 }
 
+impl everwire_session::Random for Rng {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        Random::fill(self, bytes);
+    }
+}
+
 /// Returns a predictable source of masking keys for a client.
 ///
 /// The first byte it gives, which spreads the keepalive, is 0: no spread.

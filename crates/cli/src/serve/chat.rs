@@ -1,67 +1,40 @@
 //! `/chat`: every message goes to everybody who is connected there.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
-
-use everwire::{
-    Because, CloseCode, Conn, ConnectionId, Handler, Message, PreparedMessage, SendError, Sender,
-};
+use everwire::{CloseCode, CloseFrame, Conn, Group, Handler, Message, PreparedMessage, SlowPolicy};
 
 /// What a slow member is told: of the application's own codes, because 1008 would tell clients never
 /// to come back.
 const TOO_SLOW: CloseCode = CloseCode::new(4413).expect("in range");
 
 /// Everybody who is connected. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Chat(Arc<Mutex<HashMap<ConnectionId, Sender>>>);
+#[derive(Clone, Debug)]
+pub(super) struct Chat(Group);
 
 impl Chat {
     /// Returns the handler of one connection.
     pub(super) fn member(&self) -> Member {
-        Member { chat: self.clone(), id: None }
+        Member(self.0.clone())
     }
+}
 
-    /// Sends a message to everybody, waiting for nobody.
-    ///
-    /// It is encoded once. One lock over all members gives the messages one order, the same for
-    /// everybody.
-    fn publish(&self, message: Message<'_>) {
-        let message = PreparedMessage::new(message);
-        let members = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for member in members.values() {
-            if let Err(SendError::Full { .. }) = member.try_send_prepared(&message) {
-                // Whoever does not keep up leaves, and delays nobody.
-                member.close_because(Because::SlowConsumer, TOO_SLOW, "too slow").ok();
-            }
-        }
+impl Default for Chat {
+    fn default() -> Self {
+        // Whoever does not keep up leaves, and delays nobody.
+        let too_slow = CloseFrame::new(TOO_SLOW, "too slow").expect("the code may be sent");
+        Self(Group::new(SlowPolicy::Disconnect(too_slow)))
     }
 }
 
 /// One connection to the chat.
 #[derive(Debug)]
-pub(super) struct Member {
-    chat: Chat,
-    id: Option<ConnectionId>,
-}
+pub(super) struct Member(Group);
 
 impl Handler for Member {
     fn on_open(&mut self, conn: &mut Conn<'_>) {
-        self.id = Some(conn.id());
-        let mut members = self.chat.0.lock().unwrap_or_else(PoisonError::into_inner);
-        members.insert(conn.id(), conn.sender());
+        self.0.join(&conn.sender());
     }
 
     fn on_message(&mut self, _: &mut Conn<'_>, message: Message<'_>) {
-        self.chat.publish(message);
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.chat.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        }
+        self.0.broadcast(&PreparedMessage::new(message));
     }
 }

@@ -14,6 +14,11 @@ pub(crate) trait App: Send {
     /// Is called for each event.
     fn event(&mut self, conn: &mut Conn<'_>, event: Event<'_>);
 
+    /// Is called when a handle asked for it.
+    fn notify(&mut self, conn: &mut Conn<'_>) {
+        let _ = conn;
+    }
+
     /// Is called once if the server shuts down.
     fn drain(&mut self, conn: &mut Conn<'_>) {
         let _ = conn;

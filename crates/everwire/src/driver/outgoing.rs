@@ -1,32 +1,45 @@
 //! What handles asked a driver for.
 
-use std::{collections::VecDeque, time::Instant};
+use std::time::Instant;
 
-use everwire_proto::Cause;
+use everwire_proto::{Cause, PreparedMessage};
 
 use super::{App, Driver, Stream};
-use crate::shared::{Outgoing, put_outbox};
+use crate::shared::{News, Outgoing, put_outbox};
 
 impl<S: Stream, A: App> Driver<S, A> {
     /// Does what handles asked for.
     #[inline]
     pub(super) fn take_outbox(&mut self, now: Instant) {
-        if let Some(outbox) = self.shared.take_outbox() {
-            self.apply_all(outbox, now);
+        if let Some(news) = self.shared.take_outbox() {
+            self.apply_all(news, now);
         }
     }
 
-    fn apply_all(&mut self, mut outbox: VecDeque<Outgoing>, now: Instant) {
+    fn apply_all(&mut self, news: News, now: Instant) {
         self.lend_buffer();
         // It was counted against the limit when it was queued.
         self.proto.admit(true);
-        while let Some(outgoing) = outbox.pop_front() {
-            self.apply(outgoing, now);
+        match news {
+            News::Cast(messages) => self.apply_cast(&messages),
+            News::All(first, mut outbox) => {
+                first.iter().for_each(|messages| self.apply_cast(messages));
+                while let Some(outgoing) = outbox.pop_front() {
+                    self.apply(outgoing, now);
+                }
+                put_outbox(outbox);
+            }
         }
-        put_outbox(outbox);
         self.proto.admit(false);
         // What was queued is encoded now, and counted there.
         self.shared.publish_transmit_len(self.proto.transmit_len());
+    }
+
+    #[inline]
+    fn apply_cast(&mut self, messages: &[PreparedMessage]) {
+        for message in messages {
+            self.flags.unsent += u32::from(self.proto.send_prepared(message).is_err());
+        }
     }
 
     fn apply(&mut self, outgoing: Outgoing, now: Instant) {
@@ -49,6 +62,15 @@ impl<S: Stream, A: App> Driver<S, A> {
             }
             Outgoing::Resume => {
                 self.flags.handler.paused = false;
+                Ok(())
+            }
+            Outgoing::Notify => {
+                self.shared.take_notified();
+                // What it sends counts like anything that a handler sends.
+                self.proto.admit(false);
+                let (app, mut conn) = self.split(now);
+                app.notify(&mut conn);
+                self.proto.admit(true);
                 Ok(())
             }
             Outgoing::Drain => {

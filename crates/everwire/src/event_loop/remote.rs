@@ -62,6 +62,15 @@ impl Remote {
         });
     }
 
+    /// Asks for a turn for each of these connections.
+    pub(crate) fn wake_all(&self, keys: &[u32]) {
+        self.tell(|news| {
+            if !news.is_gone {
+                news.woken.extend(keys);
+            }
+        });
+    }
+
     /// Tells the loop that no more connections will come.
     pub(super) fn end(&self) {
         self.tell(|news| news.is_last = true);

@@ -120,7 +120,7 @@ impl Shard {
             remote_addr: shared.peers.remote(),
             client_ip: shared.client_ip(),
             subprotocol: shared.subprotocol.as_deref().map(Into::into),
-            deflate: shared.deflate,
+            deflate: shared.deflate(),
             since: shared.since,
             last_received: shared.last_received(),
             counters: shared.counters(),

@@ -7,10 +7,14 @@ use everwire_proto::{Config, DeflateConfig, MaxAge, handshake::HeadLimits};
 use super::{
     Listener, OriginPolicy, UpgradeRequest,
     http_service::{HttpService, Respond},
-    route::{Pull, Push, Route},
+    route::{Pull, Push, Route, WithSessions},
     upgrade::{Authorize, Decision},
 };
-use crate::{Handler, WebSocket, trust::TrustedProxies};
+use crate::{
+    Handler, WebSocket,
+    session::{SessionRoute, Sessions},
+    trust::TrustedProxies,
+};
 
 /// What a server is made of. See [`Server::builder`](crate::Server::builder).
 pub struct ServerBuilder {
@@ -117,6 +121,19 @@ impl ServerBuilder {
     {
         let endpoint = Arc::new(Pull(Arc::new(serve)));
         self.routes.push(Route { path: path.into(), endpoint, config: None });
+        self
+    }
+
+    /// Offers sessions (`everwire.v1`) on the path that was named last; clients that do not speak it
+    /// are served as before. See [`session`](crate::session).
+    #[must_use]
+    pub fn sessions(mut self, sessions: &Sessions) -> Self {
+        if let Some(route) = self.routes.last_mut() {
+            route.endpoint = Arc::new(WithSessions {
+                sessions: SessionRoute::new(sessions),
+                others: route.endpoint.clone(),
+            });
+        }
         self
     }
 

@@ -283,6 +283,7 @@ fn finish(
     let subprotocol = accept
         .options
         .subprotocol
+        .or_else(|| route.endpoint.select_subprotocol(&upgrade).map(Into::into))
         .or_else(|| upgrade.select_subprotocol(&context.subprotocols).map(Into::into));
     let config = route.config.as_ref().unwrap_or(&context.config).clone();
     let mut options = AcceptOptions { subprotocol: subprotocol.clone(), ..accept.options };

@@ -12,6 +12,7 @@ use crate::{
     handler::HandlerApp,
     io::Io,
     registry::Registration,
+    session::SessionRoute,
     shared::Shared,
     websocket::PullApp,
 };
@@ -39,12 +40,46 @@ pub(crate) struct Route {
 pub(crate) trait Endpoint: Send + Sync {
     /// Makes what runs the connection, while the request is still there to look at.
     fn prepare(&self, request: &UpgradeRequest) -> Box<dyn Prepared>;
+
+    /// Returns the subprotocol that the path itself speaks, if the client offers it.
+    fn select_subprotocol(&self, request: &UpgradeRequest) -> Option<&'static str> {
+        let _ = request;
+        None
+    }
+
+    /// Returns the limit on messages that the path needs at least.
+    fn least_message_limit(&self) -> u64 {
+        0
+    }
 }
 
 /// What will run a connection once it is open.
 pub(crate) trait Prepared: Send {
     /// Starts to run the connection.
     fn spawn(self: Box<Self>, opened: Opened);
+}
+
+/// Sessions for clients that speak `everwire.v1`, on a path that serves others by something else.
+pub(crate) struct WithSessions {
+    pub(crate) sessions: SessionRoute,
+    pub(crate) others: Arc<dyn Endpoint>,
+}
+
+impl Endpoint for WithSessions {
+    fn prepare(&self, request: &UpgradeRequest) -> Box<dyn Prepared> {
+        match SessionRoute::select(request) {
+            Some(_) => Box::new(PushPrepared(self.sessions.handler(request))),
+            None => self.others.prepare(request),
+        }
+    }
+
+    fn select_subprotocol(&self, request: &UpgradeRequest) -> Option<&'static str> {
+        SessionRoute::select(request)
+    }
+
+    fn least_message_limit(&self) -> u64 {
+        self.sessions.max_frame()
+    }
 }
 
 /// A handler for each connection, made by a factory.

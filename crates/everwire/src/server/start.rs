@@ -47,6 +47,14 @@ impl ServerBuilder {
                 config.deflate = config.deflate.or(self.deflate);
             }
         }
+        for route in &mut routes {
+            let least = route.endpoint.least_message_limit();
+            let limits = &route.config.as_deref().unwrap_or(&config).limits;
+            if limits.message < least {
+                let own = route.config.get_or_insert_with(|| Arc::new(config.clone()));
+                Arc::make_mut(own).limits.message = least;
+            }
+        }
         let (stop, stopped) = watch::channel(None);
         let (busy, is_busy) = watch::channel(());
         let context = Arc::new(Context {

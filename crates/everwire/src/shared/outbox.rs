@@ -6,7 +6,7 @@ use everwire_proto::{
     Cause, CloseFrame, Compress, Connection, Message, MessageKind, PreparedMessage,
 };
 
-use super::waiting::Until;
+use super::{cast::Batch, waiting::Until};
 
 /// Something a handle asked for.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(crate) enum Outgoing {
     Adjust(Adjustment),
     /// Go on reading.
     Resume,
+    /// Call the handler.
+    Notify,
     /// Tell the application that the server shuts down.
     Drain,
     Close(Cause, CloseFrame),
@@ -55,7 +57,7 @@ impl Outgoing {
         match self {
             Self::Message(message, _) => message.len() + 14,
             Self::Piece(bytes) | Self::Finish(bytes) => bytes.len() + 14,
-            Self::Prepared(message) => message.payload().len() + 14,
+            Self::Prepared(message) => prepared_len(message),
             Self::Ping(payload) => payload.len() + 6,
             _ => 0,
         }
@@ -80,6 +82,21 @@ impl Outgoing {
     }
 }
 
+/// Returns what a message counts against the limit of the send queue.
+#[inline]
+pub(super) fn prepared_len(message: &PreparedMessage) -> usize {
+    message.len() + 14
+}
+
+/// What a driver takes over from its handles.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Nothing but messages of a group.
+    Cast(Batch),
+    /// All that waits; the messages of a group go before the rest.
+    All(Option<Batch>, VecDeque<Outgoing>),
+}
+
 thread_local! {
     /// Room for what handles ask for, of a connection that sleeps by now.
     static SPARE_OUTBOX: Cell<VecDeque<Outgoing>> = const { Cell::new(VecDeque::new()) };
@@ -91,7 +108,7 @@ const SPARE_UP_TO: usize = 64;
 /// Keeps the room of an outbox that was emptied for the next one of this thread.
 #[inline]
 pub(crate) fn put_outbox(outbox: VecDeque<Outgoing>) {
-    if outbox.capacity() <= SPARE_UP_TO {
+    if (1..=SPARE_UP_TO).contains(&outbox.capacity()) {
         // A thread that ends has none any more.
         SPARE_OUTBOX.try_with(|spare| spare.set(outbox)).ok();
     }

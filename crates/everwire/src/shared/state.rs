@@ -9,6 +9,7 @@ use std::{
 use everwire_proto::Closure;
 
 use super::{
+    cast::{Batch, Cast},
     outbox::{Outgoing, take_outbox},
     waiting::{Place, Until, Waiter},
     wake::Wake,
@@ -24,6 +25,8 @@ pub(crate) struct State {
     pub(crate) receiver: Option<Waker>,
     /// Nobody will ever call `recv`.
     pub(crate) receiver_gone: bool,
+    /// Messages of a group, which go before what is in the outbox. They are mostly all that waits.
+    pub(super) first: Option<Batch>,
     /// What handles asked for and the driver has not yet done.
     pub(crate) outbox: VecDeque<Outgoing>,
     pub(super) deferred: Option<Box<Deferred>>,
@@ -32,6 +35,8 @@ pub(crate) struct State {
     pub(super) stream_open: bool,
     /// The connection is to be cut; nothing else matters.
     pub(super) aborted: bool,
+    /// The handler is to be called, and has not been.
+    pub(super) notified: bool,
     /// The server shuts down and has said so.
     pub(super) draining: bool,
     pub(super) driver: Option<Wake>,
@@ -87,6 +92,29 @@ impl State {
         }
     }
 
+    /// Queues a message that is broadcast.
+    #[inline]
+    pub(super) fn queue_cast(&mut self, cast: &mut Cast) {
+        if self.outbox.is_empty()
+            && !self.stream_open
+            && let Some(joined) = cast.join(self.first.as_ref())
+        {
+            self.outbox_bytes += cast.len();
+            self.first = Some(joined);
+        } else {
+            self.queue(Outgoing::Prepared(cast.message().clone()));
+        }
+    }
+
+    /// Puts everything that waits into the outbox, so that something can go before it.
+    pub(super) fn all_in_outbox(&mut self) -> &mut VecDeque<Outgoing> {
+        let first = self.first.take();
+        for message in first.iter().flat_map(|first| first.iter()).rev() {
+            self.outbox.push_front(Outgoing::Prepared(message.clone()));
+        }
+        &mut self.outbox
+    }
+
     /// Returns how many bytes handles have queued, as far as they are in the way.
     pub(super) fn queued(&self, room: Until) -> usize {
         match room {
@@ -137,6 +165,11 @@ impl State {
     /// Returns whether somebody waits for room, or has not yet come for it.
     pub(super) fn is_awaited(&self) -> bool {
         self.waiters.iter().any(|waiter| matches!(waiter.until, Until::Room | Until::Admitted))
+    }
+
+    /// Returns whether a task waits for something that a driver's turn may bring about.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.waiters.iter().any(|waiter| !matches!(waiter.until, Until::Closed | Until::Admitted))
     }
 
     pub(super) fn take_waiters(&mut self, is_over: impl Fn(Until) -> bool) -> Vec<Waker> {

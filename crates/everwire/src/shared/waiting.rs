@@ -40,9 +40,10 @@ pub(super) struct Waiter {
 }
 
 /// The place of a wait among the others.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Place {
     /// It has none yet.
+    #[default]
     None,
     Taken(u32),
     /// Nobody tells when it is given up: one place for a task.
@@ -179,7 +180,10 @@ impl Shared {
         cx: &Context<'_>,
         place: &mut Place,
     ) -> Poll<T> {
-        self.signal.set_waited_for(true);
+        // Of the end everybody is told, whether anybody waits or not.
+        if until != Until::Closed {
+            self.signal.set_waited_for(true);
+        }
         state.wait(until, cx, place)
     }
 
@@ -208,6 +212,7 @@ impl Shared {
         }
         let deferred = state.deferred.iter().flat_map(|deferred| &deferred.queue);
         let waiting = state.outbox.iter().chain(deferred);
-        waiting.filter(|outgoing| outgoing.begins_message()).count() as u64
+        let n = waiting.filter(|outgoing| outgoing.begins_message()).count();
+        (n + state.first.as_ref().map_or(0, |first| first.len())) as u64
     }
 }

@@ -14,7 +14,7 @@ use everwire_proto::{Closure, Message, MessageKind, Payload, Piece, Text};
 use super::Received;
 use crate::{Sender, shared::wake};
 
-/// The receiving half of a [`WebSocket`].
+/// The receiving half of a [`WebSocket`](crate::WebSocket).
 ///
 /// Dropped, it discards what comes in from then on, so that pings and Close are still handled.
 pub struct Receiver {

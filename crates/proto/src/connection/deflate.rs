@@ -154,7 +154,7 @@ impl Connection {
     /// Queues the compressed form of a prepared message; returns whether there is one.
     pub(super) fn write_prepared(&mut self, message: &PreparedMessage) -> bool {
         let Some(lend) = self.codecs else { return false };
-        if message.payload_len() < self.threshold(message.compress()) {
+        if message.len() < self.threshold(message.compress()) {
             return false;
         }
         let (bits, level) = (self.agreed().send_window_bits, self.deflate_config().level);

@@ -70,7 +70,7 @@ impl Connection {
             let payload = message.payload();
             self.write_data(message.kind().into(), true, Payload::Shared(payload));
         } else {
-            self.transmit.push_bytes(message.frame().clone());
+            self.transmit.push_prepared(message.frame());
         }
         Ok(())
     }

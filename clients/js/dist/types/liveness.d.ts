@@ -1,0 +1,30 @@
+/** Whether a socket lives, by the wall clock. Belongs to one socket and goes with it. See docs/protocol.md §9. */
+/** A smoothed round trip, as in RFC 6298. It belongs to the path and outlives a socket. */
+export declare function createRoundTrip(): {
+    /** In milliseconds. */
+    smoothed: number | undefined;
+    sample(ms: number): void;
+    /** How long an answer may take before the socket is suspect. */
+    patience: () => number;
+};
+export type Liveness = ReturnType<typeof createLiveness>;
+export declare function createLiveness(roundTrip: ReturnType<typeof createRoundTrip>, silence: number, last: number): {
+    /** No answer came to a question: another socket should be tried. */
+    suspected: boolean;
+    /** When silence makes the socket suspect. */
+    suspectDue: number;
+    /** When the peer should be asked. */
+    questionDue: () => number;
+    /** When silence, or a peer that acknowledges nothing, makes the socket dead. */
+    deadDue: () => number;
+    /** Something arrived. */
+    heard(now: number): void;
+    /** Nobody answered. */
+    suspect(): void;
+    /** So much of what was sent is acknowledged. */
+    waits(position: number, acked: number, now: number): void;
+    /** Asks the peer: returns the token of a PING. `sent` is what its counts say. */
+    ask(sent: number, now: number): number;
+    /** A PONG came. It must acknowledge what was sent before its PING. */
+    answered(answer: number, recv: number, now: number): void;
+};

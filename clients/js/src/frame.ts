@@ -1,0 +1,241 @@
+/**
+ * The frames of everwire.v1, as far as a client sends and receives them: a frame's first byte and its elements, in order.
+ *
+ * A frame is one binary WebSocket message. See docs/protocol.md §2.
+ */
+
+/** First bytes. */
+export const enum Kind {
+  Data = 0x10,
+  Ack = 0x20,
+  Ping = 0x30,
+  Pong = 0x40,
+  Hello = 0x50,
+  Welcome = 0x60,
+  Gap = 0x70,
+  Goaway = 0x80,
+  Bye = 0x90,
+  ByeReply = 0x91,
+  Ticket = 0xa0,
+  TicketWanted = 0xa1,
+  TicketAccepted = 0xa2,
+}
+
+/** Flags of DATA. */
+export const enum Flag {
+  Text = 1,
+  Volatile = 2,
+}
+
+/** What a WELCOME says. See §2.1. */
+export const enum Status {
+  New,
+  Resumed,
+  Lost,
+  Ended,
+  Busy,
+  Moved,
+  Auth,
+  Stale,
+  Version,
+}
+
+/** The codes that this client closes with. See §11. */
+export const enum Code {
+  Normal = 1000,
+  Timeout = 4408,
+  Counters = 4410,
+  Window = 4411,
+  Malformed = 4500,
+  Unauthenticated = 4501,
+  TooBig = 4502,
+  Version = 4505,
+  Superseded = 4509,
+}
+
+/** What a message carries. */
+export type Payload = string | Uint8Array;
+
+/** Where the sender of a frame stands. See §4. */
+export type Counts = [recv: number, done: number, sent: number, window: number];
+
+/** What the server says about a session that it keeps. See §5.1. */
+export type Accepted = [
+  kind: Kind.Welcome,
+  status: Status.New | Status.Resumed | Status.Lost,
+  epoch: number,
+  counts: Counts,
+  maxMessage: number,
+  ttl: number,
+  heartbeat: number,
+  heartbeatTimeout: number,
+  firstSpread: number,
+  token: Uint8Array,
+  id: Uint8Array,
+];
+
+export type Refused =
+  | [kind: Kind.Welcome, status: Status.Busy, after: number, spread: number]
+  | [kind: Kind.Welcome, status: Status.Moved, url: string]
+  | [kind: Kind.Welcome, status: Status.Auth];
+
+export type Welcome =
+  | Accepted
+  | Refused
+  | [kind: Kind.Welcome, status: Status.Ended, code: number, recv: number, reason: string]
+  | [kind: Kind.Welcome, status: Status.Stale]
+  | [kind: Kind.Welcome, status: Status.Version, version: number];
+
+/** A frame from a server. The first byte of DATA has its flags. */
+export type Frame =
+  | [kind: Kind.Data, flags: number, data: Payload, size: number]
+  | [kind: Kind.Ack, counts: Counts]
+  | [kind: Kind.Ping | Kind.Pong, token: number, counts: Counts]
+  | Welcome
+  | [kind: Kind.Gap, from: number, to: number, reason: number]
+  | [kind: Kind.Goaway, after: number, spread: number, url: string]
+  | [kind: Kind.Bye | Kind.ByeReply, code: number, counts: Counts, reason: string]
+  | [kind: Kind.TicketWanted | Kind.TicketAccepted, expires: number];
+
+/** The peer broke the protocol: the code says how. */
+export class Violation {
+  constructor(readonly code: number) {}
+}
+
+/** Fails unless `condition` holds. */
+export function demand(condition: unknown, code: number = Code.Malformed): asserts condition {
+  if (!condition) throw new Violation(code);
+}
+
+/** The largest number. See §2. */
+export const MAX = 2 ** 53 - 1;
+
+const utf8 = new TextEncoder();
+const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+export const encodeText = (text: string) => utf8.encode(text);
+
+/** Returns the text that these bytes are. Throws a Violation if they are not UTF-8. */
+function textOf(bytes: Uint8Array): string {
+  try {
+    return strict.decode(bytes);
+  } catch {
+    throw new Violation(Code.Malformed);
+  }
+}
+
+/**
+ * The elements of bodies, a letter for each: `n` a number, `p` one that is at least 1, `u` a byte, `c` counts, `k` the code of an
+ * end, `t` a token, `i` an id, `l` a URL, `r` a reason.
+ */
+const BODIES: Partial<Record<Kind, string>> = {
+  [Kind.Ack]: 'c',
+  [Kind.Ping]: 'nc',
+  [Kind.Pong]: 'nc',
+  [Kind.Welcome]: 'u',
+  [Kind.Gap]: 'pnu',
+  [Kind.Goaway]: 'nnl',
+  [Kind.Bye]: 'kcr',
+  [Kind.ByeReply]: 'kcr',
+  [Kind.TicketWanted]: 'n',
+  [Kind.TicketAccepted]: 'n',
+};
+
+/** What follows the status of a WELCOME. */
+const ACCEPTED = 'pcpnppnti';
+const WELCOMES = [ACCEPTED, ACCEPTED, ACCEPTED, 'knr', 'nn', 'l', '', '', 'u'];
+
+/**
+ * Reads a frame from a server. Throws a Violation if it is malformed, if only a client may send it, or if its payload is larger
+ * than `maxMessage`.
+ */
+export function decode(bytes: Uint8Array, maxMessage = MAX): Frame {
+  let at = 1;
+  const kind: Kind = bytes[0]!;
+  if (kind >= Kind.Data && kind < Kind.Data + 4) {
+    const payload = bytes.subarray(at);
+    demand(payload.length <= maxMessage, Code.TooBig);
+    return [Kind.Data, kind % 16, kind & Flag.Text ? textOf(payload) : payload, payload.length];
+  }
+
+  const byte = () => {
+    demand(at < bytes.length);
+    return bytes[at++]!;
+  };
+  const number = (min = 0, max = MAX) => {
+    let value = 0;
+    for (let scale = 1, next = 128; next > 127; scale *= 128) {
+      next = byte();
+      value += (next % 128) * scale;
+      // As few bytes as it needs. Above the limit the sum has lost its last bits, and is still above.
+      demand(value <= MAX && (next || scale === 1));
+    }
+    demand(value >= min && value <= max);
+    return value;
+  };
+  const part = (max: number) => {
+    const length = number(0, max);
+    at += length;
+    demand(at <= bytes.length);
+    return bytes.subarray(at - length, at);
+  };
+  const readers: Record<string, () => unknown> = {
+    n: number,
+    p: () => number(1),
+    u: byte,
+    c: () => {
+      const recv = number();
+      return [recv, number(0, recv), number(), number()];
+    },
+    k: () => {
+      const code = number(Code.Normal, 4999);
+      demand(code === Code.Normal || code > 2999);
+      return code;
+    },
+    t: () => part(255),
+    i: () => part(64),
+    l: () => textOf(part(1024)),
+    r: () => textOf(part(123)),
+  };
+  const read = (body: string | undefined) => {
+    demand(body !== undefined);
+    return [...body].map((element) => readers[element]!());
+  };
+
+  const frame: any[] = [kind, ...read(BODIES[kind])];
+  if (kind === Kind.Welcome) frame.push(...read(WELCOMES[frame[1]]));
+  if (kind === Kind.Gap) demand(frame[2] >= frame[1] && frame[3] > 0 && frame[3] < 6);
+  demand(at === bytes.length);
+  return frame as Frame;
+}
+
+/** Writes a frame: numbers as the protocol has them, bytes as they are. */
+export function encode(kind: Kind, ...elements: (number | Uint8Array | number[])[]): Uint8Array {
+  const bytes: number[] = [kind];
+  for (const element of elements.flat()) {
+    if (typeof element === 'number') {
+      let rest = element;
+      for (; rest > 127; rest = Math.floor(rest / 128)) bytes.push((rest % 128) + 128);
+      bytes.push(rest);
+    } else {
+      bytes.push(...element);
+    }
+  }
+  return Uint8Array.from(bytes);
+}
+
+/** Writes DATA. The payload is copied. */
+export function encodeData(payload: Payload, volatile: boolean): Uint8Array {
+  const text = typeof payload === 'string';
+  const body = text ? encodeText(payload) : payload;
+  const bytes = new Uint8Array(body.length + 1);
+  bytes[0] = Kind.Data + +text + Flag.Volatile * +volatile;
+  bytes.set(body, 1);
+  return bytes;
+}
+
+/** Returns what a DATA frame of our own carries. */
+export function payloadOf(frame: Uint8Array): Payload {
+  const payload = frame.slice(1);
+  return frame[0]! & Flag.Text ? textOf(payload) : payload;
+}

@@ -1,0 +1,96 @@
+/** The standard WebSocket interface around a client. */
+
+import { createClient, type Client, type Data, type View } from './client.js';
+import { EVENTS, type EverwireEventMap, type Handlers } from './events.js';
+import type { Options, Provided } from './options.js';
+import { Target } from './target.js';
+
+const STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 };
+
+// What is defined by name below.
+export interface EverwireSocket extends Handlers, View {
+  readonly CONNECTING: 0;
+  readonly OPEN: 1;
+  readonly CLOSING: 2;
+  readonly CLOSED: 3;
+  addEventListener<K extends keyof EverwireEventMap>(
+    type: K,
+    listener: ((event: EverwireEventMap[K]) => unknown) | EventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
+  removeEventListener<K extends keyof EverwireEventMap>(
+    type: K,
+    listener: ((event: EverwireEventMap[K]) => unknown) | EventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void;
+}
+
+/** A WebSocket that survives its connections. */
+export class EverwireSocket extends Target {
+  declare static readonly CONNECTING: 0;
+  declare static readonly OPEN: 1;
+  declare static readonly CLOSING: 2;
+  declare static readonly CLOSED: 3;
+
+  static {
+    const { prototype } = this;
+    Object.assign(this, STATES);
+    Object.assign(prototype, STATES);
+    for (const type of EVENTS) {
+      Object.defineProperty(prototype, 'on' + type, {
+        get(this: EverwireSocket) {
+          return this.#handlers[type] ?? null;
+        },
+        set(this: EverwireSocket, handler: any) {
+          this.removeEventListener(type, this.#handlers[type] ?? null);
+          this.#handlers[type] = typeof handler === 'function' ? handler : null;
+          if (this.#handlers[type]) this.addEventListener(type, handler);
+        },
+      });
+    }
+  }
+
+  /** How binary messages are handed out. */
+  binaryType: BinaryType = 'blob';
+  #handlers: Record<string, EventListener | null> = {};
+  #client: Client;
+
+  /** Connects. The second argument may be subprotocols, as the standard has them. */
+  constructor(url: Provided<string | URL>, options: Options | string | string[] = {}) {
+    super();
+    const given = typeof options === 'string' || Array.isArray(options) ? { protocols: options } : options;
+    this.#client = createClient(url, given, (type, properties = {}, finished) => {
+      const { data } = properties as { data?: Uint8Array<ArrayBuffer> };
+      if (data?.slice && typeof data !== 'string') {
+        const bytes = data.slice();
+        properties = { ...properties, data: this.binaryType === 'blob' ? new Blob([bytes]) : bytes.buffer };
+      }
+      this.tell(type, properties, finished);
+    });
+    Object.defineProperties(this, Object.getOwnPropertyDescriptors(this.#client.view));
+  }
+
+  get extensions(): string {
+    return '';
+  }
+
+  /**
+   * Sends a message, now or when there is a connection again. Throws if it is larger than the server takes, or if what is kept would
+   * exceed the buffer.
+   */
+  send(data: Data): void {
+    this.#client.send(data, false);
+  }
+
+  /** Sends a message that may be dropped: it goes out now or never. */
+  sendVolatile(data: Data): void {
+    this.#client.send(data, true);
+  }
+
+  /** Ends the session when everything has been sent. The code is 1000 or 3000 to 4999. */
+  close(code?: number, reason?: string): void {
+    this.#client.close(code, reason);
+  }
+}

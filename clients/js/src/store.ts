@@ -1,0 +1,16 @@
+/** Where a session is kept that outlives its page. */
+
+import type { Stored } from './session.js';
+
+export interface SessionStore {
+  /** Returns what an earlier page has left, if no other page uses it. */
+  restore(): Promise<Stored | undefined>;
+  /** Claims the session with this id for this page. Returns false if another page has it. */
+  claim(id: Iterable<number>): Promise<boolean>;
+  /** Gives the claim back, for as long as the page sleeps. */
+  release(): void;
+  /** Stores, at once. */
+  save(stored: Stored): void;
+  /** There is nothing to go on with. */
+  forget(): void;
+}

@@ -1,0 +1,235 @@
+// docs/vectors.json: every frame that concerns a client, and every conversation of a client.
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { Kind, Violation, decode, encode, encodeData } from '../src/frame.js';
+import { createSession, type Link, type Session, type SessionEvents } from '../src/session.js';
+import { bytes, hex, REASONS, STATUSES } from './hex.js';
+
+const vectors = JSON.parse(readFileSync(new URL('../../../docs/vectors.json', import.meta.url), 'utf8'));
+
+// ------------------------------------------------------------------ frames
+
+const WORDS = ['recv', 'done', 'sent', 'window'];
+const counts = (c: any) => WORDS.map((word) => c[word]);
+const named = (names: string[], values: any[]) =>
+  Object.fromEntries(
+    names.map((name, i) => {
+      const value = values[i];
+      return [name, value instanceof Uint8Array ? hex(value) : Array.isArray(value) ? named(WORDS, value) : value];
+    }),
+  );
+
+const ACCEPTED = ['epoch', 'counts', 'max_message', 'ttl', 'heartbeat', 'heartbeat_timeout', 'first_spread', 'token', 'id'];
+const REFUSED = [['code', 'recv', 'reason'], ['after', 'spread'], ['url'], [], [], ['version']];
+const statusNames = (status: number) => (status < 3 ? ACCEPTED : REFUSED[status - 3]!);
+
+/** Writes what we have read in the words of the vectors. */
+function described(bytes: Uint8Array): object {
+  const frame = decode(bytes);
+  const [kind, ...rest] = frame as [number, ...any[]];
+  switch (frame[0]) {
+    case Kind.Data: {
+      const [, flags, data] = frame;
+      const payload = hex(typeof data === 'string' ? new TextEncoder().encode(data) : data);
+      return { type: 'data', kind: flags % 2 ? 'text' : 'binary', volatile: flags > 1, payload };
+    }
+    case Kind.Ack:
+      return { type: 'ack', ...named(['counts'], rest) };
+    case Kind.Ping:
+    case Kind.Pong:
+      return { type: kind === Kind.Ping ? 'ping' : 'pong', ...named(['token', 'counts'], rest) };
+    case Kind.Gap:
+      return { type: 'gap', ...named(['from', 'to'], rest), reason: REASONS[frame[3]] };
+    case Kind.Goaway:
+      return { type: 'goaway', ...named(['after', 'spread', 'url'], rest) };
+    case Kind.Bye:
+    case Kind.ByeReply:
+      return { type: 'bye', reply: kind === Kind.ByeReply, ...named(['code', 'counts', 'reason'], rest) };
+    case Kind.TicketWanted:
+    case Kind.TicketAccepted:
+      return { type: kind === Kind.TicketWanted ? 'auth-request' : 'auth-accepted', expires: frame[1] };
+    case Kind.Welcome:
+      return { type: 'welcome', status: STATUSES[frame[1]], ...named(statusNames(frame[1]), rest.slice(1)) };
+  }
+}
+
+/** Writes a frame of a client from the words of the vectors. */
+function encoded(frame: any): Uint8Array {
+  const sized = (bytes: Uint8Array) => [bytes.length, bytes] as const;
+  switch (frame.type) {
+    case 'data': {
+      const payload = bytes(frame.payload);
+      return encodeData(frame.kind === 'text' ? new TextDecoder().decode(payload) : payload, frame.volatile);
+    }
+    case 'ack':
+      return encode(Kind.Ack, counts(frame.counts));
+    case 'ping':
+      return encode(Kind.Ping, frame.token, counts(frame.counts));
+    case 'pong':
+      return encode(Kind.Pong, frame.token, counts(frame.counts));
+    case 'gap':
+      return encode(Kind.Gap, frame.from, frame.to, REASONS.indexOf(frame.reason));
+    case 'bye':
+      return encode(Kind.Bye + +frame.reply, frame.code, counts(frame.counts), ...sized(new TextEncoder().encode(frame.reason)));
+    case 'auth-ticket':
+      return encode(Kind.Ticket, bytes(frame.ticket));
+    case 'hello': {
+      const { version, attempt, recv, lo, next, window, max_message, ttl, token, auth } = frame;
+      const numbers = [version, attempt, recv, lo, next, window, max_message, ttl];
+      return encode(Kind.Hello, numbers, ...sized(bytes(token)), ...sized(bytes(auth)));
+    }
+  }
+  throw new Error(`no client sends ${frame.type}`);
+}
+
+describe('a frame is read as it is meant', () => {
+  for (const { name, from, hex, frame } of vectors.frames) {
+    if (from !== 'client') test(name, () => expect(described(bytes(hex))).toEqual(frame));
+  }
+});
+
+describe('a frame is written as it should be', () => {
+  for (const { name, from, hex: expected, frame } of vectors.frames) {
+    if (from !== 'server') test(name, () => expect(hex(encoded(frame))).toBe(expected));
+  }
+});
+
+function verdict(bytes: Uint8Array): unknown {
+  try {
+    return decode(bytes);
+  } catch (error) {
+    return error;
+  }
+}
+
+describe('a malformed frame is refused', () => {
+  for (const { name, from, hex } of vectors.invalid) {
+    if (from !== 'client') test(name, () => expect(verdict(bytes(hex))).toEqual(new Violation(4500)));
+  }
+});
+
+// ------------------------------------------------------------------ conversations
+
+class Socket implements Link {
+  constructor(readonly runner: Runner) {}
+
+  send(frame: Uint8Array): void {
+    this.runner.outputs.push(hex(frame));
+  }
+
+  close(code: number): void {
+    this.runner.closes.push(code);
+  }
+}
+
+const isAck = (output: string) => output.startsWith('20');
+const recvOf = (output: string) => (decode(bytes(output)) as any)[1][0] as number;
+
+class Runner {
+  outputs: string[] = [];
+  events: object[] = [];
+  closes: number[] = [];
+  now = 1_000_000;
+  ticket = 'ticket';
+  sockets: Socket[] = [];
+  session: Session;
+
+  constructor(config: any) {
+    const sizes = { window: config.window ?? 262_144, maxMessage: config.max_message ?? 1_048_576, ttl: config.ttl ?? 60_000 };
+    this.session = createSession({ ...sizes, store: undefined }, (type, event: any) => {
+      if (type === 'message' && !config.hold) event.taken?.(this.now);
+      if (type !== 'suspect') this.events.push(this.#described(type, event));
+    });
+  }
+
+  #described(type: keyof SessionEvents, event: any): object {
+    switch (type) {
+      case 'open':
+        return { event: type, id: hex(event[10]) };
+      case 'resumed':
+        return { event: type, epoch: event[2] };
+      case 'message': {
+        const { data, volatile } = event;
+        return { event: type, ...(typeof data === 'string' ? { text: data } : { binary: hex(data) }), ...(volatile && { volatile }) };
+      }
+      case 'ended': {
+        const { byPeer, ...rest } = event;
+        return { event: type, by: byPeer ? 'peer' : 'us', ...rest };
+      }
+      case 'refused':
+        return { event: type, status: STATUSES[event[1]], ...named(statusNames(event[1]), event.slice(2)) };
+      case 'goaway':
+        return { event: type, ...named(['after', 'spread', 'url'], event.slice(1)) };
+    }
+    return { event: type, ...event };
+  }
+
+  /** Lets time pass, from one deadline to the next. */
+  wait(ms: number): void {
+    const end = this.now + ms;
+    while (this.session.deadline <= end) {
+      this.now = Math.max(this.now, this.session.deadline);
+      this.session.tick(this.now);
+    }
+    this.now = end;
+  }
+
+  step(step: any): void {
+    const socket = this.sockets[(step.socket ?? this.sockets.length) - 1]!;
+    switch (Object.keys(step).find((key) => key in this.#steps)) {
+      default:
+        throw new Error(`unknown step ${JSON.stringify(step)}`);
+      case 'open': {
+        const link = new Socket(this);
+        this.sockets.push(link);
+        link.send(this.session.hello(link, new TextEncoder().encode(this.ticket), this.now, true));
+        return;
+      }
+      case 'output': {
+        let output = this.outputs.shift();
+        while (output && output !== step.output && isAck(output)) {
+          if (isAck(step.output)) expect(recvOf(output)).not.toBe(recvOf(step.output));
+          output = this.outputs.shift();
+        }
+        return expect(output).toBe(step.output);
+      }
+      case 'input':
+        return this.session.receive(socket, bytes(step.input), this.now);
+      case 'input_text':
+        return this.session.receive(socket, step.input_text, this.now);
+      case 'cut':
+        return this.session.closed(socket, step.cut === true ? 1006 : step.cut, this.now);
+      case 'wait':
+        return this.wait(step.wait);
+      case 'send':
+        return this.session.send(encodeData(step.send, !!step.volatile), this.now);
+      case 'close':
+        return this.session.close(step.close, step.reason ?? '', this.now);
+      case 'ticket':
+        this.ticket = step.ticket;
+        return;
+      case 'event':
+        return expect(this.events.shift()).toEqual(step.event);
+      case 'closes':
+        return expect(this.closes.shift()).toBe(step.closes);
+    }
+  }
+
+  #steps = { open: 1, output: 1, input: 1, input_text: 1, cut: 1, wait: 1, send: 1, close: 1, ticket: 1, event: 1, closes: 1 };
+
+  end(): void {
+    expect(this.outputs.filter((output) => !isAck(output))).toEqual([]);
+    expect(this.events).toEqual([]);
+    expect(this.closes).toEqual([]);
+  }
+}
+
+describe('a conversation', () => {
+  for (const { name, config, steps } of vectors.client) {
+    test(name, () => {
+      const runner = new Runner(config);
+      for (const step of steps) runner.step(step);
+      runner.end();
+    });
+  }
+});

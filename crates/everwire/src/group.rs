@@ -1,0 +1,200 @@
+//! Connections that receive the same messages.
+
+mod member;
+mod members;
+mod slow;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use everwire_proto::{Cause, PreparedMessage};
+
+pub use self::slow::SlowPolicy;
+use self::{
+    member::{Member, Taken},
+    members::{Members, Seat},
+};
+use crate::{
+    ConnectionId, Sender,
+    shared::{Cast, Wakes},
+};
+
+/// Connections that receive the same messages, on whatever threads, runtimes and servers they live.
+/// Cheap to clone.
+///
+/// A message is encoded once, compressed at most once for each size of window that was agreed upon,
+/// and shared by all members. Broadcasting waits for nobody: what becomes of a message for a member
+/// whose send queue is full says the [`SlowPolicy`]. What is broadcast before a member had its turn
+/// leaves in one write.
+///
+/// All members receive the messages of a group in the same order, and each of them in order with what
+/// else its [`Sender`]s send. Members leave by themselves when they end; a group keeps no connection
+/// open.
+///
+/// # Examples
+/// A chat room:
+/// ```
+/// use everwire::{Conn, Group, Handler, Message, PreparedMessage, Server};
+///
+/// struct Member(Group);
+///
+/// impl Handler for Member {
+///     fn on_open(&mut self, conn: &mut Conn<'_>) {
+///         self.0.join(&conn.sender());
+///     }
+///
+///     fn on_message(&mut self, _: &mut Conn<'_>, message: Message<'_>) {
+///         self.0.broadcast(&PreparedMessage::new(message));
+///     }
+/// }
+///
+/// let room = Group::default();
+/// let server = Server::builder().push("/room", move |_| Member(room.clone()));
+/// ```
+#[derive(Clone, Default)]
+pub struct Group(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    slow: SlowPolicy,
+    members: Mutex<Members>,
+    /// Messages that members were not sent because they were slow.
+    dropped: Arc<AtomicU64>,
+}
+
+/// What became of a message that was broadcast.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Broadcast {
+    /// For how many members it was queued.
+    pub queued: usize,
+    /// How many had no room for it, and were treated as the [`SlowPolicy`] says.
+    pub slow: usize,
+}
+
+impl Group {
+    /// Returns a group without members that treats slow ones like this.
+    #[must_use]
+    pub fn new(slow: SlowPolicy) -> Self {
+        Self(Arc::new(Inner { slow, ..Inner::default() }))
+    }
+
+    /// Takes a connection in, until it [leaves](Self::leave) or ends. Returns whether it was: not if
+    /// it is a member already, or closing has begun.
+    ///
+    /// The group does not count as a handle of the connection.
+    pub fn join(&self, member: &Sender) -> bool {
+        let shared = member.shared();
+        let mut members = self.lock();
+        if members.contains(shared.id) {
+            return false;
+        }
+        let member = Member::new(shared, &self.0);
+        // It is told of an end that comes from here on, and waits for the lock that is held.
+        if !member.watch(shared) {
+            return false;
+        }
+        members.insert(Seat { shared: shared.clone(), member });
+        true
+    }
+
+    /// Lets a member go. Returns whether it was one. What was queued for it is still sent.
+    pub fn leave(&self, id: ConnectionId) -> bool {
+        let left = self.lock().remove(id);
+        if let Some(seat) = &left {
+            seat.member.leave(&seat.shared);
+        }
+        left.is_some()
+    }
+
+    /// Queues a message for every member, waiting for nobody.
+    pub fn broadcast(&self, message: &PreparedMessage) -> Broadcast {
+        self.send(message, None)
+    }
+
+    /// Queues a message for every member but this one, such as the one who said it.
+    pub fn broadcast_except(&self, except: ConnectionId, message: &PreparedMessage) -> Broadcast {
+        self.send(message, Some(except))
+    }
+
+    /// Returns whether a connection is a member.
+    #[must_use]
+    pub fn contains(&self, id: ConnectionId) -> bool {
+        self.lock().contains(id)
+    }
+
+    /// Returns how many members there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Returns whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns how many messages were not sent to a member because it was slow, each counted for each
+    /// member.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
+    }
+
+    fn send(&self, message: &PreparedMessage, except: Option<ConnectionId>) -> Broadcast {
+        let (mut done, mut wakes) = (Broadcast::default(), Wakes::default());
+        let mut gone = Vec::new();
+        // One lock gives the messages one order, the same for everybody.
+        let mut members = self.lock();
+        let mut cast = Cast::new(message, &members.last_cast);
+        for seat in members.iter().filter(|seat| Some(seat.shared.id) != except) {
+            match seat.member.offer(&seat.shared, &mut cast, &self.0.slow, &mut wakes) {
+                Taken::Queued => done.queued += 1,
+                Taken::Slow => done.slow += 1,
+                Taken::TooSlow => {
+                    done.slow += 1;
+                    gone.push(seat.shared.clone());
+                }
+                Taken::Closing => {}
+            }
+        }
+        members.last_cast = cast.end();
+        let left: Vec<Seat> = gone.iter().filter_map(|shared| members.remove(shared.id)).collect();
+        drop(members);
+        // No lock is held while others are woken: what that runs is not ours.
+        wakes.wake();
+        for seat in left {
+            seat.member.leave(&seat.shared);
+            if let SlowPolicy::Disconnect(frame) = &self.0.slow {
+                seat.shared.close(Cause::SlowConsumer, frame.clone());
+            }
+        }
+        done
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Members> {
+        self.0.lock()
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group")
+            .field("members", &self.len())
+            .field("slow", &self.0.slow)
+            .field("dropped", &self.dropped())
+            .finish()
+    }
+}

@@ -1,0 +1,59 @@
+//! The members of a group.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::Member;
+use crate::{
+    ConnectionId,
+    shared::{LastCast, Shared},
+};
+
+/// The members, in one row for whoever goes through all of them.
+#[derive(Default)]
+pub(super) struct Members {
+    seats: Vec<Seat>,
+    /// Where each member sits.
+    places: HashMap<ConnectionId, usize>,
+    /// What the next message may join.
+    pub(super) last_cast: LastCast,
+}
+
+/// A member's place.
+pub(super) struct Seat {
+    pub(super) shared: Arc<Shared>,
+    pub(super) member: Arc<Member>,
+}
+
+impl Members {
+    /// Adds one that is not a member.
+    pub(super) fn insert(&mut self, seat: Seat) {
+        self.places.insert(seat.shared.id, self.seats.len());
+        self.seats.push(seat);
+    }
+
+    /// Takes one out; the last one gets its seat.
+    pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Seat> {
+        let place = self.places.remove(&id)?;
+        let seat = self.seats.swap_remove(place);
+        if let Some(moved) = self.seats.get(place) {
+            self.places.insert(moved.shared.id, place);
+        }
+        if self.seats.len() < self.seats.capacity() / 4 {
+            self.seats.shrink_to(self.seats.len() * 2);
+            self.places.shrink_to(self.places.len() * 2);
+        }
+        Some(seat)
+    }
+
+    pub(super) fn contains(&self, id: ConnectionId) -> bool {
+        self.places.contains_key(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.seats.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Seat> {
+        self.seats.iter()
+    }
+}

@@ -1,0 +1,58 @@
+//! Sessions that survive their connections: the server's side of `everwire.v1`.
+//!
+//! A [`SessionHandler`] is for a session what a [`Handler`](crate::Handler) is for a connection, but
+//! it lives on when the connection drops: the client comes back on another one, and neither side has
+//! lost a message or got one twice. Where that cannot be kept, both are told before the next
+//! message. `docs/protocol.md` says how.
+//!
+//! # Examples
+//! An echo that survives, on a path that serves ordinary WebSocket clients as well:
+//! ```
+//! use everwire::{
+//!     Conn, Handler, Message, Server,
+//!     session::{SessionHandler, SessionMessage, SessionSender, Sessions},
+//! };
+//!
+//! struct Echo;
+//!
+//! impl SessionHandler for Echo {
+//!     fn on_message(&mut self, session: &SessionSender, message: SessionMessage) {
+//!         session.send_message(&message).ok();
+//!     }
+//! }
+//!
+//! impl Handler for Echo {
+//!     fn on_message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
+//!         conn.send(message).ok();
+//!     }
+//! }
+//!
+//! let sessions = Sessions::builder().push(|_| Echo);
+//! Server::builder().push("/echo", |_| Echo).sessions(&sessions);
+//! ```
+
+mod alarm;
+mod builder;
+mod handler;
+mod live;
+mod pull;
+mod sender;
+mod sessions;
+mod socket;
+mod stats;
+
+pub use everwire_session::{
+    Acks, Buffer, Code, Config as SessionConfig, Direction, End, EndedBy, GapRange, GapReason,
+    Kind, Message as SessionMessage, Overflow, Prepared, Principal, Reauthentication, SUBPROTOCOL,
+    SendError as SessionSendError, SessionId, StoreConfig, Terms,
+};
+
+pub(crate) use self::socket::SessionRoute;
+pub use self::{
+    builder::{Identity, SessionsBuilder},
+    handler::SessionHandler,
+    pull::{Session, SessionEvent},
+    sender::SessionSender,
+    sessions::Sessions,
+    stats::SessionStats,
+};

@@ -1,0 +1,62 @@
+//! What an application does with a session.
+
+use everwire_session::{Direction, End, Event, GapRange, Message};
+
+use super::SessionSender;
+
+/// What a server does with one session. One value per session; it outlives the session's
+/// connections.
+///
+/// The methods are called one after the other, by whoever drives the session at that moment, and
+/// must not block. The sender can be used inside of them. A panic ends the session with
+/// [`Code::ENDED`](super::Code::ENDED); no method is called afterwards.
+pub trait SessionHandler: Send + 'static {
+    /// Is called once, first.
+    fn on_session(&mut self, session: &SessionSender) {
+        let _ = session;
+    }
+
+    /// Is called for each message, in order, each once.
+    fn on_message(&mut self, session: &SessionSender, message: Message);
+
+    /// Is called when the connection is gone. What is sent now is kept for the client's return.
+    fn on_detached(&mut self, session: &SessionSender) {
+        let _ = session;
+    }
+
+    /// Is called when the client is back, on another connection. It may not have been seen to leave.
+    fn on_resumed(&mut self, session: &SessionSender) {
+        let _ = session;
+    }
+
+    /// Is called before the next message when messages are missing: the client's
+    /// ([`Direction::In`]) or ours ([`Direction::Out`]).
+    fn on_gap(&mut self, session: &SessionSender, direction: Direction, gap: GapRange) {
+        let _ = (session, direction, gap);
+    }
+
+    /// Is called when there is room again, after a message was refused because the buffer was full.
+    fn on_writable(&mut self, session: &SessionSender) {
+        let _ = session;
+    }
+
+    /// Is called exactly once, last, with how the session ended and what the client did not
+    /// acknowledge.
+    fn on_end(&mut self, end: &End) {
+        let _ = end;
+    }
+}
+
+/// Calls the method for an event.
+pub(super) fn dispatch(handler: &mut dyn SessionHandler, session: &SessionSender, event: Event) {
+    match event {
+        Event::Opened { .. } => handler.on_session(session),
+        Event::Message(message) => handler.on_message(session, message),
+        Event::Detached => handler.on_detached(session),
+        Event::Resumed { .. } => handler.on_resumed(session),
+        Event::Gap(direction, gap) => handler.on_gap(session, direction, gap),
+        Event::Writable => handler.on_writable(session),
+        Event::Ended(end) => handler.on_end(&end),
+        _ => {}
+    }
+}

@@ -1,0 +1,380 @@
+//! One session, with its application and its connection.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use everwire_proto::{CloseCode, Compress, Message, Payload, SendError};
+use everwire_session::{
+    Attach, Code, Event, Hello, Meter, Principal, ServerSession, SessionId, Ticket, Transmit,
+    Welcome,
+};
+
+use super::{SessionHandler, SessionSender, handler::dispatch, sessions::Table};
+use crate::{Conn, Sender, clock, random};
+
+/// The time over which the clients of a server that leaves spread their return.
+const GOAWAY_SPREAD: Duration = Duration::from_secs(5);
+
+/// A session that lives in a table.
+pub(crate) struct Live {
+    id: SessionId,
+    table: Arc<Table>,
+    state: Mutex<State>,
+}
+
+struct State {
+    session: ServerSession,
+    app: App,
+    /// An event that was taken and not yet told.
+    event: Option<Event>,
+    /// The newest connection.
+    socket: Option<Sender>,
+    /// The epoch of the connection whose driver is at work here, and will transmit what there is.
+    driving: Option<u64>,
+    /// Its driver was asked to come.
+    notified: bool,
+    /// When the alarm rings.
+    alarm: Option<Instant>,
+    listed: Listed,
+}
+
+/// The application's side. Away, it is being called: whoever called it looks for more afterwards, so
+/// that its methods are called one after the other, under no lock.
+enum App {
+    Here(Box<dyn SessionHandler>),
+    Away,
+    Gone,
+}
+
+/// What the table was told last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listed {
+    Attached,
+    Detached { bytes: usize },
+    Ended,
+}
+
+impl Live {
+    pub(super) fn new(
+        table: Arc<Table>,
+        session: ServerSession,
+        make: impl FnOnce(&SessionSender) -> Box<dyn SessionHandler>,
+    ) -> Arc<Self> {
+        let state = State {
+            session,
+            app: App::Away,
+            event: None,
+            socket: None,
+            driving: None,
+            notified: false,
+            alarm: None,
+            listed: Listed::Attached,
+        };
+        let id = state.session.id();
+        let live = Arc::new(Self { id, table, state: Mutex::new(state) });
+        let app = catch_unwind(AssertUnwindSafe(|| make(&SessionSender(live.clone()))));
+        let mut state = live.lock();
+        match app {
+            Ok(app) => state.app = App::Here(app),
+            Err(_) => state.fail(),
+        }
+        drop(state);
+        live
+    }
+
+    pub(super) fn id(&self) -> SessionId {
+        self.id
+    }
+
+    pub(super) fn meter(&self) -> &Meter {
+        self.table.meter()
+    }
+
+    /// Locks the state. No user code runs under this lock, so poisoning means nothing.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the session.
+    pub(super) fn look<R>(&self, look: impl FnOnce(&ServerSession) -> R) -> R {
+        look(&self.lock().session)
+    }
+
+    /// Does something with the session, and all that follows from it.
+    pub(super) fn act<R>(
+        self: &Arc<Self>,
+        act: impl FnOnce(&mut ServerSession, Instant) -> R,
+    ) -> R {
+        let now = clock::now();
+        let mut state = self.lock();
+        let result = act(&mut state.session, now);
+        self.settle(state, now, None);
+        result
+    }
+
+    /// Attaches a connection, if the session lets it.
+    pub(super) fn attach(
+        self: &Arc<Self>,
+        now: Instant,
+        hello: &Hello,
+        principal: Option<&Principal>,
+        sender: &Sender,
+    ) -> Attach {
+        let mut state = self.lock();
+        let attach = state.session.attach(now, hello, principal, &mut random::fill);
+        match attach {
+            Attach::Attached(epoch) => drop(state.take_socket(epoch, sender)),
+            _ => self.settle(state, now, None),
+        }
+        attach
+    }
+
+    /// Takes over the connection with which the session begins.
+    pub(super) fn begin(&self, sender: &Sender) {
+        self.lock().take_socket(1, sender);
+    }
+
+    /// Handles a message that arrived on the connection of this epoch.
+    pub(super) fn receive(self: &Arc<Self>, conn: &mut Conn<'_>, epoch: u64, message: Message<'_>) {
+        let now = conn.now;
+        let mut state = self.lock();
+        state.drive(epoch);
+        match message {
+            Message::Binary(payload) => {
+                state.session.handle_message(now, epoch, &payload.into_bytes());
+            }
+            Message::Text(_) => state.session.handle_text(now, epoch),
+        }
+        self.settle(state, now, Some((conn, epoch)));
+    }
+
+    /// Transmits what there is on the connection of this epoch.
+    pub(super) fn transmit(self: &Arc<Self>, conn: &mut Conn<'_>, epoch: u64) {
+        let now = conn.now;
+        let mut state = self.lock();
+        state.drive(epoch);
+        self.settle(state, now, Some((conn, epoch)));
+    }
+
+    /// Handles the end of the connection of this epoch.
+    pub(super) fn closed(self: &Arc<Self>, epoch: u64) {
+        let now = clock::now();
+        let mut state = self.lock();
+        state.session.handle_closed(now, epoch);
+        if state.session.epoch() == epoch {
+            state.socket = None;
+            state.driving = None;
+        }
+        self.settle(state, now, None);
+    }
+
+    /// Advises the client to come back on another connection, because this server leaves.
+    pub(super) fn go_away(self: &Arc<Self>) {
+        self.lock().session.goaway(Duration::ZERO, GOAWAY_SPREAD, "");
+    }
+
+    /// Handles the alarm.
+    pub(super) fn ring(self: &Arc<Self>, now: Instant) {
+        let mut state = self.lock();
+        state.alarm = None;
+        if state.session.poll_timeout().is_some_and(|at| at <= now) {
+            state.session.handle_timeout(now);
+        }
+        self.settle(state, now, None);
+    }
+
+    /// Gives way because memory is short.
+    pub(super) fn relieve(self: &Arc<Self>, relief: impl FnOnce(&mut ServerSession)) {
+        let now = clock::now();
+        let mut state = self.lock();
+        relief(&mut state.session);
+        self.settle(state, now, None);
+    }
+
+    /// Calls the application for what happened, transmits if a connection's driver is here, tells
+    /// the table, sets the alarm, and has the connection's driver come if it is needed.
+    fn settle<'s>(
+        self: &'s Arc<Self>,
+        mut state: MutexGuard<'s, State>,
+        now: Instant,
+        mut socket: Option<(&mut Conn<'_>, u64)>,
+    ) {
+        loop {
+            state = self.call(state, now);
+            let Some((conn, epoch)) = &mut socket else { break };
+            transmit(&mut state.session, conn, *epoch);
+            state.event = state.event.take().or_else(|| state.session.poll_event(now));
+            if state.event.is_none() || !matches!(state.app, App::Here(_)) {
+                break;
+            }
+        }
+        let is_here = socket.is_some_and(|(_, epoch)| state.end_drive(epoch));
+        let news = state.news();
+        if let Some(at) = state.session.poll_timeout()
+            && state.alarm.is_none_or(|alarm| at < alarm)
+        {
+            state.alarm = Some(at);
+            self.table.alarm().set(at, self);
+        }
+        let driver = if is_here { None } else { state.wanted_driver() };
+        let since = state.session.detached_at();
+        if let Some(listed) = news {
+            // Under the session's lock, so that the table learns of changes in their order.
+            match listed {
+                Listed::Attached => self.table.note_attached(self.id),
+                Listed::Detached { bytes } => {
+                    self.table.note_detached(self.id, since.unwrap_or(now), bytes);
+                }
+                Listed::Ended => self.table.note_end(now, self.id, state.session.tombstone()),
+            }
+        }
+        drop(state);
+        if let Some(driver) = driver {
+            driver.notify();
+        }
+        if matches!(news, Some(Listed::Detached { .. })) {
+            self.table.relieve(now);
+        }
+    }
+
+    /// Calls the application for each event, under no lock.
+    fn call<'s>(
+        self: &'s Arc<Self>,
+        mut state: MutexGuard<'s, State>,
+        now: Instant,
+    ) -> MutexGuard<'s, State> {
+        while matches!(state.app, App::Here(_)) {
+            let Some(event) = state.event.take().or_else(|| state.session.poll_event(now)) else {
+                break;
+            };
+            self.table.count(&event);
+            if let Event::Ticket(Ticket(ticket)) = event {
+                self.judge(&mut state, now, &ticket);
+                continue;
+            }
+            let App::Here(mut app) = std::mem::replace(&mut state.app, App::Away) else { break };
+            drop(state);
+            let is_last = matches!(event, Event::Ended(_));
+            let sender = SessionSender(self.clone());
+            let called = catch_unwind(AssertUnwindSafe(|| {
+                dispatch(&mut *app, &sender, event);
+                if is_last { None } else { Some(app) }
+            }));
+            state = self.lock();
+            match called {
+                Ok(Some(app)) => state.app = App::Here(app),
+                Ok(None) => state.app = App::Gone,
+                Err(_) => {
+                    tracing::error!(session = ?self.id, "a session's handler panicked");
+                    state.fail();
+                }
+            }
+        }
+        state
+    }
+
+    /// Asks the application who shows this ticket.
+    fn judge(&self, state: &mut State, now: Instant, ticket: &Bytes) {
+        match self.table.identify(ticket) {
+            Some(identity) => {
+                state.session.authenticated(now, &identity.principal, identity.valid_for);
+            }
+            None => state.session.end(Code::UNAUTHENTICATED, "ticket refused"),
+        }
+    }
+}
+
+impl State {
+    /// Takes a connection; the one before is to be closed by its driver.
+    fn take_socket(&mut self, epoch: u64, sender: &Sender) -> Option<Sender> {
+        self.driving = Some(epoch);
+        self.notified = false;
+        let old = self.socket.replace(sender.clone());
+        if let Some(old) = &old {
+            old.notify();
+        }
+        old
+    }
+
+    fn drive(&mut self, epoch: u64) {
+        if self.session.epoch() == epoch {
+            self.driving = Some(epoch);
+        }
+    }
+
+    /// Returns whether it was the newest connection's driver that was at work.
+    fn end_drive(&mut self, epoch: u64) -> bool {
+        let is_newest = self.driving == Some(epoch);
+        if is_newest {
+            self.driving = None;
+            self.notified = false;
+        }
+        is_newest
+    }
+
+    /// Returns the connection whose driver is to come, unless it is at work or on its way.
+    fn wanted_driver(&mut self) -> Option<Sender> {
+        let socket = self.socket.as_ref().filter(|_| self.driving.is_none() && !self.notified)?;
+        self.notified = true;
+        Some(socket.clone())
+    }
+
+    /// Returns what the table is to be told, if that has changed.
+    fn news(&mut self) -> Option<Listed> {
+        let listed = if self.session.is_ended() {
+            Listed::Ended
+        } else if self.session.detached_at().is_some() {
+            Listed::Detached { bytes: self.session.buffered().0 }
+        } else {
+            Listed::Attached
+        };
+        (std::mem::replace(&mut self.listed, listed) != listed).then_some(listed)
+    }
+
+    fn fail(&mut self) {
+        self.app = App::Gone;
+        self.session.end(Code::ENDED, "internal error");
+    }
+}
+
+/// Transmits what there is on the connection of this epoch.
+fn transmit(session: &mut ServerSession, conn: &mut Conn<'_>, epoch: u64) {
+    while let Some(transmit) = session.poll_transmit(conn.now, epoch) {
+        match transmit {
+            Transmit::Frame(frame) => {
+                // A secret must not be compressed together with what others chose.
+                let compress = if is_data(&frame) { Compress::default() } else { Compress::Never };
+                let message = Message::Binary(Payload::Shared(frame));
+                if let Err(SendError::Full { .. }) = conn.send_with(message, compress) {
+                    // It is kept, and comes again on the next connection.
+                    session.detach(conn.now, Code::SLOW_CONSUMER);
+                }
+            }
+            Transmit::Close(code) => return close(conn, code),
+        }
+    }
+}
+
+/// Returns whether a frame is DATA.
+fn is_data(frame: &[u8]) -> bool {
+    frame.first().is_some_and(|first| first >> 4 == 1)
+}
+
+/// Closes a connection with a code of the protocol.
+pub(super) fn close(conn: &mut Conn<'_>, code: Code) {
+    if let Some(code) = CloseCode::new(code.number()) {
+        conn.close(code, "").ok();
+    }
+}
+
+/// Answers a HELLO that was not accepted, and closes.
+pub(super) fn refuse(conn: &mut Conn<'_>, welcome: Welcome) {
+    let code = welcome.close_code().unwrap_or(Code::NORMAL);
+    let frame = everwire_session::Frame::Welcome(welcome).encode();
+    conn.send_with(Message::Binary(Payload::Shared(frame)), Compress::Never).ok();
+    close(conn, code);
+}

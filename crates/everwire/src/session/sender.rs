@@ -1,0 +1,134 @@
+//! A session, as everybody but its handler sees it.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use everwire_session::{
+    Code, Kind, Message, Prepared, Principal, SendError, ServerSession, SessionId,
+};
+
+use super::live::Live;
+
+/// A handle of a session, for sending to it and ending it from anywhere. Cheap to clone; it does not
+/// keep the session alive.
+///
+/// What is sent is kept until the client has it, whether or not a connection is there.
+#[derive(Clone)]
+pub struct SessionSender(pub(super) Arc<Live>);
+
+impl SessionSender {
+    /// Sends a text message.
+    ///
+    /// # Errors
+    /// [`SendError`]: the buffer is full, the message is larger than the client takes, or the
+    /// session is over.
+    pub fn send_text(&self, text: &str) -> Result<(), SendError> {
+        self.send(Prepared::metered(Kind::Text, text.as_bytes(), self.0.meter()))
+    }
+
+    /// Sends a binary message.
+    ///
+    /// # Errors
+    /// As [`send_text`](Self::send_text).
+    pub fn send_binary(&self, payload: &[u8]) -> Result<(), SendError> {
+        self.send(Prepared::metered(Kind::Binary, payload, self.0.meter()))
+    }
+
+    /// Sends what was received, here or elsewhere.
+    ///
+    /// # Errors
+    /// As [`send_text`](Self::send_text).
+    pub fn send_message(&self, message: &Message) -> Result<(), SendError> {
+        self.send(Prepared::metered(message.kind, &message.payload, self.0.meter()))
+    }
+
+    /// Sends a message that was encoded before, such as for many sessions: they share it.
+    ///
+    /// # Errors
+    /// As [`send_text`](Self::send_text).
+    pub fn send(&self, message: Prepared) -> Result<(), SendError> {
+        self.0.act(|session, now| session.send(now, message)).map(drop)
+    }
+
+    /// Sends a message that may be dropped, such as a position that the next one replaces; returns
+    /// whether it was queued. Without a connection it is not.
+    pub fn send_volatile(&self, kind: Kind, payload: &[u8]) -> bool {
+        self.0.act(|session, _| session.send_volatile(kind, payload))
+    }
+
+    /// Says goodbye once all that was accepted has been sent, and waits for the answer;
+    /// [`SessionHandler::on_end`](super::SessionHandler::on_end) tells how it went. A session without
+    /// a connection waits for its client to come back, as long as it would be kept.
+    pub fn close(&self, code: Code, reason: &str) {
+        self.0.act(|session, _| session.close(code, reason, None));
+    }
+
+    /// Ends the session now: throws the client out.
+    pub fn end(&self, code: Code, reason: &str) {
+        self.0.act(|session, _| session.end(code, reason));
+    }
+
+    /// Lets go of the connection; the session stays, and its client comes back.
+    pub fn detach(&self) {
+        self.0.act(|session, now| session.detach(now, Code::BUSY));
+    }
+
+    /// Advises the client to come on another connection, after a time and at random over another.
+    /// `url` says where, if it is not empty.
+    pub fn go_away(&self, after: Duration, spread: Duration, url: &str) {
+        self.0.act(|session, _| session.goaway(after, spread, url));
+    }
+
+    /// Gives back the credit of all messages up to this number; for
+    /// [`Acks::Released`](super::Acks::Released) and [`Acks::Manual`](super::Acks::Manual).
+    pub fn release(&self, number: u64) {
+        self.0.act(|session, now| session.release(now, number));
+    }
+
+    /// Returns the session's name. It is not secret.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.0.id()
+    }
+
+    /// Returns whose session it is.
+    #[must_use]
+    pub fn principal(&self) -> Principal {
+        self.0.look(|session| session.principal().clone())
+    }
+
+    /// Returns whether there is a connection at this moment.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        self.0.look(ServerSession::is_attached)
+    }
+
+    /// Returns whether the session is over.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.0.look(ServerSession::is_ended)
+    }
+
+    /// Returns how many connections the session has had.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.0.look(ServerSession::epoch)
+    }
+
+    /// Returns the smoothed round trip between the two ends.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        self.0.look(ServerSession::rtt)
+    }
+
+    /// Returns the bytes and the messages that are kept for a replay.
+    #[must_use]
+    pub fn buffered(&self) -> (usize, usize) {
+        self.0.look(ServerSession::buffered)
+    }
+}
+
+impl fmt::Debug for SessionSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SessionSender").field(&self.id()).finish()
+    }
+}

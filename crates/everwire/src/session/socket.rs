@@ -1,0 +1,157 @@
+//! A connection that speaks `everwire.v1`.
+
+use std::{sync::Arc, time::Instant};
+
+use everwire_proto::{Closure, Message};
+use everwire_session::{
+    Code, HEADER_NAME, Hello, Malformed, Principal, SUBPROTOCOL, SUBPROTOCOL_HELLO_PREFIX,
+};
+use tokio::task::AbortHandle;
+
+use super::{
+    Sessions,
+    live::{self, Live},
+    sessions::{Answer, Table},
+};
+use crate::{Conn, Handler, UpgradeRequest, clock};
+
+/// What a path does with clients that offer `everwire.v1`.
+#[derive(Clone)]
+pub(crate) struct SessionRoute(Arc<Table>);
+
+impl SessionRoute {
+    pub(crate) fn new(sessions: &Sessions) -> Self {
+        Self(sessions.0.clone())
+    }
+
+    /// Returns the subprotocol that a client is answered with, if it wants a session.
+    pub(crate) fn select(request: &UpgradeRequest) -> Option<&'static str> {
+        let offers = request.subprotocols();
+        offers.iter().any(|offer| offer == SUBPROTOCOL).then_some(SUBPROTOCOL)
+    }
+
+    /// Returns the limit on messages that connections need at least.
+    pub(crate) fn max_frame(&self) -> u64 {
+        self.0.max_frame()
+    }
+
+    /// Makes what runs a connection.
+    pub(crate) fn handler(&self, request: &UpgradeRequest) -> SessionSocket {
+        SessionSocket { table: self.0.clone(), stage: Stage::Asked(hello_of(request)) }
+    }
+}
+
+/// Returns the HELLO that came with the request.
+fn hello_of(request: &UpgradeRequest) -> Option<Result<Hello, Malformed>> {
+    if let Some(value) = request.headers().get(HEADER_NAME) {
+        let value = value.to_str().map_err(|_| Malformed::OutOfRange("base64url"));
+        return Some(value.and_then(Hello::parse_base64));
+    }
+    let mut offers = request.subprotocols().iter();
+    let hello = offers.find_map(|offer| offer.strip_prefix(SUBPROTOCOL_HELLO_PREFIX))?;
+    Some(Hello::parse_base64(hello))
+}
+
+/// A connection that speaks `everwire.v1`: it hands what comes to its session, and sends what that
+/// has to say.
+pub(crate) struct SessionSocket {
+    table: Arc<Table>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// With the HELLO of the request, if there was one.
+    Asked(Option<Result<Hello, Malformed>>),
+    /// For a HELLO as the first message.
+    Waiting {
+        until: Instant,
+        reminder: AbortHandle,
+    },
+    Attached(Arc<Live>, u64),
+    Refused,
+}
+
+impl SessionSocket {
+    fn hello(&mut self, conn: &mut Conn<'_>, hello: Result<Hello, Malformed>) {
+        let stage = match hello {
+            Ok(hello) => self.attach(conn, &hello),
+            Err(error) => {
+                tracing::debug!(id = %conn.id(), %error, "malformed HELLO");
+                live::close(conn, Code::MALFORMED);
+                Stage::Refused
+            }
+        };
+        if let Stage::Waiting { reminder, .. } = std::mem::replace(&mut self.stage, stage) {
+            reminder.abort();
+        }
+        if let Stage::Attached(live, epoch) = &self.stage {
+            live.transmit(conn, *epoch);
+        }
+    }
+
+    fn attach(&self, conn: &mut Conn<'_>, hello: &Hello) -> Stage {
+        let who = self.table.who(&hello.auth, conn.data::<Principal>());
+        match self.table.attach(conn.now, hello, who, &conn.sender()) {
+            Answer::Attached(live, epoch) => Stage::Attached(live, epoch),
+            Answer::Refused(welcome) => {
+                live::refuse(conn, welcome);
+                Stage::Refused
+            }
+        }
+    }
+}
+
+impl Handler for SessionSocket {
+    fn on_open(&mut self, conn: &mut Conn<'_>) {
+        let Stage::Asked(hello) = &mut self.stage else { return };
+        if let Some(hello) = hello.take() {
+            return self.hello(conn, hello);
+        }
+        let (wait, sender) = (self.table.attach_timeout(), conn.sender());
+        let reminder = tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            sender.notify();
+        });
+        let reminder = reminder.abort_handle();
+        self.stage = Stage::Waiting { until: conn.now + wait, reminder };
+    }
+
+    fn on_message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
+        match (&self.stage, message) {
+            (Stage::Attached(live, epoch), message) => live.receive(conn, *epoch, message),
+            (Stage::Waiting { .. }, Message::Binary(frame)) => {
+                self.hello(conn, Hello::parse(&frame.into_bytes()));
+            }
+            (Stage::Waiting { .. }, Message::Text(_)) => {
+                self.hello(conn, Err(Malformed::TextMessage));
+            }
+            _ => {}
+        }
+    }
+
+    fn on_notify(&mut self, conn: &mut Conn<'_>) {
+        match &self.stage {
+            Stage::Attached(live, epoch) => live.transmit(conn, *epoch),
+            Stage::Waiting { until, .. } if *until <= clock::now() => {
+                live::close(conn, Code::TIMEOUT);
+                self.stage = Stage::Refused;
+            }
+            _ => {}
+        }
+    }
+
+    fn on_drain(&mut self, conn: &mut Conn<'_>) {
+        if let Stage::Attached(live, epoch) = &self.stage {
+            live.go_away();
+            live.transmit(conn, *epoch);
+        }
+    }
+
+    fn on_close(&mut self, _: &Closure) {
+        match &self.stage {
+            Stage::Attached(live, epoch) => live.closed(*epoch),
+            Stage::Waiting { reminder, .. } => reminder.abort(),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Clients that are not let in, or do not keep to the protocol.
+
+use std::time::Duration;
+
+use everwire::{
+    Client, Message, WebSocket,
+    dial::ProxyConfig,
+    session::{Identity, Principal, SessionConfig, Sessions, StoreConfig},
+};
+
+use crate::{Form, Visitor, common::soon, echo, visitor::close_code};
+
+async fn open(url: &str) -> WebSocket {
+    let client = Client::new(url).unwrap().proxy(ProxyConfig::Direct);
+    client.subprotocols(["everwire.v1"]).connect().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_first_message_that_is_no_hello_is_malformed() {
+    let (_server, url, ..) = echo(Sessions::builder()).await;
+    let first = [Message::text("hello"), Message::binary(&[0x20, 0, 0, 0, 0][..])];
+    for first in first.into_iter().chain([Message::binary(&[0xff; 3000][..])]) {
+        let ws = open(&url).await;
+        ws.send(first).await.unwrap();
+        assert_eq!(close_code(ws).await, Some(4500));
+    }
+    let client = Client::new(&url).unwrap().proxy(ProxyConfig::Direct);
+    let client = client.subprotocols(["everwire.v1"]).header("everwire-hello", "no!");
+    assert_eq!(close_code(client.connect().await.unwrap()).await, Some(4500));
+}
+
+#[tokio::test]
+async fn a_hello_that_never_comes_is_not_waited_for() {
+    let mut config = SessionConfig::server();
+    config.attach_timeout = Duration::from_millis(50);
+    let (_server, url, ..) = echo(Sessions::builder().config(config)).await;
+    assert_eq!(close_code(open(&url).await).await, Some(4408));
+}
+
+#[tokio::test]
+async fn a_message_before_its_turn_ends_the_session() {
+    let (_server, url, notes, _) = echo(Sessions::builder()).await;
+    let mut visitor = Visitor::new(&url);
+    visitor.connect(Form::Inline).await;
+    assert_eq!(visitor.hear().await, "opened");
+    let (_, ws) = visitor.socket.as_ref().unwrap();
+    // It has acknowledged what was never sent.
+    ws.send(Message::binary(&[0x20, 9, 9, 0, 0][..])).await.unwrap();
+    assert_eq!(visitor.hear().await, "ended 4410 by Peer");
+    let notes = notes.until(2).await;
+    assert!(notes[1].starts_with("ended 4410 by Violation"), "{notes:?}");
+}
+
+#[tokio::test]
+async fn a_client_without_a_good_ticket_is_refused() {
+    let tickets =
+        |ticket: &[u8]| (ticket == b"alice").then(|| Identity::new(Principal::new("alice")));
+    let (_server, url, _, sessions) = echo(Sessions::builder().tickets(tickets)).await;
+    for ticket in ["", "bob"] {
+        let mut visitor = Visitor::new(&url);
+        visitor.session.set_ticket(ticket);
+        visitor.connect(Form::Inline).await;
+        assert!(visitor.hear().await.starts_with("Refused(Auth"), "{ticket:?}");
+    }
+    let mut visitor = Visitor::new(&url);
+    visitor.session.set_ticket("alice");
+    visitor.connect(Form::Inline).await;
+    assert_eq!(visitor.hear().await, "opened");
+    assert_eq!(sessions.all()[0].principal(), Principal::new("alice"));
+}
+
+#[tokio::test]
+async fn a_principal_has_so_many_sessions() {
+    let mut store = StoreConfig::default();
+    store.per_principal = 2;
+    let tickets = |_: &[u8]| Some(Identity::new(Principal::new("alice")));
+    let (_server, url, ..) = echo(Sessions::builder().store(store).tickets(tickets)).await;
+    let mut visitors = Vec::new();
+    for n in 0..3 {
+        let mut visitor = Visitor::new(&url);
+        visitor.session.set_ticket("t");
+        visitor.connect(Form::Inline).await;
+        let heard = visitor.hear().await;
+        assert_eq!(heard.starts_with("Refused(Busy"), n == 2, "{heard}");
+        visitors.push(visitor);
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_attaches_disturb_nobody_else() {
+    let (_server, url, ..) = echo(Sessions::builder()).await;
+    let mut other = Visitor::new(&url);
+    other.connect(Form::Header).await;
+    assert_eq!(other.hear().await, "opened");
+    let mut visitor = Visitor::new(&url);
+    visitor.connect(Form::Header).await;
+    assert_eq!(visitor.hear().await, "opened");
+    let mut busy = 0;
+    for _ in 0..50 {
+        visitor.connect(Form::Header).await;
+        let heard = soon(visitor.hear()).await;
+        busy += u32::from(heard.starts_with("Refused(Busy"));
+    }
+    assert!(busy >= 40, "{busy}");
+    other.say("undisturbed").await;
+    assert_eq!(other.hear().await, "undisturbed");
+}

@@ -1,0 +1,303 @@
+//! A client's end of a session.
+
+mod attach;
+mod liveness;
+mod snapshot;
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+pub use self::snapshot::Snapshot;
+use crate::{
+    At, Code, Config, EndedBy, Event, Frame, Kind, Malformed, Mutation, Prepared, Role, SendError,
+    Ticket, Transmit, Violation, endpoint::Endpoint,
+};
+
+/// A client's end of a session: it outlives its sockets.
+///
+/// Open a WebSocket that offers [`SUBPROTOCOL`](crate::SUBPROTOCOL), call [`hello`](Self::hello),
+/// send what it returns as the first message (or in the upgrade request), and from then on hand in
+/// every message, and the end, of this socket under the attempt's number. After any call send what
+/// [`poll_transmit`](Self::poll_transmit) returns until it returns `None`, take
+/// [`poll_event`](Self::poll_event), and arm [`poll_timeout`](Self::poll_timeout).
+///
+/// ```text
+///                hello()                    WELCOME
+///    Detached ────────────► Attaching ─────────────────► Attached
+///       ▲                       │ closed, 10 s, refused     │
+///       └───────────────────────┴───── closed, silence ─────┘    BYE, 4509, violation: Ended
+/// ```
+#[derive(Debug)]
+pub struct ClientSession {
+    end: Endpoint,
+    attempt: u64,
+    token: Ticket,
+    ticket: Ticket,
+    epoch: u64,
+    id: Bytes,
+    /// What the HELLO on its way said, and when it was sent.
+    asked: Option<Asked>,
+    heartbeat: Duration,
+    heartbeat_timeout: Duration,
+    first_spread: Duration,
+    ttl: Duration,
+    is_suspected: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    at: At,
+    recv: u64,
+    resumes: bool,
+}
+
+/// An attempt to attach a socket. The HELLO holds secrets, which `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Names the socket from now on.
+    pub number: u64,
+    /// The HELLO frame: the first message, or the upgrade request's header in base64url
+    /// ([`Hello::base64`](crate::Hello::base64)).
+    pub hello: Bytes,
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl ClientSession {
+    /// Returns the client's end of a session that does not exist yet.
+    #[must_use]
+    pub fn new(now: Instant, config: Arc<Config>) -> Self {
+        Self {
+            end: Endpoint::new(now, config),
+            attempt: 0,
+            token: Ticket(Bytes::new()),
+            ticket: Ticket(Bytes::new()),
+            epoch: 0,
+            id: Bytes::new(),
+            asked: None,
+            heartbeat: Duration::from_secs(25),
+            heartbeat_timeout: Duration::from_secs(10),
+            first_spread: Duration::from_secs(1),
+            ttl: Duration::ZERO,
+            is_suspected: false,
+        }
+    }
+
+    /// Sets the ticket that says who the client is, for the attempts to come.
+    pub fn set_ticket(&mut self, ticket: impl Into<Bytes>) {
+        self.ticket = Ticket(ticket.into());
+    }
+
+    /// Shows a fresh ticket on the attached socket, and uses it from now on.
+    pub fn authenticate(&mut self, ticket: impl Into<Bytes>) {
+        self.ticket = Ticket(ticket.into());
+        if self.end.is_attached() {
+            self.end.queue_frame(&Frame::AuthTicket(self.ticket.clone()));
+        }
+    }
+
+    /// Accepts a message for sending and returns its number. It is kept until the server lets it
+    /// be forgotten, with or without a socket.
+    ///
+    /// # Errors
+    /// Why it was not accepted; see [`SendError`].
+    pub fn send(&mut self, now: Instant, message: Prepared) -> Result<u64, SendError> {
+        let now = self.end.at(now);
+        self.end.send(now, message)
+    }
+
+    /// Sends a message that may be dropped; returns whether it was queued.
+    pub fn send_volatile(&mut self, kind: Kind, payload: &[u8]) -> bool {
+        self.end.send_volatile(kind, payload)
+    }
+
+    /// Says goodbye once all that was accepted has been sent, and waits for the answer. What
+    /// arrives until then is handed out. If a socket breaks meanwhile, attach another: without one
+    /// the session ends at `deadline` (or is never done).
+    pub fn close(&mut self, code: Code, reason: &str, deadline: Option<Instant>) {
+        let deadline = deadline.map(|at| self.end.at(at));
+        self.end.close(code, reason, deadline);
+    }
+
+    /// Ends the session now, with whatever was not sent.
+    pub fn abort(&mut self, code: Code, reason: &str) {
+        self.end.end_abruptly(code, reason, EndedBy::Us);
+    }
+
+    /// Handles a binary message that arrived on the socket of this attempt.
+    pub fn handle_message(&mut self, now: Instant, attempt: u64, message: &Bytes) {
+        let now = self.end.at(now);
+        let is_old = attempt < self.attempt;
+        if is_old && self.end.config.leaves_out(Mutation::NoClientFence) {
+            let _ = Frame::parse(Role::Server, message).map(|f| self.end.receive(now, f));
+        }
+        if !self.end.listening(attempt) {
+            return;
+        }
+        self.is_suspected = false;
+        let handled = Frame::parse(Role::Server, message)
+            .map_err(Violation::from)
+            .and_then(|frame| self.handle_frame(now, frame));
+        if let Err(violation) = handled {
+            self.end.violate(violation);
+        }
+    }
+
+    /// Handles a text message that arrived on the socket of this attempt.
+    pub fn handle_text(&mut self, attempt: u64) {
+        if self.end.listening(attempt) {
+            self.end.violate(Malformed::TextMessage.into());
+        }
+    }
+
+    /// Handles the end of the socket of this attempt, with the code of the Close if one came.
+    pub fn handle_closed(&mut self, attempt: u64, code: Option<u16>) {
+        if self.end.socket.as_ref().is_none_or(|socket| socket.id != attempt) {
+            return;
+        }
+        let is_superseded = code == Some(Code::SUPERSEDED.number());
+        if is_superseded && self.end.listening(attempt) {
+            self.end.end(Code::SUPERSEDED, String::new(), EndedBy::Superseded);
+        }
+        self.end.detach(None);
+        self.asked = None;
+    }
+
+    /// Handles the passing of time: call it when [`poll_timeout`](Self::poll_timeout) is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.end.at(now);
+        self.end.handle_timeout(now);
+        self.handle_silence(now);
+    }
+
+    /// Returns what to do on the socket of this attempt. On one that is not the newest, that is to
+    /// close it.
+    pub fn poll_transmit(&mut self, now: Instant, attempt: u64) -> Option<Transmit> {
+        let now = self.end.at(now);
+        match self.end.socket.as_ref().map(|socket| socket.id) {
+            Some(id) if id == attempt => self.end.poll_transmit(now, attempt),
+            _ => Some(Transmit::Close(Code::NORMAL)),
+        }
+    }
+
+    /// Returns when [`handle_timeout`](Self::handle_timeout) is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let at = crate::endpoint::earliest([self.end.next_timeout(), self.silence_timeout()]);
+        at.map(|at| self.end.instant(at))
+    }
+
+    /// Returns what happened.
+    pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
+        let now = self.end.at(now);
+        self.end.poll_event(now)
+    }
+
+    /// Gives back the credit of all messages up to this number, unless
+    /// [`Acks::Automatic`](crate::Acks::Automatic) does; with
+    /// [`Acks::Manual`](crate::Acks::Manual) the server may forget them.
+    pub fn release(&mut self, now: Instant, number: u64) {
+        let now = self.end.at(now);
+        self.end.release(now, number);
+    }
+
+    /// Asks the server for life now: after a sleep, a change of the network.
+    pub fn probe(&mut self) {
+        self.end.ping();
+    }
+
+    /// Returns whether the path looks dead and nothing has arrived since.
+    #[must_use]
+    pub const fn is_suspected(&self) -> bool {
+        self.is_suspected
+    }
+
+    /// Returns whether the socket of this attempt is the newest and not closed: any other is to be
+    /// closed.
+    #[must_use]
+    pub fn has_socket(&self, attempt: u64) -> bool {
+        self.end.socket.as_ref().is_some_and(|socket| socket.id == attempt)
+    }
+
+    /// Returns whether a socket is attached.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        self.end.is_attached()
+    }
+
+    /// Returns whether the session is over.
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        self.end.is_ended
+    }
+
+    /// Returns the session's name for logs; empty before the first.
+    #[must_use]
+    pub const fn id(&self) -> &Bytes {
+        &self.id
+    }
+
+    /// Returns the time over which to spread the first attempt after an unexpected loss.
+    #[must_use]
+    pub const fn first_spread(&self) -> Duration {
+        self.first_spread
+    }
+
+    /// Returns how long the server keeps the session while it is detached.
+    #[must_use]
+    pub const fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
+    /// Returns the smoothed round trip of PING and PONG.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        self.end.rtt.smoothed()
+    }
+
+    /// Returns the bytes and the messages that are kept for a replay.
+    #[must_use]
+    pub fn buffered(&self) -> (usize, usize) {
+        (self.end.out.replay().bytes(), self.end.out.replay().entries())
+    }
+
+    fn handle_frame(&mut self, now: At, frame: Frame) -> Result<(), Violation> {
+        match frame {
+            Frame::Welcome(welcome) if self.asked.is_some() => self.welcome(now, welcome),
+            _ if !self.end.is_attached() => Err(Malformed::NotNow("a frame before WELCOME").into()),
+            Frame::Welcome(_) => Err(Malformed::NotNow("a second WELCOME").into()),
+            Frame::Goaway(goaway) => {
+                self.alive(now);
+                self.end.event(Event::Goaway(goaway));
+                Ok(())
+            }
+            Frame::AuthRequest(millis) => {
+                self.alive(now);
+                self.end.event(Event::TicketWanted(Duration::from_millis(millis)));
+                Ok(())
+            }
+            Frame::AuthAccepted(millis) => {
+                self.alive(now);
+                let valid = (millis > 0).then(|| Duration::from_millis(millis));
+                self.end.event(Event::TicketAccepted(valid));
+                Ok(())
+            }
+            frame => self.end.receive(now, frame),
+        }
+    }
+
+    fn alive(&mut self, now: At) {
+        if let Some(socket) = &mut self.end.socket {
+            socket.last_received = now;
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What both ends of a session do alike once a socket is attached.
+
+mod receive;
+mod timeout;
+mod transmit;
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub(crate) use self::timeout::earliest;
+use crate::{
+    At, Code, Config, Counts, End, EndedBy, Event, Frame, Kind, Overflow, Prepared, SendError,
+    Transmit, Violation, frame, incoming::Incoming, outgoing::Outgoing, rtt::Rtt, socket::Socket,
+};
+
+/// An end of a session, without what only a client or a server does.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) config: Arc<Config>,
+    pub(crate) out: Outgoing,
+    pub(crate) incoming: Incoming,
+    pub(crate) socket: Option<Socket>,
+    pub(crate) rtt: Rtt,
+    pub(crate) is_ended: bool,
+    goodbye: Option<Box<Goodbye>>,
+    events: VecDeque<Event>,
+    volatile_events: usize,
+    born: Instant,
+}
+
+/// What the application wants to end with.
+#[derive(Debug)]
+struct Goodbye {
+    code: Code,
+    reason: String,
+    deadline: Option<At>,
+}
+
+impl Endpoint {
+    pub(crate) fn new(now: Instant, config: Arc<Config>) -> Self {
+        Self {
+            config,
+            out: Outgoing::new(),
+            incoming: Incoming::new(),
+            socket: None,
+            rtt: Rtt::default(),
+            is_ended: false,
+            goodbye: None,
+            events: VecDeque::new(),
+            volatile_events: 0,
+            born: now,
+        }
+    }
+
+    /// Accepts a message for sending.
+    pub(crate) fn send(&mut self, now: At, message: Prepared) -> Result<u64, SendError> {
+        if self.is_ended || self.goodbye.is_some() {
+            return Err(SendError::Closed);
+        }
+        self.evict_old(now);
+        let (at, attached) = (self.millis(now), self.is_attached());
+        let sent = self.out.push(message, at, &self.config.buffer, attached);
+        if matches!(sent, Err(SendError::Full { .. }))
+            && !attached
+            && self.config.buffer.overflow == Overflow::End
+        {
+            self.end(Code::SLOW_CONSUMER, String::new(), EndedBy::Expiry);
+            return Err(SendError::Closed);
+        }
+        sent
+    }
+
+    /// Sends a message that may be dropped; returns whether it was queued.
+    pub(crate) fn send_volatile(&mut self, kind: Kind, payload: &[u8]) -> bool {
+        let is_open = self.is_attached() && self.goodbye.is_none() && !self.is_ended;
+        let goes = is_open && self.out.takes(payload.len() as u64);
+        if goes {
+            let frame = frame::encode_data(kind, true, payload);
+            self.out.push_volatile(frame, self.config.volatile_entries);
+        }
+        goes
+    }
+
+    /// Says goodbye once all that was accepted has left.
+    pub(crate) fn close(&mut self, code: Code, reason: &str, deadline: Option<At>) {
+        if !self.is_ended && self.goodbye.is_none() {
+            self.goodbye = Some(Box::new(Goodbye { code, reason: reason.to_owned(), deadline }));
+        }
+    }
+
+    /// Ends the session now, and tells the peer if there is a socket.
+    pub(crate) fn end_abruptly(&mut self, code: Code, reason: &str, by: EndedBy) {
+        if self.is_ended {
+            return;
+        }
+        if self.is_attached() {
+            let counts = self.counts();
+            let reason = reason.to_owned();
+            let bye = Frame::Bye { reply: false, code, counts, reason }.encode();
+            self.queue(Transmit::Frame(bye));
+        }
+        self.part(code);
+        self.end(code, reason.to_owned(), by);
+    }
+
+    /// Ends the session for what the peer did; too many needless frames end the socket only.
+    pub(crate) fn violate(&mut self, violation: Violation) {
+        let code = violation.code();
+        match violation {
+            Violation::Rate => self.detach(Some(code)),
+            _ => self.end_abruptly(code, "", EndedBy::Violation(violation)),
+        }
+    }
+
+    /// Forgets the session, and tells the application.
+    pub(crate) fn end(&mut self, code: Code, reason: String, by: EndedBy) {
+        if std::mem::replace(&mut self.is_ended, true) {
+            return;
+        }
+        let unacknowledged = self.out.unacknowledged();
+        self.out.evict_all();
+        self.out.detach();
+        self.goodbye = None;
+        self.event(Event::Ended(End { code, reason, by, unacknowledged }));
+    }
+
+    /// Takes the socket away; with a code it is closed by us. The session waits for another.
+    pub(crate) fn detach(&mut self, code: Option<Code>) {
+        let was_attached = self.is_attached();
+        match code {
+            Some(code) => {
+                if was_attached && self.incoming.has_news() {
+                    let counts = self.counts();
+                    self.queue_frame(&Frame::Ack(counts));
+                }
+                self.part(code);
+            }
+            None => self.socket = None,
+        }
+        self.out.detach();
+        if was_attached && !self.is_ended {
+            self.event(Event::Detached);
+        }
+    }
+
+    /// Closes the socket behind what is queued.
+    pub(crate) fn part(&mut self, code: Code) {
+        if let Some(socket) = self.socket.as_mut().filter(|socket| !socket.is_parting) {
+            socket.is_parting = true;
+            socket.bye_at = None;
+            socket.queue.push_back(Transmit::Close(code));
+        }
+    }
+
+    /// Leaves it to the peer to close the socket, for some time.
+    pub(crate) fn await_close(&mut self, now: At) {
+        if let Some(socket) = &mut self.socket {
+            socket.is_parting = true;
+            socket.bye_at = Some(now);
+        }
+    }
+
+    /// Returns where we stand, and grants the credit in it.
+    pub(crate) fn counts(&mut self) -> Counts {
+        Counts {
+            window: self.incoming.grant(&self.config),
+            recv: self.incoming.recv(),
+            done: self.incoming.done(),
+            sent: self.out.position(),
+        }
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// Returns what happened; a message that is handed out gives its credit back.
+    pub(crate) fn poll_event(&mut self, now: At) -> Option<Event> {
+        let event = self.events.pop_front()?;
+        if let Event::Message(message) = &event {
+            match message.number {
+                None => self.volatile_events -= 1,
+                Some(_) if self.config.acks == crate::Acks::Automatic => {
+                    self.incoming.credit(now, message.cost(), &self.config);
+                }
+                Some(_) => {}
+            }
+        }
+        Some(event)
+    }
+
+    pub(crate) fn release(&mut self, now: At, number: u64) {
+        self.incoming.release(now, number, &self.config);
+    }
+
+    pub(crate) fn queue(&mut self, transmit: Transmit) {
+        if let Some(socket) = &mut self.socket {
+            socket.queue.push_back(transmit);
+        }
+    }
+
+    pub(crate) fn queue_frame(&mut self, frame: &Frame) {
+        self.queue(Transmit::Frame(frame.encode()));
+    }
+
+    pub(crate) fn is_attached(&self) -> bool {
+        self.socket.as_ref().is_some_and(|socket| socket.is_attached && !socket.is_parting)
+    }
+
+    /// Returns the socket if what it says counts.
+    pub(crate) fn listening(&self, id: u64) -> bool {
+        self.socket.as_ref().is_some_and(|socket| socket.id == id && !socket.is_parting)
+    }
+
+    pub(crate) fn evict_old(&mut self, now: At) {
+        if let Some(age) = self.config.buffer.age
+            && !self.is_attached()
+        {
+            let limit = self.millis(now).saturating_sub(as_millis(age));
+            self.out.evict_older(limit);
+        }
+    }
+
+    pub(crate) fn at(&self, now: Instant) -> At {
+        At::new(self.born, now)
+    }
+
+    pub(crate) fn instant(&self, at: At) -> Instant {
+        at.instant(self.born)
+    }
+
+    fn millis(&self, now: At) -> u32 {
+        as_millis(now - At::START)
+    }
+}
+
+fn as_millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,117 @@
+//! What a frame does that came on an attached socket.
+
+use super::Endpoint;
+use crate::{
+    At, Code, Counts, Direction, EndedBy, Event, Frame, GapRange, Malformed, Message, Violation,
+};
+
+impl Endpoint {
+    /// Takes in a frame that both ends may send.
+    pub(crate) fn receive(&mut self, now: At, frame: Frame) -> Result<(), Violation> {
+        self.strike(now, &frame)?;
+        match frame {
+            Frame::Data { kind, volatile, payload } => {
+                self.message(now, volatile, Message { number: None, kind, payload })
+            }
+            Frame::Ack(counts) => self.counted(now, &counts),
+            Frame::Ping { token, counts } => {
+                self.counted(now, &counts)?;
+                if let Some(socket) = &mut self.socket {
+                    socket.pong = Some(token);
+                }
+                Ok(())
+            }
+            Frame::Pong { token, counts } => self.pong(now, token, &counts),
+            Frame::Gap(gap) => self.gap(now, gap),
+            Frame::Bye { reply: false, code, counts, reason } => {
+                self.bye(now, code, &counts, reason);
+                Ok(())
+            }
+            Frame::Bye { reply: true, counts, .. } => self.bye_reply(&counts),
+            _ => Err(Malformed::NotNow("this frame").into()),
+        }
+    }
+
+    /// Notes that the peer lives, and counts frames that say nothing.
+    pub(crate) fn strike(&mut self, now: At, frame: &Frame) -> Result<(), Violation> {
+        let Some(socket) = &mut self.socket else { return Ok(()) };
+        socket.last_received = now;
+        let says_nothing = match frame {
+            Frame::Ping { .. } | Frame::AuthTicket(_) => true,
+            Frame::Ack(counts) | Frame::Pong { counts, .. } => {
+                socket.counted(self.incoming.recv()) && self.out.is_stated(counts)
+            }
+            _ => false,
+        };
+        if says_nothing && socket.strike(now) {
+            return Err(Violation::Rate);
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, now: At, volatile: bool, mut message: Message) -> Result<(), Violation> {
+        let (limit, size) = (self.config.max_message, message.payload.len() as u64);
+        if size > limit {
+            return Err(Violation::TooBig { limit, size });
+        }
+        if !volatile {
+            message.number = Some(self.incoming.receive(now, &message, &self.config)?);
+        } else if self.volatile_events < self.config.volatile_entries {
+            self.volatile_events += 1;
+        } else {
+            return Ok(()); // It may be dropped, and nothing else bounds how many wait.
+        }
+        self.event(Event::Message(message));
+        Ok(())
+    }
+
+    fn counted(&mut self, now: At, counts: &Counts) -> Result<(), Violation> {
+        let received = self.incoming.recv();
+        if counts.sent != received {
+            return Err(Violation::Sent { stated: counts.sent, received });
+        }
+        self.out.acknowledge(now, counts)?;
+        if self.out.take_room(&self.config.buffer) {
+            self.event(Event::Writable);
+        }
+        Ok(())
+    }
+
+    fn pong(&mut self, now: At, token: u64, counts: &Counts) -> Result<(), Violation> {
+        self.counted(now, counts)?;
+        let ping = self.socket.as_mut().and_then(|socket| socket.answered(token));
+        let Some(ping) = ping else { return Ok(()) };
+        self.rtt.sample(now.saturating_duration_since(ping.at));
+        if counts.recv < ping.position {
+            let (stated, least, most) = (counts.recv, ping.position, self.out.position());
+            return Err(Violation::Acknowledged { stated, least, most });
+        }
+        Ok(())
+    }
+
+    fn gap(&mut self, now: At, gap: GapRange) -> Result<(), Violation> {
+        self.incoming.skip(now, &gap, &self.config)?;
+        self.event(Event::Gap(Direction::In, gap));
+        Ok(())
+    }
+
+    fn bye(&mut self, now: At, code: Code, counts: &Counts, reason: String) {
+        // Wrong counts change nothing any more: the session ends anyway, with this code.
+        let _ = self.counted(now, counts);
+        let counts = self.counts();
+        self.queue_frame(&Frame::Bye { reply: true, code, counts, reason: String::new() });
+        self.await_close(now);
+        self.end(code, reason, EndedBy::Peer);
+    }
+
+    fn bye_reply(&mut self, counts: &Counts) -> Result<(), Violation> {
+        let said_bye = self.socket.as_ref().is_some_and(|socket| socket.bye_at.is_some());
+        let Some(goodbye) = self.goodbye.take().filter(|_| said_bye) else {
+            return Err(Malformed::NotNow("the reply to a BYE").into());
+        };
+        self.out.acknowledge_finally(counts.recv.min(self.out.position()));
+        self.part(Code::NORMAL);
+        self.end(goodbye.code, goodbye.reason, EndedBy::Us);
+        Ok(())
+    }
+}

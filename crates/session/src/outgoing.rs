@@ -1,0 +1,270 @@
+//! The stream to the peer: numbers, what is on its way, what the peer takes (protocol §3, §4, §6).
+
+use bytes::Bytes;
+
+use crate::{
+    At, Counts, GapRange, GapReason, MAX_NUMBER, Message, Prepared, SendError, Violation,
+    config::{Buffer, Overflow},
+    message::MESSAGE_COST,
+    rare::Rare,
+    replay::Replay,
+};
+
+/// What a session sends, and where it stands.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    replay: Replay,
+    /// The number of the next accepted message.
+    next: u64,
+    /// The number of the last that was put on this socket.
+    position: u64,
+    /// What the peer says that it has.
+    acked: u64,
+    /// The last `done` on this socket.
+    last_done: u64,
+    /// The highest `done` ever.
+    freed: u64,
+    /// The cost of what was put on this socket after `acked`.
+    in_flight: u64,
+    window: u64,
+    peer_limit: u64,
+    /// Since when the oldest message on its way waits for its acknowledgement.
+    waiting_since: Option<At>,
+    /// Frames that may be dropped, each with the number it came after.
+    volatile: Rare<(u64, Bytes)>,
+    wants_room: bool,
+}
+
+/// What is to be sent next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Frame(Bytes),
+    Gap(GapRange),
+}
+
+impl Outgoing {
+    pub(crate) const fn new() -> Self {
+        Self {
+            replay: Replay::new(),
+            next: 1,
+            position: 0,
+            acked: 0,
+            last_done: 0,
+            freed: 0,
+            in_flight: 0,
+            window: 0,
+            peer_limit: u64::MAX,
+            waiting_since: None,
+            volatile: Rare::new(),
+            wants_room: false,
+        }
+    }
+
+    /// Returns the stream of an end that comes back without what it had sent.
+    pub(crate) fn restarted(next: u64) -> Self {
+        Self { replay: Replay::restarted(next), next, ..Self::new() }
+    }
+
+    /// Accepts a message and returns its number.
+    pub(crate) fn push(
+        &mut self,
+        message: Prepared,
+        at: u32,
+        buffer: &Buffer,
+        attached: bool,
+    ) -> Result<u64, SendError> {
+        let size = message.payload().len() as u64;
+        match self.peer_limit {
+            limit if size > limit => return Err(SendError::TooBig { limit, size }),
+            _ if self.next >= MAX_NUMBER => return Err(SendError::Exhausted),
+            _ => {}
+        }
+        while !self.has_room(size as usize, buffer) {
+            if attached || buffer.overflow != Overflow::Evict {
+                self.wants_room = true;
+                return Err(SendError::Full {
+                    bytes: self.replay.bytes(),
+                    entries: self.replay.entries(),
+                });
+            }
+            self.replay.evict(GapReason::EvictedBytes);
+        }
+        self.replay.push(message, at);
+        self.next += 1;
+        Ok(self.next - 1)
+    }
+
+    /// Puts back a message that was stored.
+    pub(crate) fn restore(&mut self, message: Prepared) {
+        self.replay.push(message, 0);
+        self.next += 1;
+    }
+
+    /// Queues a frame that may be dropped; the oldest gives way.
+    pub(crate) fn push_volatile(&mut self, frame: Bytes, limit: usize) {
+        self.volatile.push_back((self.next - 1, frame));
+        if self.volatile.len() > limit {
+            self.volatile.pop_front();
+        }
+    }
+
+    /// Begins a socket on which the peer has all up to `recv`.
+    pub(crate) fn attach(&mut self, recv: u64, window: u64, peer_limit: u64) {
+        self.acked = recv;
+        self.position = recv;
+        self.last_done = 0;
+        self.in_flight = 0;
+        self.window = window;
+        self.peer_limit = peer_limit;
+        self.waiting_since = None;
+    }
+
+    pub(crate) fn detach(&mut self) {
+        self.volatile = Rare::new();
+        self.waiting_since = None;
+    }
+
+    /// Notes what the peer has, and what may be forgotten.
+    pub(crate) fn acknowledge(&mut self, now: At, counts: &Counts) -> Result<(), Violation> {
+        let within = |stated, least, most| match (least..=most).contains(&stated) {
+            true => Ok(()),
+            false => Err(Violation::Acknowledged { stated, least, most }),
+        };
+        within(counts.recv, self.acked, self.position)?;
+        within(counts.done, self.last_done, counts.recv)?;
+        for number in self.replay.first().max(self.acked + 1)..=counts.recv {
+            self.in_flight -= self.cost_of(number).unwrap_or(0);
+        }
+        if counts.recv > self.acked {
+            self.waiting_since = (counts.recv < self.position).then_some(now);
+        }
+        self.acked = counts.recv;
+        self.window = counts.window;
+        self.last_done = counts.done;
+        self.free(counts.done);
+        Ok(())
+    }
+
+    /// Returns whether the peer has said all of this before.
+    pub(crate) const fn is_stated(&self, counts: &Counts) -> bool {
+        counts.recv == self.acked && counts.done == self.last_done && counts.window == self.window
+    }
+
+    pub(crate) fn free(&mut self, done: u64) {
+        self.freed = self.freed.max(done);
+        self.replay.free(self.freed);
+    }
+
+    /// Notes a peer's last word about what it has, as far as it can be true.
+    pub(crate) fn acknowledge_finally(&mut self, recv: u64) {
+        if (self.acked..self.next).contains(&recv) {
+            self.acked = recv;
+        }
+    }
+
+    /// Returns what is to be sent next, and counts it as sent.
+    pub(crate) fn poll(&mut self, now: At) -> Option<Next> {
+        if self.volatile.front().is_some_and(|(after, _)| *after <= self.position) {
+            return self.volatile.pop_front().map(|(_, frame)| Next::Frame(frame));
+        }
+        if self.is_flushed() {
+            return None;
+        }
+        let number = self.position + 1;
+        if let Some(gap) = self.replay.gap(number).or_else(|| self.oversize(number)) {
+            self.position = gap.to;
+            self.waiting_since.get_or_insert(now);
+            return Some(Next::Gap(gap));
+        }
+        if self.in_flight >= self.window {
+            // What may be dropped need not wait for credit.
+            return self.volatile.pop_front().map(|(_, frame)| Next::Frame(frame));
+        }
+        let message = self.replay.get(number).expect("it is neither a gap nor behind the last");
+        let frame = message.frame();
+        self.in_flight += self.cost_of(number).unwrap_or(0);
+        self.position = number;
+        self.waiting_since.get_or_insert(now);
+        Some(Next::Frame(frame))
+    }
+
+    pub(crate) fn evict_older(&mut self, limit: u32) {
+        self.replay.evict_older(limit);
+    }
+
+    pub(crate) fn shrink(&mut self) {
+        self.replay.shrink();
+    }
+
+    /// Drops all that is kept; the gap is told at the next attach.
+    pub(crate) fn evict_all(&mut self) {
+        while self.replay.evict(GapReason::EvictedBytes) {}
+    }
+
+    /// Returns whether there is room again for somebody who was refused, once.
+    pub(crate) fn take_room(&mut self, buffer: &Buffer) -> bool {
+        let half_empty =
+            self.replay.bytes() <= buffer.bytes / 2 && self.replay.entries() <= buffer.entries / 2;
+        half_empty && std::mem::take(&mut self.wants_room)
+    }
+
+    /// Returns whether all that was accepted was put on this socket.
+    pub(crate) const fn is_flushed(&self) -> bool {
+        self.position + 1 >= self.next
+    }
+
+    /// Returns the messages that the peer did not acknowledge, as far as they are still there.
+    pub(crate) fn unacknowledged(&self) -> Vec<Message> {
+        (self.replay.first().max(self.acked + 1)..self.next)
+            .filter_map(|number| Some(self.replay.get(number)?.message(number)))
+            .collect()
+    }
+
+    pub(crate) const fn next(&self) -> u64 {
+        self.next
+    }
+
+    pub(crate) const fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(crate) const fn acked(&self) -> u64 {
+        self.acked
+    }
+
+    pub(crate) const fn freed(&self) -> u64 {
+        self.freed
+    }
+
+    pub(crate) const fn waiting_since(&self) -> Option<At> {
+        self.waiting_since
+    }
+
+    pub(crate) const fn replay(&self) -> &Replay {
+        &self.replay
+    }
+
+    fn has_room(&self, size: usize, buffer: &Buffer) -> bool {
+        let replay = &self.replay;
+        replay.entries() == 0
+            || replay.bytes() + size <= buffer.bytes && replay.entries() < buffer.entries
+    }
+
+    /// Returns what a message costs that was or will be sent whole.
+    fn cost_of(&self, number: u64) -> Option<u64> {
+        let len = self.replay.len_of(number)?;
+        self.takes(len).then_some(len + MESSAGE_COST)
+    }
+
+    /// Returns whether the peer takes a message of this size.
+    pub(crate) const fn takes(&self, len: u64) -> bool {
+        len <= self.peer_limit
+    }
+
+    /// Returns the messages from `number` on that the peer does not take.
+    fn oversize(&self, number: u64) -> Option<GapRange> {
+        let too_big = |number: &u64| self.replay.len_of(*number).is_some_and(|l| !self.takes(l));
+        let to = (number..self.next).take_while(too_big).last()?;
+        Some(GapRange { from: number, to, reason: GapReason::Oversize })
+    }
+}

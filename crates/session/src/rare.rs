@@ -1,0 +1,46 @@
+//! A queue that is empty for most sessions, most of the time.
+
+use std::collections::VecDeque;
+
+/// A queue that has no memory while it is empty, and little room in its owner.
+#[derive(Debug)]
+#[expect(clippy::box_collection, reason = "8 bytes instead of 32, in every session")]
+pub(crate) struct Rare<T>(Option<Box<VecDeque<T>>>);
+
+impl<T> Rare<T> {
+    pub(crate) const fn new() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn push_back(&mut self, item: T) {
+        self.0.get_or_insert_default().push_back(item);
+    }
+
+    pub(crate) fn pop_front(&mut self) -> Option<T> {
+        let item = self.0.as_mut()?.pop_front();
+        if self.0.as_ref().is_some_and(|queue| queue.is_empty()) {
+            self.0 = None;
+        }
+        item
+    }
+
+    pub(crate) fn front(&self) -> Option<&T> {
+        self.0.as_ref()?.front()
+    }
+
+    pub(crate) fn back_mut(&mut self) -> Option<&mut T> {
+        self.0.as_mut()?.back_mut()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().flat_map(|queue| queue.iter())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |queue| queue.len())
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}

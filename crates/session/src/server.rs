@@ -1,0 +1,382 @@
+//! A server's end of a session.
+
+mod attach;
+mod tombstone;
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+pub use self::{attach::Attach, tombstone::Tombstone};
+use crate::{
+    At, Code, EndedBy, Event, Frame, Kind, Malformed, Mutation, Prepared, SendError, SessionId,
+    Ticket, Transmit, Violation, endpoint::Endpoint, rate::Rate, token::Tokens,
+};
+
+/// Who a client is, as the application says. All clients of an application that does not ask are
+/// [`ANONYMOUS`](Self::ANONYMOUS).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Principal(Option<Arc<str>>);
+
+impl Principal {
+    /// Nobody in particular.
+    pub const ANONYMOUS: Self = Self(None);
+
+    /// Returns the principal of this name.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(Some(name.into()))
+    }
+
+    /// Returns its name, unless it is anonymous.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}
+
+impl fmt::Debug for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Principal({})", self.name().unwrap_or("anonymous"))
+    }
+}
+
+/// A server's end of a session: it outlives its sockets.
+///
+/// A socket begins with a [`Hello`](crate::Hello). Find out who the client is, and ask the
+/// [`Store`](crate::Store) for the session of its token: [`attach`](Self::attach) the socket to
+/// that, or [`accept`](Self::accept) it into a new one. From then on hand in every message, and
+/// the end, of the socket under its epoch. After any call send what
+/// [`poll_transmit`](Self::poll_transmit) returns on each socket until it returns `None`, take
+/// [`poll_event`](Self::poll_event), and arm [`poll_timeout`](Self::poll_timeout).
+///
+/// ```text
+///   accept()               first valid frame            closed, silence
+///  ──────────► Unconfirmed ─────────────────► Attached ────────────────► Detached
+///                  │ closed                   ▲ │  ▲      attach()        │ │
+///                  ▼                 attach() └─┘  └──────────────────────┘ │ ttl
+///              Detached, 10 s                    BYE, violation: Ended ◄────┘
+/// ```
+#[derive(Debug)]
+pub struct ServerSession {
+    end: Endpoint,
+    id: SessionId,
+    principal: Principal,
+    tokens: Tokens,
+    epoch: u64,
+    attempt: u64,
+    attaches: Rate,
+    ttl: Duration,
+    detached_at: Option<At>,
+    authenticated_at: At,
+    expires_at: Option<At>,
+    expiry_told: bool,
+    /// What clients are answered that come back after an end by BYE.
+    epitaph: Option<Box<(Code, String)>>,
+}
+
+impl ServerSession {
+    /// Accepts a message for sending and returns its number. It is kept until the client lets it
+    /// be forgotten, with or without a socket; clones of one [`Prepared`] share their memory.
+    ///
+    /// # Errors
+    /// Why it was not accepted; see [`SendError`].
+    pub fn send(&mut self, now: Instant, message: Prepared) -> Result<u64, SendError> {
+        let now = self.end.at(now);
+        self.end.send(now, message)
+    }
+
+    /// Sends a message that may be dropped; returns whether it was queued.
+    pub fn send_volatile(&mut self, kind: Kind, payload: &[u8]) -> bool {
+        self.end.send_volatile(kind, payload)
+    }
+
+    /// Says goodbye once all that was accepted has been sent, and waits for the answer. A detached
+    /// session waits for its client to come back, until its ttl or `deadline`.
+    pub fn close(&mut self, code: Code, reason: &str, deadline: Option<Instant>) {
+        self.epitaph = Some(Box::new((code, reason.to_owned())));
+        let deadline = deadline.map(|at| self.end.at(at));
+        self.end.close(code, reason, deadline);
+    }
+
+    /// Ends the session now: throws the client out.
+    pub fn end(&mut self, code: Code, reason: &str) {
+        if self.end.is_ended {
+            return;
+        }
+        self.end.end_abruptly(code, reason, EndedBy::Us);
+        self.epitaph = Some(Box::new((code, reason.to_owned())));
+    }
+
+    /// Ends the session because its memory is needed. Its client will find it lost.
+    pub fn drop_for_memory(&mut self) {
+        self.end.end(Code::TIMEOUT, String::new(), EndedBy::Expiry);
+    }
+
+    /// Drops all messages that are kept, because their memory is needed. Their client will be told
+    /// of the gap.
+    pub fn evict_all(&mut self) {
+        if !self.end.is_attached() {
+            self.end.out.evict_all();
+        }
+    }
+
+    /// Detaches the socket and closes it with this code: the session stays.
+    pub fn detach(&mut self, now: Instant, code: Code) {
+        let now = self.end.at(now);
+        self.end.detach(Some(code));
+        self.note_detached(now);
+    }
+
+    /// Advises the client to attach another socket, after a time and at random over another.
+    pub fn goaway(&mut self, after: Duration, spread: Duration, url: &str) {
+        if self.end.is_attached() {
+            let (after, spread) = (crate::config::millis(after), crate::config::millis(spread));
+            let goaway = crate::Goaway { after, spread, url: url.to_owned() };
+            self.end.queue_frame(&Frame::Goaway(goaway));
+        }
+    }
+
+    /// Notes until when the client's ticket is valid; `None` for ever. The client is asked for
+    /// another when a fifth of the time is left.
+    pub fn set_expiry(&mut self, now: Instant, valid: Option<Duration>) {
+        let now = self.end.at(now);
+        self.authenticated_at = now;
+        self.expires_at = valid.map(|valid| now + valid);
+        self.expiry_told = false;
+    }
+
+    /// Accepts the ticket of [`Event::Ticket`], which says that the client is `principal`. That of
+    /// another ends the session.
+    pub fn authenticated(&mut self, now: Instant, principal: &Principal, valid: Option<Duration>) {
+        if *principal != self.principal {
+            return self.end(Code::FORBIDDEN, "another principal");
+        }
+        self.set_expiry(now, valid);
+        let millis = valid.map_or(0, |valid| crate::config::millis(valid).max(1));
+        if self.end.is_attached() {
+            self.end.queue_frame(&Frame::AuthAccepted(millis));
+        }
+    }
+
+    /// Handles a binary message that arrived on the socket of this epoch.
+    pub fn handle_message(&mut self, now: Instant, epoch: u64, message: &Bytes) {
+        let now = self.end.at(now);
+        let fenced = !self.end.config.leaves_out(Mutation::NoServerFence);
+        if !self.end.listening(epoch) && (fenced || !self.end.is_attached()) {
+            return;
+        }
+        let handled = Frame::parse(crate::Role::Client, message)
+            .map_err(Violation::from)
+            .and_then(|frame| self.handle_frame(now, frame));
+        match handled {
+            // The client has our WELCOME, and with it the new token.
+            Ok(()) => self.tokens.confirm(),
+            Err(violation) => self.violate(now, violation),
+        }
+    }
+
+    /// Handles a text message that arrived on the socket of this epoch.
+    pub fn handle_text(&mut self, now: Instant, epoch: u64) {
+        let now = self.end.at(now);
+        if self.end.listening(epoch) {
+            self.violate(now, Malformed::TextMessage.into());
+        }
+    }
+
+    /// Handles the end of the socket of this epoch. Its close code decides nothing.
+    pub fn handle_closed(&mut self, now: Instant, epoch: u64) {
+        let now = self.end.at(now);
+        if self.end.socket.as_ref().is_some_and(|socket| socket.id == epoch) {
+            self.end.detach(None);
+            self.note_detached(now);
+        }
+    }
+
+    /// Handles the passing of time: call it when [`poll_timeout`](Self::poll_timeout) is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.end.at(now);
+        let is_due = |at: Option<At>| at.is_some_and(|at| at <= now);
+        self.end.handle_timeout(now);
+        if is_due(self.lapse_at()) {
+            self.end.end(Code::TIMEOUT, String::new(), EndedBy::Expiry);
+        }
+        if is_due(self.expires_at) && !self.end.is_ended {
+            self.end.end_abruptly(Code::UNAUTHENTICATED, "ticket expired", EndedBy::Expiry);
+            self.epitaph = Some(Box::new((Code::UNAUTHENTICATED, "ticket expired".into())));
+        }
+        if is_due(self.tell_expiry_at()) {
+            self.expiry_told = true;
+            let left = self.expires_at.map_or(Duration::ZERO, |at| at - now);
+            self.end.queue_frame(&Frame::AuthRequest(crate::config::millis(left)));
+        }
+        if is_due(self.dead_at()) {
+            self.end.detach(Some(Code::TIMEOUT));
+        } else if is_due(self.ping_at()) {
+            self.end.ping();
+        }
+        self.note_detached(now);
+    }
+
+    /// Returns what to do on the socket of this epoch. On one that is not the newest, that is to
+    /// close it.
+    pub fn poll_transmit(&mut self, now: Instant, epoch: u64) -> Option<Transmit> {
+        let now = self.end.at(now);
+        match self.end.socket.as_ref().map(|socket| socket.id) {
+            Some(id) if id == epoch => self.end.poll_transmit(now, epoch),
+            _ if self.end.config.leaves_out(Mutation::NoServerFence) => None,
+            _ if epoch < self.epoch => Some(Transmit::Close(Code::SUPERSEDED)),
+            _ => Some(Transmit::Close(Code::NORMAL)),
+        }
+    }
+
+    /// Returns when [`handle_timeout`](Self::handle_timeout) is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let mut times = [
+            self.end.next_timeout(),
+            self.lapse_at(),
+            self.expires_at,
+            self.tell_expiry_at(),
+            self.dead_at(),
+            self.ping_at(),
+        ];
+        if self.end.is_ended {
+            times[1..].fill(None);
+        }
+        crate::endpoint::earliest(times).map(|at| self.end.instant(at))
+    }
+
+    /// Returns what happened.
+    pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
+        let now = self.end.at(now);
+        self.end.poll_event(now)
+    }
+
+    /// Gives back the credit of all messages up to this number, unless
+    /// [`Acks::Automatic`](crate::Acks::Automatic) does; with
+    /// [`Acks::Manual`](crate::Acks::Manual) the client may forget them.
+    pub fn release(&mut self, now: Instant, number: u64) {
+        let now = self.end.at(now);
+        self.end.release(now, number);
+    }
+
+    /// Returns the session's name.
+    #[must_use]
+    pub const fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Returns whose session it is.
+    #[must_use]
+    pub const fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Returns how many sockets the session has had: the name of the newest.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Returns whether a socket is attached.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        self.end.is_attached()
+    }
+
+    /// Returns since when no socket is attached.
+    #[must_use]
+    pub fn detached_at(&self) -> Option<Instant> {
+        self.detached_at.map(|at| self.end.instant(at))
+    }
+
+    /// Returns whether the session is over.
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        self.end.is_ended
+    }
+
+    /// Returns the smoothed round trip of PING and PONG.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        self.end.rtt.smoothed()
+    }
+
+    /// Returns the bytes and the messages that are kept for a replay.
+    #[must_use]
+    pub fn buffered(&self) -> (usize, usize) {
+        (self.end.out.replay().bytes(), self.end.out.replay().entries())
+    }
+
+    fn handle_frame(&mut self, now: At, frame: Frame) -> Result<(), Violation> {
+        let (code, reason) = match &frame {
+            Frame::AuthTicket(_) => {
+                self.end.strike(now, &frame)?;
+                let Frame::AuthTicket(Ticket(ticket)) = frame else { return Ok(()) };
+                self.end.event(Event::Ticket(Ticket(ticket)));
+                return Ok(());
+            }
+            Frame::Bye { reply: false, code, reason, .. } => (Some(*code), reason.clone()),
+            _ => (None, String::new()),
+        };
+        self.end.receive(now, frame)?;
+        if let Some(code) = code {
+            self.epitaph = Some(Box::new((code, reason)));
+        }
+        Ok(())
+    }
+
+    fn violate(&mut self, now: At, violation: Violation) {
+        if violation != Violation::Rate {
+            self.epitaph = Some(Box::new((violation.code(), String::new())));
+        }
+        self.end.violate(violation);
+        self.note_detached(now);
+    }
+
+    fn note_detached(&mut self, now: At) {
+        if !self.end.is_attached() && !self.end.is_ended {
+            self.detached_at.get_or_insert(now);
+            if self.ttl.is_zero() {
+                self.end.end(Code::TIMEOUT, String::new(), EndedBy::Expiry);
+            }
+        }
+    }
+
+    /// Returns when a detached session is given up.
+    fn lapse_at(&self) -> Option<At> {
+        let terms = &self.end.config.terms;
+        let known = self.epoch > 1 || self.tokens.is_confirmed();
+        let ttl = if known { self.ttl } else { self.ttl.min(terms.unconfirmed_ttl) };
+        Some(self.detached_at? + ttl)
+    }
+
+    fn tell_expiry_at(&self) -> Option<At> {
+        let valid = self.expires_at?.saturating_duration_since(self.authenticated_at);
+        let asks = !self.expiry_told && self.end.is_attached();
+        asks.then(|| self.authenticated_at + valid / 5 * 4)
+    }
+
+    fn dead_at(&self) -> Option<At> {
+        let socket = self.end.socket.as_ref().filter(|_| self.end.is_attached())?;
+        Some(socket.silent_since()?.at + self.end.config.terms.heartbeat_timeout)
+    }
+
+    fn ping_at(&self) -> Option<At> {
+        let socket = self.end.socket.as_ref().filter(|_| self.end.is_attached())?;
+        let asks = socket.ping_due || socket.silent_since().is_some();
+        let last = socket.last_received.min(socket.last_sent);
+        (!asks).then(|| last + self.heartbeat())
+    }
+
+    /// Returns the heartbeat, varied by ±10 % so that sessions do not beat together.
+    fn heartbeat(&self) -> Duration {
+        let byte = u32::from(self.id.as_bytes()[0]);
+        self.end.config.terms.heartbeat / 1275 * (1275 - 127 + byte)
+    }
+}

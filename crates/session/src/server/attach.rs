@@ -1,0 +1,187 @@
+//! Attaching a socket to a session (protocol §5.3).
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::{Principal, ServerSession};
+use crate::{
+    Accepted, At, Code, Config, EndedBy, Event, Frame, Hello, Mutation, Random, Reauthentication,
+    SessionId, Status, Transmit, Violation, Welcome,
+    config::millis,
+    endpoint::Endpoint,
+    rate::Rate,
+    socket::Socket,
+    token::{Standing, Tokens},
+};
+
+const ATTACHES_PER_SECOND: u32 = 1;
+
+/// What became of a HELLO that asked for this session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Attach {
+    /// The socket is attached: from now on it has this epoch, and WELCOME is to be transmitted.
+    /// The socket of the epoch before, if there is one, is to be closed: poll it.
+    Attached(u64),
+    /// Send this answer and close the socket with its [`close_code`](Welcome::close_code). The
+    /// session is as it was.
+    Refused(Welcome),
+    /// As if there were no such session: [`accept`](ServerSession::accept) the client into a new
+    /// one, which tells it that the old one is lost.
+    Unknown,
+}
+
+impl ServerSession {
+    /// Makes a session for a client without one, or without one that is still there, and attaches
+    /// the socket to it with epoch 1.
+    ///
+    /// With `resumable` false it lives as long as its socket.
+    pub fn accept(
+        now: Instant,
+        config: Arc<Config>,
+        hello: &Hello,
+        principal: Principal,
+        resumable: bool,
+        random: &mut dyn Random,
+    ) -> Self {
+        let status = if hello.token.is_empty() { Status::New } else { Status::Lost };
+        let id = SessionId::new(random);
+        let (tokens, token) = Tokens::new(id, random);
+        let terms = &config.terms;
+        let asked = if hello.ttl == 0 { terms.ttl } else { Duration::from_millis(hello.ttl) };
+        let ttl = if resumable { asked.min(terms.ttl_limit) } else { Duration::ZERO };
+        let mut this = Self {
+            attaches: Rate::new(At::START, terms.attach_burst),
+            end: Endpoint::new(now, config),
+            id,
+            principal,
+            tokens,
+            epoch: 0,
+            attempt: hello.attempt,
+            ttl,
+            detached_at: None,
+            authenticated_at: At::START,
+            expires_at: None,
+            expiry_told: false,
+            epitaph: None,
+        };
+        this.end.event(Event::Opened { id: Bytes::copy_from_slice(id.as_bytes()) });
+        let token = if ttl.is_zero() { Bytes::new() } else { token };
+        this.welcome(At::START, hello, status, 0, token);
+        this
+    }
+
+    /// Answers a HELLO whose token names this session. `principal` is who the client has shown to
+    /// be, `None` if it has not.
+    pub fn attach(
+        &mut self,
+        now: Instant,
+        hello: &Hello,
+        principal: Option<&Principal>,
+        random: &mut dyn Random,
+    ) -> Attach {
+        let now = self.end.at(now);
+        let standing = self.tokens.judge(&hello.token);
+        let is_foreign = principal.is_some_and(|principal| *principal != self.principal);
+        // Another principal and a forged token are answered alike, as if there were no session.
+        if standing == Standing::Unknown || is_foreign {
+            return Attach::Unknown;
+        }
+        if principal.is_none() && !self.trusts_token(now) {
+            return Attach::Refused(Welcome::Auth);
+        }
+        if self.end.is_ended {
+            return self.tombstone().map_or(Attach::Unknown, |t| Attach::Refused(t.answer()));
+        }
+        if !self.attaches.take(now, self.end.config.terms.attach_burst, ATTACHES_PER_SECOND) {
+            return Attach::Refused(Welcome::Busy { after: 1000, spread: 1000 });
+        }
+        let ordered = !self.end.config.leaves_out(Mutation::ArrivalOrder);
+        if ordered && hello.attempt <= self.attempt {
+            return Attach::Refused(Welcome::Stale);
+        }
+        if standing == Standing::Previous && !self.forgives() {
+            return self.reused();
+        }
+        if let Err(violation) = self.check(hello) {
+            self.end.end_abruptly(violation.code(), "", EndedBy::Violation(violation));
+            return Attach::Unknown;
+        }
+        self.attempt = hello.attempt;
+        if principal.is_some() {
+            self.authenticated_at = now;
+        }
+        let token = self.tokens.rotate(self.id, &hello.token, random);
+        self.welcome(now, hello, Status::Resumed, hello.recv, token);
+        self.end.event(Event::Resumed { epoch: self.epoch });
+        Attach::Attached(self.epoch)
+    }
+
+    /// Fences the old socket, then looks at the counters, and queues WELCOME on the new one.
+    fn welcome(&mut self, now: At, hello: &Hello, status: Status, recv: u64, token: Bytes) {
+        self.end.evict_old(now);
+        self.end.out.detach();
+        self.epoch += 1;
+        let mut socket = Socket::new(now, self.epoch);
+        socket.is_attached = true;
+        self.end.socket = Some(socket);
+        self.end.out.attach(recv, hello.window, hello.max_message);
+        self.detached_at = None;
+        self.expiry_told = false;
+        let counts = self.end.counts();
+        let terms = &self.end.config.terms;
+        let accepted = Accepted {
+            epoch: self.epoch,
+            counts,
+            max_message: self.end.config.max_message,
+            ttl: millis(self.ttl),
+            heartbeat: millis(terms.heartbeat),
+            heartbeat_timeout: millis(terms.heartbeat_timeout),
+            first_spread: millis(terms.first_spread),
+            token,
+            id: Bytes::copy_from_slice(self.id.as_bytes()),
+        };
+        let welcome = Frame::Welcome(Welcome::Accepted(status, accepted)).encode();
+        self.end.queue(Transmit::Frame(welcome));
+    }
+
+    /// Checks that neither end has lost its memory.
+    fn check(&self, hello: &Hello) -> Result<(), Violation> {
+        let (out, received) = (&self.end.out, self.end.incoming.recv());
+        if hello.recv >= out.next() {
+            let (stated, most) = (hello.recv, out.next() - 1);
+            return Err(Violation::Acknowledged { stated, least: 0, most });
+        }
+        if hello.next <= received {
+            return Err(Violation::Sent { stated: hello.next - 1, received });
+        }
+        Ok(())
+    }
+
+    /// Returns whether the previous token is still good: nobody has confirmed the current one.
+    fn forgives(&self) -> bool {
+        !self.tokens.is_confirmed() && !self.end.config.leaves_out(Mutation::NoTokenGrace)
+    }
+
+    fn reused(&mut self) -> Attach {
+        self.end.event(Event::TokenReused);
+        if self.end.config.terms.end_on_token_reuse {
+            self.end(Code::UNAUTHENTICATED, "a copy of the token was used");
+        }
+        Attach::Refused(Welcome::Stale)
+    }
+
+    fn trusts_token(&self, now: At) -> bool {
+        match self.end.config.terms.reauthentication {
+            Reauthentication::Required => false,
+            Reauthentication::Grace(grace) => {
+                now.saturating_duration_since(self.authenticated_at) <= grace
+            }
+            Reauthentication::TokenOnly => true,
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! A session through its life: resumed, suspected, restored, asked for a ticket.
+
+use std::time::Duration;
+
+use everwire_session::{
+    Acks, Attach, ClientSession, Code, Config, Direction, EndedBy, Event, Frame, GapReason, Hello,
+    Kind, Prepared, Role, SendError,
+};
+use everwire_testkit::session::{Pair, texts};
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Names of frames in the order in which they passed.
+fn transcript(passed: &[(Role, Frame)]) -> Vec<String> {
+    let name = |(role, frame): &(Role, Frame)| {
+        let side = if *role == Role::Client { 'C' } else { 'S' };
+        let debug = format!("{frame:?}");
+        let name = debug.split(['(', ' ']).next().unwrap_or_default().to_owned();
+        format!("{side} {name}")
+    };
+    passed.iter().map(name).collect()
+}
+
+#[test]
+fn a_resume_takes_one_round_trip() {
+    let mut pair = Pair::new();
+    pair.cut();
+    pair.server_sends("missed 1");
+    pair.server_sends("missed 2");
+    pair.client_sends("said meanwhile");
+    assert_eq!(pair.hello(), Attach::Attached(2));
+    // HELLO went one way; the answer comes with all that was missed.
+    let passed = pair.pass();
+    assert_eq!(transcript(&passed), ["S Welcome", "S Data", "S Data", "C Ack", "C Data"]);
+    assert_eq!(texts(&pair.client_events()), ["missed 1", "missed 2"]);
+    assert_eq!(texts(&pair.server_events()), ["said meanwhile"]);
+}
+
+#[test]
+fn a_black_hole_is_suspected_within_three_seconds_while_the_client_sends() {
+    let mut pair = Pair::new();
+    pair.client_sends("into the void");
+    pair.client_says();
+    pair.wait(seconds(3));
+    assert!(pair.client_events().contains(&Event::Suspected));
+    assert!(pair.client.is_suspected() && pair.client.is_attached());
+    // The takeover loses nothing, although the server has noticed nothing.
+    assert_eq!(pair.hello(), Attach::Attached(2));
+    pair.pass();
+    assert_eq!(texts(&pair.server_events()), ["into the void"]);
+}
+
+#[test]
+fn a_suspicion_is_over_when_the_socket_speaks() {
+    let mut pair = Pair::new();
+    pair.client_sends("slow");
+    let late = pair.client_says();
+    pair.wait(seconds(3));
+    pair.server_sends("still here");
+    for frame in late {
+        pair.server.handle_message(pair.now, pair.epoch, &frame);
+    }
+    pair.pass();
+    assert!(!pair.client.is_suspected());
+}
+
+#[test]
+fn an_idle_black_hole_is_noticed_by_both_heartbeats() {
+    let mut pair = Pair::new();
+    pair.wait(seconds(34));
+    assert!(pair.client.is_attached());
+    pair.wait(seconds(4));
+    assert!(!pair.client.is_attached() && !pair.server.is_attached());
+    assert!(pair.client_events().contains(&Event::Detached));
+    assert!(pair.server_events().contains(&Event::Detached));
+}
+
+#[test]
+fn heartbeats_keep_an_idle_socket() {
+    let mut pair = Pair::new();
+    for _ in 0..100 {
+        pair.now += seconds(9);
+        pair.client.handle_timeout(pair.now);
+        pair.server.handle_timeout(pair.now);
+        pair.pass();
+    }
+    assert!(pair.client.is_attached() && pair.server.is_attached());
+    assert_eq!(pair.client_events(), []);
+    assert!(pair.server.rtt().is_some());
+}
+
+/// A client that says itself what it has dealt with.
+fn manual() -> Pair {
+    let mut client = Config::client();
+    client.acks = Acks::Manual;
+    Pair::with(client, Config::server())
+}
+
+/// Replaces the client by one that was stored before.
+fn restore(pair: &mut Pair, snapshot: everwire_session::Snapshot) {
+    pair.server.handle_closed(pair.now, pair.epoch);
+    let mut config = Config::client();
+    config.acks = Acks::Manual;
+    pair.client = ClientSession::restored(pair.now, config.into(), snapshot);
+}
+
+#[test]
+fn what_a_client_had_not_dealt_with_comes_again_after_its_crash() {
+    let mut pair = manual();
+    for text in ["1", "2", "3"] {
+        pair.server_sends(text);
+    }
+    pair.pass();
+    assert_eq!(texts(&pair.client_events()), ["1", "2", "3"]);
+    pair.client.release(pair.now, 1);
+    let stored = pair.client.snapshot();
+    pair.now += seconds(1);
+    pair.client.handle_timeout(pair.now);
+    pair.pass();
+    restore(&mut pair, stored);
+    assert_eq!(pair.hello(), Attach::Attached(2));
+    pair.pass();
+    assert_eq!(texts(&pair.client_events()), ["2", "3"]);
+}
+
+#[test]
+fn what_a_client_stored_too_late_is_a_gap() {
+    let mut pair = manual();
+    let stored = pair.client.snapshot();
+    for text in ["1", "2"] {
+        pair.server_sends(text);
+    }
+    pair.pass();
+    pair.client_events();
+    pair.client.release(pair.now, 2);
+    pair.now += seconds(1);
+    pair.client.handle_timeout(pair.now);
+    pair.pass();
+    pair.server_sends("3");
+    restore(&mut pair, stored);
+    pair.hello();
+    pair.pass();
+    let events = pair.client_events();
+    let Event::Gap(Direction::In, gap) = events[1] else { panic!("{events:?}") };
+    assert_eq!((gap.from, gap.to, gap.reason), (1, 2, GapReason::Restart));
+    assert_eq!(texts(&events), ["3"]);
+}
+
+#[test]
+fn a_client_that_forgot_what_it_had_said_loses_the_session() {
+    let mut pair = Pair::new();
+    let stored = pair.client.snapshot();
+    pair.client_sends("forgotten");
+    pair.pass();
+    restore(&mut pair, stored);
+    assert_eq!(pair.hello(), Attach::Unknown);
+    pair.pass();
+    assert!(matches!(pair.client_events()[..], [Event::Lost { .. }, Event::Opened { .. }]));
+}
+
+#[test]
+fn a_snapshot_keeps_what_was_not_acknowledged() {
+    let mut pair = Pair::new();
+    pair.cut();
+    pair.client_sends("1");
+    pair.client_sends("2");
+    let stored = pair.client.snapshot();
+    restore(&mut pair, stored);
+    pair.hello();
+    pair.pass();
+    assert_eq!(texts(&pair.server_events()), ["1", "2"]);
+}
+
+#[test]
+fn messages_that_became_too_old_are_a_gap_to_both() {
+    let mut server = Config::server();
+    server.buffer.age = Some(seconds(10));
+    let mut pair = Pair::with(Config::client(), server);
+    pair.cut();
+    pair.server_sends("old");
+    pair.now += seconds(11);
+    pair.server_sends("new");
+    pair.hello();
+    pair.pass();
+    let events = pair.client_events();
+    let Event::Gap(Direction::In, gap) = events[2] else { panic!("{events:?}") };
+    assert_eq!((gap.from, gap.to, gap.reason), (1, 1, GapReason::EvictedAge));
+    assert_eq!(texts(&events), ["new"]);
+    let told = |event: &Event| *event == Event::Gap(Direction::Out, gap);
+    assert!(pair.server_events().iter().any(told));
+}
+
+#[test]
+fn an_application_that_releases_nothing_stops_its_peer_and_nobody_else() {
+    let mut client = Config::client();
+    client.acks = Acks::Released;
+    client.window = 100;
+    let mut pair = Pair::with(client, Config::server());
+    for text in ["1", "2", "3", "4", "5", "6"] {
+        pair.server_sends(text);
+    }
+    pair.pass();
+    // Each costs 33: the fourth is begun at 99.
+    assert_eq!(texts(&pair.client_events()).len(), 4);
+    pair.client_sends("the other way is open");
+    pair.pass();
+    assert_eq!(texts(&pair.server_events()).len(), 1);
+    pair.client.release(pair.now, 4);
+    pair.pass();
+    assert_eq!(texts(&pair.client_events()), ["5", "6"]);
+}
+
+#[test]
+fn a_refused_sender_is_told_when_there_is_room() {
+    let mut client = Config::client();
+    client.buffer.entries = 2;
+    let mut pair = Pair::with(client, Config::server());
+    pair.client_sends("1");
+    pair.client_sends("2");
+    let refused = pair.client.send(pair.now, Prepared::text("3"));
+    assert_eq!(refused, Err(SendError::Full { bytes: 2, entries: 2 }));
+    pair.pass();
+    pair.server_events();
+    pair.now += seconds(1);
+    pair.server.handle_timeout(pair.now);
+    pair.pass();
+    assert_eq!(pair.client_events(), [Event::Writable]);
+    pair.client_sends("3");
+}
+
+#[test]
+fn volatile_messages_keep_their_place_and_wait_for_nobody() {
+    let mut client = Config::client();
+    client.window = 1;
+    let mut pair = Pair::with(client, Config::server());
+    pair.server_sends("1");
+    pair.server_sends("2, without credit yet");
+    assert!(pair.server.send_volatile(Kind::Text, b"now"));
+    let said = pair.server_says();
+    assert_eq!(said.iter().map(|frame| frame[0]).collect::<Vec<_>>(), [0x11, 0x13]);
+    pair.cut();
+    assert!(!pair.server.send_volatile(Kind::Text, b"dropped"));
+}
+
+#[test]
+fn a_volatile_message_that_the_peer_does_not_take_is_not_sent() {
+    let mut client = Config::client();
+    client.max_message = 4;
+    let mut pair = Pair::with(client, Config::server());
+    assert!(!pair.server.send_volatile(Kind::Text, b"12345"));
+    let refused = pair.server.send(pair.now, Prepared::text("12345"));
+    assert_eq!(refused, Err(SendError::TooBig { limit: 4, size: 5 }));
+}
+
+#[test]
+fn a_client_is_asked_for_a_ticket_before_its_own_expires() {
+    let mut pair = Pair::new();
+    pair.server.set_expiry(pair.now, Some(seconds(10)));
+    pair.now += seconds(8);
+    pair.server.handle_timeout(pair.now);
+    pair.pass();
+    assert_eq!(pair.client_events(), [Event::TicketWanted(seconds(2))]);
+    pair.client.authenticate("fresh");
+    pair.pass();
+    let events = pair.server_events();
+    assert!(matches!(&events[..], [Event::Ticket(ticket)] if ticket.0 == "fresh"));
+    let alice = everwire_session::Principal::new("alice");
+    pair.server.authenticated(pair.now, &alice, Some(seconds(60)));
+    pair.pass();
+    assert_eq!(pair.client_events(), [Event::TicketAccepted(Some(seconds(60)))]);
+    pair.now += seconds(40);
+    pair.server.handle_timeout(pair.now);
+    assert!(!pair.server.is_ended());
+}
+
+#[test]
+fn a_ticket_that_is_not_renewed_ends_the_session() {
+    let mut pair = Pair::new();
+    pair.server.set_expiry(pair.now, Some(seconds(10)));
+    pair.now += seconds(10);
+    pair.server.handle_timeout(pair.now);
+    pair.pass();
+    let events = pair.client_events();
+    let Some(Event::Ended(end)) = events.last() else { panic!("{events:?}") };
+    assert_eq!((end.code, end.by), (Code::UNAUTHENTICATED, EndedBy::Peer));
+}
+
+#[test]
+fn a_goodbye_that_nobody_answers_is_given_up_with_what_was_not_acknowledged() {
+    let mut pair = Pair::new();
+    pair.client_sends("unheard");
+    pair.client.close(Code::NORMAL, "", None);
+    pair.client_says();
+    pair.wait(seconds(5));
+    let events = pair.client_events();
+    let Some(Event::Ended(end)) = events.last() else { panic!("{events:?}") };
+    assert_eq!(end.unacknowledged.len(), 1);
+    assert_eq!(end.by, EndedBy::Us);
+}
+
+#[test]
+fn a_goodbye_without_a_socket_ends_at_its_deadline() {
+    let mut pair = Pair::new();
+    pair.cut();
+    pair.server.close(Code::NORMAL, "", Some(pair.now + seconds(9)));
+    pair.wait(seconds(9));
+    assert!(pair.server.is_ended());
+    assert!(!pair.client.is_ended());
+}
+
+#[test]
+fn both_ends_may_be_sent_to_other_threads() {
+    fn check<T: Send + Sync>() {}
+    check::<ClientSession>();
+    check::<everwire_session::ServerSession>();
+    check::<everwire_session::Store<std::sync::Arc<str>>>();
+}
+
+#[test]
+fn a_hello_in_the_upgrade_is_the_frame_in_base64url() {
+    let example = "UAEBAAEBgIAQgIBA4NQDAAZ0aWNrZXQ"; // docs/protocol.md §17
+    let hello = Hello::parse_base64(example).expect("it is that of the specification");
+    assert_eq!((hello.attempt, hello.ttl, &hello.auth[..]), (1, 60_000, &b"ticket"[..]));
+    assert_eq!(Hello::base64(&Frame::Hello(hello).encode()), example);
+    for wrong in ["", "UAEB", "UAEBAAEBgIAQgIBA4NQDAAZ0aWNrZXQ=", "+/+/", &"A".repeat(5_000)] {
+        assert!(Hello::parse_base64(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn nothing_shows_its_secrets() {
+    let mut pair = Pair::new();
+    pair.client.set_ticket("hunter2");
+    pair.cut();
+    let attempt = pair.client.hello(pair.now).expect("it has not ended");
+    let hello = Hello::parse(&attempt.hello).expect("our own");
+    let token = format!("{:?}", hello.token);
+    for shown in [
+        format!("{:?} {hello:?} {attempt:?}", pair.client),
+        format!("{:?} {:?}", pair.server, pair.client.snapshot()),
+        format!("{:?}", Frame::AuthTicket(everwire_session::Ticket("hunter2".into()))),
+    ] {
+        assert!(!shown.contains("hunter2") && !shown.contains(&token), "{shown}");
+    }
+}
