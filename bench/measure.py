@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
@@ -64,10 +64,20 @@ SCENARIOS = {
     "A": Scenario("64 connections × 1 in flight × 16 B", 64, 1, 16, "binary", 640, 12_800),
     "B": Scenario("64 connections × 16 in flight × 125 B", 64, 16, 125, "binary", 2_048, 51_200),
     "C": Scenario("16 connections × 1 in flight × 64 KiB, binary", 16, 1, 64 << 10, "binary", 64, 640),
+    "D1": Scenario("4 connections × 1 in flight × 1 MiB, binary", 4, 1, 1 << 20, "binary", 8, 24),
     "D2": Scenario("4 connections × 1 in flight × 1 MiB, multi-byte text", 4, 1, 1 << 20, "text", 8, 24),
     "E": Scenario("1 → 1,000 connections × 64 B, 4 messages in flight", 1_000, 4, 64, "binary", 20_000, 160_000,
                   fan_out=True),
 }
+
+DEFLATE_TITLES = {
+    "G1": "64 connections × 1 in flight × 1 KiB of text, compressed without context",
+    "G2": "64 connections × 1 in flight × 1 KiB of text, compressed with context",
+}
+DEFLATE_MODES = {"G1": "shared", "G2": "dedicated"}
+
+CONNECT_TITLE = "connect, upgrade, close: 32 connections at a time"
+CONNECTIONS_AT_A_TIME = 32
 
 MEMORY_TITLE = "memory per open connection"
 # What each connection exchanges before it idles.
@@ -88,21 +98,36 @@ class Server:
     args: tuple[str, ...] = ()
     load_flags: tuple[str, ...] = ()
     is_ours: bool = False
+    # Made by foreign/install, as far as it can be had.
+    is_foreign: bool = False
+    # callgrind counts no garbage collector, and no code that is made while it runs, in any sensible time.
+    counts_instructions: bool = True
+    # What it is told so that it compresses, by mode.
+    deflate: dict[str, tuple[str, ...]] = field(default_factory=dict)
     has_echo: bool = True
     has_chat: bool = False
 
+
+BOTH_MODES = {"shared": ("shared",), "dedicated": ("dedicated",)}
 
 SERVERS = {
     server.name: server
     for server in [
         Server("raw", "peer-raw", load_flags=("--raw",)),
+        Server("raw-epoll", "peer-raw-epoll", load_flags=("--raw",)),
         Server("raw-fan-out", "peer-raw-fan-out", load_flags=("--raw",), has_echo=False, has_chat=True),
         Server("everwire", "everwire", ("serve", "--threads", "1", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
-               is_ours=True, has_chat=True),
+               is_ours=True, has_chat=True, deflate={mode: ("--deflate", mode) for mode in ("shared", "dedicated")}),
         Server("pull_echo", "examples/pull_echo", is_ours=True),
         Server("fastwebsockets", "peer-fastwebsockets"),
         Server("tokio-websockets", "peer-tokio-websockets"),
         Server("tokio-tungstenite", "peer-tokio-tungstenite"),
+        Server("yawc", "peer-yawc"),
+        Server("soketto", "peer-soketto"),
+        Server("uwebsockets", "uwebsockets", is_foreign=True, deflate=BOTH_MODES),
+        Server("gorilla", "gorilla", is_foreign=True, counts_instructions=False, deflate={"shared": ("shared",)}),
+        Server("ws", "ws", is_foreign=True, counts_instructions=False, deflate=BOTH_MODES),
+        Server("websockets", "websockets", is_foreign=True, counts_instructions=False, deflate=BOTH_MODES),
     ]
 }
 
@@ -117,6 +142,7 @@ class Bench:
 
     programs: Path
     our_programs: Path
+    foreign_programs: Path
     fifo: bool = False
 
     @classmethod
@@ -126,19 +152,25 @@ class Bench:
         programs = target / "release"
         if not skip:
             cargo(target_cpu, target, BENCH, "--workspace")
-            if our_programs is None and "everwire" in names:
+            # It is also the load of G and H.
+            if our_programs is None:
                 cargo(target_cpu, target, PRODUCT, "--workspace", "--bin", "everwire")
             if our_programs is None and "pull_echo" in names:
                 cargo(target_cpu, target, PRODUCT, "--workspace", "--example", "pull_echo")
+        foreign = BENCH / "target" / "foreign"
+        for name in names:
+            if SERVERS[name].is_foreign and not skip and is_stale(foreign / name, BENCH / "foreign"):
+                # What cannot be had is named when it is missed.
+                subprocess.run([BENCH / "foreign" / "install", foreign, name])
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft < hard:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        return cls(programs, our_programs or programs)
+        return cls(programs, our_programs or programs, foreign)
 
     def missing(self, server: Server) -> str | None:
         """Says why `server` cannot be measured, if so."""
         if not self._program(server).exists():
-            return f"{server.name}: not built"
+            return f"{server.name}: it could not be made" if server.is_foreign else f"{server.name}: not built"
         try:
             with self.started(server):
                 return None
@@ -150,6 +182,26 @@ class Bench:
         figures = self._load(server, scenario.url(url), *scenario.flags(), f"--seconds={seconds}", f"--pid={pid}")
         return figures["cpu_ns_per_message"]
 
+    def connect_cpu(self, server: Server, url: str, pid: int, seconds: float) -> float:
+        """Returns the server's CPU nanoseconds per connection that is opened and closed in one timed run."""
+        return self._everwire_bench("connect", url, pid, seconds, f"--connections={CONNECTIONS_AT_A_TIME}")["cpu"] * 1e9
+
+    def deflate_cpu(self, url: str, pid: int, mode: str, seconds: float) -> tuple[float, float]:
+        """Returns the server's CPU nanoseconds per compressed message, and the bytes of an answer on the wire."""
+        metrics = self._everwire_bench("echo", url, pid, seconds, "--connections=64", "--text", "--size=1KiB",
+                                       f"--deflate={mode}")
+        if metrics["deflated"] < metrics["opened"]:
+            raise Failed("it did not agree to compress")
+        return metrics["cpu"] * 1e9, metrics["wire.received"]
+
+    def _everwire_bench(self, scenario: str, url: str, pid: int, seconds: float, *flags: str) -> dict:
+        command = [*pinned(LOAD_CORE, self.fifo), str(self.our_programs / "everwire"), "bench", scenario, "--json",
+                   "--allow-late", f"--duration={round(seconds * 1000)}ms", f"--pid={pid}", *flags, url]
+        run = subprocess.run(command, capture_output=True, text=True)
+        if run.returncode != 0:
+            raise Failed(run.stderr.strip())
+        return json.loads(run.stdout)["metrics"]
+
     def syscalls(self, server: Server, scenario: Scenario) -> dict[str, float]:
         """Returns the server's system calls per message, by name, the most frequent first."""
         short = self._strace(server, scenario, scenario.base)
@@ -159,6 +211,8 @@ class Bench:
 
     def instructions(self, server: Server, scenario: Scenario) -> float:
         """Returns the server's user-space instructions per message."""
+        if not server.counts_instructions:
+            raise Failed("instructions are not counted of this one")
         short = self._callgrind(server, scenario, scenario.base)
         affordable = int(CALLGRIND_BUDGET / (short / scenario.base)) // scenario.batch * scenario.batch
         more = max(scenario.batch, min(scenario.more, affordable))
@@ -188,6 +242,8 @@ class Bench:
             stop(process, pid)
 
     def _program(self, server: Server) -> Path:
+        if server.is_foreign:
+            return self.foreign_programs / server.program
         return (self.our_programs if server.is_ours else self.programs) / server.program
 
     def _load_command(self, server: Server, url: str, *flags: str) -> list[str]:
@@ -233,8 +289,9 @@ class Bench:
         return json.loads(run.stdout.splitlines()[0])["rss_per_connection"]
 
 
-def cpu_rounds(bench: Bench, work: list[tuple[Server, Scenario]], rounds: int, seconds: float):
-    """Returns (best, median) CPU ns per message of each server, by its name.
+def cpu_rounds(bench: Bench, work: list[tuple[Server, Scenario | None]], rounds: int, measure):
+    """Returns (best, median) of what `measure` says of each server, what it is to do, its URL and its process id.
+    One that fails is told and left out.
 
     The servers run side by side and take turns, so that a slow spell of the machine hits all of them.
     """
@@ -243,7 +300,13 @@ def cpu_rounds(bench: Bench, work: list[tuple[Server, Scenario]], rounds: int, s
         running = [(server, scenario, *stack.enter_context(bench.started(server))) for server, scenario in work]
         for _ in range(rounds):
             for server, scenario, url, pid in running:
-                figures[server.name].append(bench.cpu(server, url, pid, scenario, seconds))
+                if server.name not in figures:
+                    continue
+                try:
+                    figures[server.name].append(measure(server, scenario, url, pid))
+                except Failed as error:
+                    note(f"{server.name}: {error}")
+                    del figures[server.name]
     return {name: (min(values), statistics.median(values)) for name, values in figures.items()}
 
 
@@ -307,3 +370,13 @@ def stop(process: subprocess.Popen, pid: int) -> None:
 
 def note(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def is_stale(program: Path, sources: Path) -> bool:
+    """Tells whether a program is missing, or older than what it may have been made from."""
+    return not program.exists() or program.stat().st_mtime < max(file.stat().st_mtime for file in sources.iterdir())
+
+
+def compressing(servers: list[Server], mode: str) -> list[Server]:
+    """Returns those servers that can compress in this mode, told to do so."""
+    return [replace(server, args=(*server.args, *server.deflate[mode])) for server in servers if mode in server.deflate]

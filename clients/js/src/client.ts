@@ -7,6 +7,8 @@ import { watch } from './page.js';
 import { createReconnect } from './reconnect.js';
 import { createSession, type Link, type Emit, type Session, type Stored } from './session.js';
 
+const clock = () => Date.now();
+
 const PROTOCOL = 'everwire.v1';
 const ATTEMPT_WITHIN = 10_000;
 const CLOSE_WITHIN = 5000;
@@ -70,7 +72,7 @@ const base64url = (bytes: Uint8Array) =>
 
 export function createClient(source: Provided<string | URL>, options: Options, dispatch: Dispatch): Client {
   const { session: mode = 'auto', early = true, bufferBytes = 1 << 20, bufferMessages = 4096, store } = options;
-  const reconnect = createReconnect();
+  const reconnect = createReconnect(clock);
   const finished = new AbortController();
   let url = typeof source === 'function' ? '' : absolute(source);
   let readyState = 0;
@@ -104,9 +106,9 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     const { window = 262_144, maxMessage = 1_048_576, ttl = 60_000 } = options;
     const before = welcomed ? [] : (session?.frames ?? []);
     const emit: Emit = (type, event) => created === session && happened(type, event);
-    const created = createSession({ window, maxMessage, ttl, store }, emit, stored);
+    const created = createSession({ clock, window, maxMessage, ttl, store }, emit, stored);
     session = created;
-    for (const frame of before) session.send(frame, 0);
+    for (const frame of before) session.send(frame);
   };
 
   // ---------------------------------------------------------------- sending
@@ -123,7 +125,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   const sendFrame = (frame: Uint8Array) => {
     if (plain && current) current.ws!.send(payloadOf(frame) as string);
-    else session.send(frame, Date.now());
+    else session.send(frame);
     settle();
   };
 
@@ -169,11 +171,11 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   /** The attempt came to nothing. */
   const failed = () => {
-    if (trying?.said) session.closed(trying, ABNORMAL, Date.now());
+    if (trying?.said) session.closed(trying, ABNORMAL);
     drop(trying);
     moved = undefined;
     // Perhaps it was our offer: the other way is tried at once.
-    if (failures++ % 2 === 0 && !welcomed && mode === 'auto' && !plain) retryAt = Date.now();
+    if (failures++ % 2 === 0 && !welcomed && mode === 'auto' && !plain) retryAt = clock();
     settle();
   };
 
@@ -185,14 +187,14 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   };
 
   const connect = async () => {
-    const now = Date.now();
+    const now = clock();
     const attempt: Attempt = {
       due: now + ATTEMPT_WITHIN,
       send: (frame) => attempt.ws!.send(frame as Uint8Array<ArrayBuffer>),
       close: (code) => drop(attempt, code),
     };
     trying = attempt;
-    reconnect.attempting(now);
+    reconnect.attempting();
     settle();
     try {
       await ready;
@@ -216,7 +218,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     const offered = [options.protocols ?? []].flat();
     if (offers) {
       attempt.said = early && welcomed && !session.linked;
-      if (attempt.said) offered.unshift('everwire-h.' + base64url(session.hello(attempt, ticket, Date.now(), false)));
+      if (attempt.said) offered.unshift('everwire-h.' + base64url(session.hello(attempt, ticket, false)));
       offered.unshift(PROTOCOL);
     }
     const ws = (attempt.ws = new WebSocket(url, offered));
@@ -231,7 +233,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   const opened = (attempt: Attempt, ws: WebSocket, ticket: Uint8Array) => {
     if (ws.protocol === PROTOCOL) {
       // From the HELLO on the older socket has no effect.
-      if (!attempt.said) attempt.send(session.hello(attempt, ticket, Date.now(), true));
+      if (!attempt.said) attempt.send(session.hello(attempt, ticket, true));
       drop(current);
       current = attempt;
       trying = undefined;
@@ -249,7 +251,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     current = attempt;
     trying = undefined;
     if (mode === 'auto') verdicts.set(bare(url), false);
-    reconnect.attach(Date.now());
+    reconnect.attach();
     if (plain) dispatch('lost', { unacknowledged: [] });
     plain = true;
     attach(true);
@@ -264,7 +266,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   const received = (attempt: Attempt, data: string | ArrayBuffer) => {
     if (attempt !== current) return;
     if (plain) deliver(bytesOf(data));
-    else session.receive(attempt, bytesOf(data), Date.now());
+    else session.receive(attempt, bytesOf(data));
     // The first socket spoke before the second had said HELLO.
     if (session.attached && !session.suspected && moveAt) drop(trying);
     settle();
@@ -273,15 +275,14 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   const lost = (attempt: Attempt, { code, reason, wasClean }: CloseEvent) => {
     if (attempt === trying) return failed();
     if (attempt !== current) return;
-    const now = Date.now();
     const again = reconnect.closed(code, reason);
     current = undefined;
     if (!plain) {
-      session.closed(attempt, code, now);
+      session.closed(attempt, code);
     } else if (readyState === 2 || !again) {
       return finish(code, reason, wasClean);
     } else {
-      reconnect.lost(now);
+      reconnect.lost();
       dispatch('detached');
     }
     settle();
@@ -290,7 +291,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   // ---------------------------------------------------------------- what happens to the session
 
   const happened: Emit = (type, event: any) => {
-    const now = Date.now();
+    const now = clock();
     switch (type) {
       case 'open':
       case 'resumed': {
@@ -299,7 +300,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
         refusals = 0;
         moveAt = Infinity;
         verdicts.set(bare(url), true);
-        reconnect.attach(now, event[8]);
+        reconnect.attach(event[8]);
         if (fresh) void store?.claim(event[10]);
         return attach(fresh);
       }
@@ -321,7 +322,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       case 'suspect':
         return void (trying || connect());
       case 'detached':
-        reconnect.lost(now);
+        reconnect.lost();
     }
     dispatch(type as keyof EverwireEventMap, event);
   };
@@ -353,9 +354,9 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     dispatch('open');
   };
 
-  const deliver = (data: Payload, taken?: (now: number) => void) =>
+  const deliver = (data: Payload, taken?: () => void) =>
     dispatch('message', { data, origin: new URL(url).origin }, () => {
-      taken?.(Date.now()); // The server may send more.
+      taken?.(); // The server may send more.
       settle();
     });
 
@@ -375,22 +376,21 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   // ---------------------------------------------------------------- the page and the clock
 
   const wake = () => {
-    const now = Date.now();
     if (asleep && store && session.welcome) {
       // Another tab may have taken the session meanwhile.
       ready = store.claim(session.welcome[10]).then((ours) => ours || session.forget());
     }
     asleep = false;
     tick();
-    session.probe(now);
-    retryAt = reconnect.wake(now, retryAt);
+    session.probe();
+    retryAt = reconnect.wake(retryAt);
     settle();
   };
 
   /** Without a socket and a lock, the page may be kept for the way back. */
   const sleep = () => {
     asleep = true;
-    session.suspend(Date.now());
+    session.suspend();
     drop(current);
     drop(trying);
     store?.release();
@@ -403,8 +403,8 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   const wanting = () => !trying && (plain ? !current : !session.linked || session.suspected || !moveAt);
 
   const tick = () => {
-    const now = Date.now();
-    session.tick(now);
+    const now = clock();
+    session.tick();
     if (now >= trying?.due!) failed();
     if (now >= closeAt) finish(ABNORMAL);
     if (now >= moveAt) retryAt = moveAt = 0;
@@ -417,20 +417,20 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   /** Sees to it that what is to come will come. */
   const settle = () => {
-    const now = Date.now();
+    const now = clock();
     if (readyState > 2 || asleep) {
       clearTimeout(timer);
       timerAt = Infinity;
       return;
     }
-    if (wanting() && retryAt === Infinity) retryAt = now + reconnect.delay(now);
+    if (wanting() && retryAt === Infinity) retryAt = now + reconnect.delay();
     const at = Math.min(session.deadline, retryAt, closeAt, moveAt || Infinity, trying?.due ?? Infinity, now + LOOK_EVERY);
     if (timerAt <= at && timerAt > now) return; // A timer that comes too early looks again.
     clearTimeout(timer);
     timerAt = at;
     timer = setTimeout(() => {
       timerAt = Infinity;
-      if (Date.now() - at > LATE) wake();
+      if (clock() - at > LATE) wake();
       else tick();
     }, at - now);
   };
@@ -473,12 +473,12 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       readyState = 2;
       inOrder(() => {
         if (plain) {
-          closeAt = Date.now() + (current ? CLOSE_WITHIN : 0);
+          closeAt = clock() + (current ? CLOSE_WITHIN : 0);
           current?.ws!.close(code, reason);
         } else if (hurry && !session.count) {
           closeAt = 0;
         } else {
-          session.close(code, reason, Date.now());
+          session.close(code, reason);
         }
         settle();
       });

@@ -10,7 +10,7 @@ const ACK_MESSAGES = 64;
 export type Inbox = ReturnType<typeof createInbox>;
 
 /** In manual mode a message is done when the application has taken it, else when it was received. */
-export function createInbox(full: number, manual: boolean, first = 0) {
+export function createInbox(clock: () => number, full: number, manual: boolean, first = 0) {
   /** Messages that the application has not taken yet: number and cost; and their cost in all. */
   const held: [number: number, cost: number][] = [];
   let heldCost = 0;
@@ -19,8 +19,8 @@ export function createInbox(full: number, manual: boolean, first = 0) {
   let stated = 0;
   let unstated = 0;
 
-  const soon = (now: number, atOnce = false) => {
-    self.due = Math.min(self.due, atOnce ? now : now + ACK_AFTER);
+  const soon = (atOnce = false) => {
+    self.due = Math.min(self.due, clock() + (atOnce ? 0 : ACK_AFTER));
   };
 
   const self = {
@@ -32,7 +32,7 @@ export function createInbox(full: number, manual: boolean, first = 0) {
     room: () => Math.max(0, full - heldCost),
 
     /** Counts a reliable message in, and returns what to call when the application has taken it. */
-    message(size: number, now: number) {
+    message(size: number) {
       demand(credit > 0, Code.Window);
       demand(self.recv < MAX, Code.Counters);
       const cost = size + COST;
@@ -41,20 +41,20 @@ export function createInbox(full: number, manual: boolean, first = 0) {
       heldCost += cost;
       unstated += cost;
       held.push(entry);
-      soon(now, self.recv - stated >= ACK_MESSAGES || unstated >= full / 2);
-      return (now: number) => {
+      soon(self.recv - stated >= ACK_MESSAGES || unstated >= full / 2);
+      return () => {
         const i = held.indexOf(entry);
         held.splice(i, 1);
         heldCost -= cost;
         const plenty = self.room() - credit >= full / 2;
-        if (plenty || credit <= 0 || (manual && !i)) soon(now, plenty);
+        if (plenty || credit <= 0 || (manual && !i)) soon(plenty);
       };
     },
 
-    gap(from: number, to: number, now: number) {
+    gap(from: number, to: number) {
       demand(from === self.recv + 1, Code.Counters);
       self.recv = to;
-      soon(now);
+      soon();
     },
 
     /** The peer is being told where this end stands. */

@@ -32,7 +32,8 @@ export function createRoundTrip() {
 
 export type Liveness = ReturnType<typeof createLiveness>;
 
-export function createLiveness(roundTrip: ReturnType<typeof createRoundTrip>, silence: number, last: number) {
+export function createLiveness(clock: () => number, roundTrip: ReturnType<typeof createRoundTrip>, silence: number) {
+  let last = clock();
   /** Since when something is unacknowledged, and no more is acknowledged. */
   let waiting = Infinity;
   let progress = 0;
@@ -55,8 +56,8 @@ export function createLiveness(roundTrip: ReturnType<typeof createRoundTrip>, si
     deadDue: () => Math.min(last + silence, waiting + STUCK),
 
     /** Something arrived. */
-    heard(now: number) {
-      last = now;
+    heard() {
+      last = clock();
       self.suspectDue = Infinity;
       self.suspected = false;
     },
@@ -68,25 +69,25 @@ export function createLiveness(roundTrip: ReturnType<typeof createRoundTrip>, si
     },
 
     /** So much of what was sent is acknowledged. */
-    waits(position: number, acked: number, now: number) {
-      waiting = position > acked ? (acked > progress ? now : Math.min(waiting, now)) : Infinity;
+    waits(position: number, acked: number) {
+      waiting = position > acked ? (acked > progress ? clock() : Math.min(waiting, clock())) : Infinity;
       progress = acked;
     },
 
     /** Asks the peer: returns the token of a PING. `sent` is what its counts say. */
-    ask(sent: number, now: number) {
-      pings.push([++token, sent, now]);
-      self.suspectDue = Math.min(self.suspectDue, now + roundTrip.patience());
+    ask(sent: number) {
+      pings.push([++token, sent, clock()]);
+      self.suspectDue = Math.min(self.suspectDue, clock() + roundTrip.patience());
       return token;
     },
 
     /** A PONG came. It must acknowledge what was sent before its PING. */
-    answered(answer: number, recv: number, now: number) {
+    answered(answer: number, recv: number) {
       const ping = pings.find((ping) => ping[0] === answer);
       if (!ping) return;
       demand(recv >= ping[1], Code.Counters);
       pings = pings.filter((ping) => ping[0] > answer);
-      roundTrip.sample(now - ping[2]);
+      roundTrip.sample(clock() - ping[2]);
     },
   };
   return self;

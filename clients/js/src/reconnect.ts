@@ -16,7 +16,7 @@ const WAKE_SPACING = 1000;
 const NEVER = /^(1000|1008|3003|3[5-9]..|4[5-9]..)$/;
 const ONCE = /^(1002|1003|1007|1010|3000|4401|4501)$/;
 
-export function createReconnect() {
+export function createReconnect(clock: () => number) {
   /** Retries since the last stable connection, and since when it fails. */
   let retries = 0;
   let outage: number | undefined;
@@ -48,18 +48,18 @@ export function createReconnect() {
       return again;
     },
 
-    attempting(now: number) {
-      attempted = now;
+    attempting() {
+      attempted = clock();
     },
 
     /** A connection can be used. `first`: over how long clients should come back when it is lost. */
-    attach(now: number, first = FIRST_SPREAD) {
-      attached = now;
+    attach(first = FIRST_SPREAD) {
+      attached = clock();
       spread = first;
     },
 
-    lost(now: number) {
-      if (now - attached >= STABLE_AFTER) {
+    lost() {
+      if (clock() - attached >= STABLE_AFTER) {
         retries = 0;
         outage = undefined;
         warned = false;
@@ -68,11 +68,11 @@ export function createReconnect() {
     },
 
     /** Draws how long to wait before the next attempt. */
-    delay(now: number) {
+    delay() {
       const retry = retries++;
-      outage ??= now;
+      outage ??= clock();
       let range = [0, retry ? Math.min(CAP, BASE * 2 ** retry) : spread];
-      if (now - outage >= SLOW_AFTER) range = [CAP, SLOW_AFTER - CAP];
+      if (clock() - outage >= SLOW_AFTER) range = [CAP, SLOW_AFTER - CAP];
       range = advice ?? range;
       advised = !!advice;
       advice = undefined;
@@ -80,7 +80,7 @@ export function createReconnect() {
     },
 
     /** Something happened that makes success likely: returns when to try, instead of `at`. Advice stands. */
-    wake: (now: number, at: number) => (advised ? at : Math.min(at, Math.max(now, attempted + WAKE_SPACING))),
+    wake: (at: number) => (advised ? at : Math.min(at, Math.max(clock(), attempted + WAKE_SPACING))),
   };
   return self;
 }

@@ -1,8 +1,8 @@
 /**
- * A session of everwire.v1: the client's end, as a state machine without a socket, a clock or randomness.
+ * A session of everwire.v1: the client's end, as a state machine without a socket, a timer or randomness, with a clock that it is given.
  *
- * Calls say what happened and when, links carry frames away, events say what the application learns. After each call, arm a timer
- * for `deadline` and call `tick` then. See docs/protocol.md.
+ * Calls say what happened, links carry frames away, events say what the application learns. After each call, arm a timer for
+ * `deadline` and call `tick` then. See docs/protocol.md.
  *
  * This is a closure and not a class, because a minifier shortens local names only.
  */
@@ -31,7 +31,7 @@ export interface SessionEvents {
   open: Accepted;
   resumed: Accepted;
   /** Call `taken` when the application has done with it. */
-  message: { data: Payload; volatile: boolean; taken: ((now: number) => void) | undefined };
+  message: { data: Payload; volatile: boolean; taken: (() => void) | undefined };
   detached: object;
   /** These messages will not come. */
   gap: { direction: 'in' | 'out'; from: number; to: number; reason: string };
@@ -53,6 +53,8 @@ export type Emit = <T extends keyof SessionEvents>(type: T, event: SessionEvents
 export type Stored = [id: number[], token: number[], attempt: number, recv: number, next: number];
 
 export interface SessionConfig {
+  /** The wall clock, in ms. */
+  clock: () => number;
   /** What this end takes before its application has taken it, in bytes; each message costs 32 more. */
   window: number;
   maxMessage: number;
@@ -81,32 +83,33 @@ export interface Session {
    * Gives this session to a new socket and returns the HELLO for it. Whatever an older socket does has no effect from now on. A HELLO
    * that goes out at once, on an open socket, measures the round trip.
    */
-  hello(link: Link, ticket: Uint8Array, now: number, atOnce: boolean): Uint8Array;
+  hello(link: Link, ticket: Uint8Array, atOnce: boolean): Uint8Array;
   /** A WebSocket message arrived on a socket. */
-  receive(link: Link, message: string | Uint8Array, now: number): void;
+  receive(link: Link, message: string | Uint8Array): void;
   /** A socket was closed, with this code. */
-  closed(link: Link, code: number, now: number): void;
+  closed(link: Link, code: number): void;
   /** Closes the socket and keeps the session, such as before the page sleeps. */
-  suspend(now: number): void;
+  suspend(): void;
   /** Sends a DATA frame; a volatile one now or never. */
-  send(frame: Uint8Array, now: number): void;
+  send(frame: Uint8Array): void;
   /** Presents another ticket, in the session. */
   authenticate(ticket: Uint8Array): void;
   /** Asks whether the peer is there. */
-  probe(now: number): void;
+  probe(): void;
   /** Ends the session when everything has been sent. */
-  close(code: number, reason: string, now: number): void;
+  close(code: number, reason: string): void;
   /** Somebody else has the session: a new one follows. */
   forget(): void;
   /** Ends the session at once. */
   abort(code: number): void;
   /** Does what is due. */
-  tick(now: number): void;
+  tick(): void;
 }
 
 export function createSession(config: SessionConfig, emit: Emit, stored?: Stored): Session {
+  const { clock } = config;
   const roundTrip = createRoundTrip();
-  const newInbox = (first?: number) => createInbox(config.window, !!config.store, first);
+  const newInbox = (first?: number) => createInbox(clock, config.window, !!config.store, first);
   let outbox = createOutbox(stored?.[4]);
   let inbox = newInbox(stored?.[3]);
   let welcome: Accepted | undefined;
@@ -143,7 +146,7 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
 
   const acknowledge = () => transmit(encode(Kind.Ack, counts()));
 
-  const ask = (now: number) => transmit(encode(Kind.Ping, live!.ask(outbox.position, now), counts()));
+  const ask = () => transmit(encode(Kind.Ping, live!.ask(outbox.position), counts()));
 
   const bye = (kind: Kind, code: number, reason: string) => {
     const text = encodeText(reason);
@@ -151,19 +154,19 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
   };
 
   /** Sends what may be sent and acknowledges what is due. */
-  const flush = (now: number) => {
+  const flush = () => {
     if (!live) return;
     outbox.pump(welcome![4], transmit, (from, to, reason, known) => {
       transmit(encode(Kind.Gap, from, to, reason));
       if (!known) emit('gap', { direction: 'out', from, to, reason: REASONS[reason]! });
     });
-    live?.waits(outbox.position, outbox.acked, now);
+    live?.waits(outbox.position, outbox.acked);
     if (live && goodbye && !goodbyeSent && outbox.position + 1 === outbox.next) {
       goodbyeSent = true;
-      goodbyeDue = now + BYE_WITHIN;
+      goodbyeDue = clock() + BYE_WITHIN;
       bye(Kind.Bye, ...goodbye);
     }
-    if (live && now >= inbox.due) acknowledge();
+    if (live && clock() >= inbox.due) acknowledge();
   };
 
   // ---------------------------------------------------------------- ends
@@ -200,28 +203,28 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
   };
 
   /** A goodbye does not wait longer than the server remembers the session. */
-  const leaveLater = (now: number) => {
-    if (goodbye && !live) goodbyeDue = now + (welcome?.[5] || WELCOME_WITHIN);
+  const leaveLater = () => {
+    if (goodbye && !live) goodbyeDue = clock() + (welcome?.[5] || WELCOME_WITHIN);
   };
 
-  const detach = (now: number) => {
+  const detach = () => {
     if (ended) return;
     unlink();
     if (!announced) return;
     announced = false;
-    leaveLater(now);
+    leaveLater();
     emit('detached', {});
     if (!token.length) forget(); // The server keeps nothing.
   };
 
-  const drop = (code: number, now: number) => {
+  const drop = (code: number) => {
     link?.close(code);
-    detach(now);
+    detach();
   };
 
   // ---------------------------------------------------------------- what comes in
 
-  const accepted = (accepted: Accepted, now: number) => {
+  const accepted = (accepted: Accepted) => {
     const [, status, newEpoch, counts] = accepted;
     // NEW answers a HELLO without a token, the others one with a token.
     demand((status === Status.New) === !token.length);
@@ -229,8 +232,8 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
     else demand(!(counts[0] || counts[1] || counts[2]), Code.Counters);
     if (status === Status.Lost) forget();
     outbox.begin(counts);
-    if (helloAt !== undefined) roundTrip.sample(now - helloAt);
-    live = createLiveness(roundTrip, accepted[6] + accepted[7], now);
+    if (helloAt !== undefined) roundTrip.sample(clock() - helloAt);
+    live = createLiveness(clock, roundTrip, accepted[6] + accepted[7]);
     announced = true;
     goodbyeDue = Infinity;
     goodbyeSent = false;
@@ -241,7 +244,7 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
     emit(status === Status.Resumed ? 'resumed' : 'open', welcome);
   };
 
-  const welcomed = (frame: Welcome, now: number) => {
+  const welcomed = (frame: Welcome) => {
     helloDue = Infinity;
     switch (frame[1]) {
       case Status.Ended:
@@ -253,37 +256,37 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
       case Status.Busy:
       case Status.Moved:
       case Status.Auth:
-        detach(now);
+        detach();
         return emit('refused', frame as Refused);
     }
-    accepted(frame as Accepted, now);
+    accepted(frame as Accepted);
   };
 
-  const check = (counts: Counts, now: number) => {
+  const check = (counts: Counts) => {
     demand(counts[2] === inbox.recv, Code.Counters);
     outbox.acknowledge(counts);
-    live!.waits(outbox.position, outbox.acked, now);
+    live!.waits(outbox.position, outbox.acked);
   };
 
-  const handle = (frame: Frame, now: number) => {
+  const handle = (frame: Frame) => {
     switch (frame[0]) {
       case Kind.Data: {
         const volatile = frame[1] >= Flag.Volatile;
-        const release = volatile ? undefined : inbox.message(frame[3], now);
-        const taken = release && ((now: number) => (release(now), flush(now)));
+        const release = volatile ? undefined : inbox.message(frame[3]);
+        const taken = release && (() => (release(), flush()));
         return emit('message', { data: frame[2], volatile, taken });
       }
       case Kind.Ack:
-        return check(frame[1], now);
+        return check(frame[1]);
       case Kind.Ping:
-        check(frame[2], now);
+        check(frame[2]);
         return transmit(encode(Kind.Pong, frame[1], counts()));
       case Kind.Pong:
-        check(frame[2], now);
-        return live!.answered(frame[1], frame[2][0], now);
+        check(frame[2]);
+        return live!.answered(frame[1], frame[2][0]);
       case Kind.Gap: {
         const [, from, to, reason] = frame;
-        inbox.gap(from, to, now);
+        inbox.gap(from, to);
         return emit('gap', { direction: 'in', from, to, reason: REASONS[reason]! });
       }
       case Kind.Goaway:
@@ -297,7 +300,7 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
     }
     const [kind, code, theirs, reason] = frame;
     try {
-      check(theirs, now);
+      check(theirs);
     } catch {
       // The session ends anyway, with the code of the BYE.
     }
@@ -341,12 +344,12 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
       return live ? Math.min(due, inbox.due, live.deadDue(), live.questionDue(), live.suspectDue) : due;
     },
 
-    hello(newLink, ticket, now, atOnce) {
+    hello(newLink, ticket, atOnce) {
       unlink();
       link = newLink;
-      helloDue = now + WELCOME_WITHIN;
+      helloDue = clock() + WELCOME_WITHIN;
       helloRecv = inbox.recv;
-      helloAt = atOnce ? now : undefined;
+      helloAt = atOnce ? clock() : undefined;
       attempt++;
       inbox.stating();
       save();
@@ -360,40 +363,40 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
       );
     },
 
-    receive(from, message, now) {
+    receive(from, message) {
       if (from !== link) return;
       try {
         demand(typeof message !== 'string');
         const frame = decode(message, config.maxMessage);
-        live?.heard(now);
-        if (live) handle(frame, now);
+        live?.heard();
+        if (live) handle(frame);
         else {
           demand(frame[0] === Kind.Welcome);
-          welcomed(frame, now);
+          welcomed(frame);
         }
       } catch (error) {
         if (!(error instanceof Violation)) throw error;
         abort(error.code);
       }
-      flush(now);
+      flush();
     },
 
-    closed(from, code, now) {
+    closed(from, code) {
       if (from !== link) return;
       if (code === Code.Superseded) end(code, true);
-      else detach(now);
+      else detach();
     },
 
-    suspend(now) {
+    suspend() {
       if (live && inbox.due < Infinity) acknowledge();
-      drop(Code.Normal, now);
+      drop(Code.Normal);
     },
 
-    send(frame, now) {
+    send(frame) {
       if (frame[0]! < Kind.Data + Flag.Volatile) {
         if (outbox.next === MAX) return abort(Code.Counters);
         outbox.accept(frame);
-        flush(now);
+        flush();
       } else if (live) {
         link!.send(frame);
       }
@@ -403,32 +406,32 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
       if (live) transmit(encode(Kind.Ticket, ticket));
     },
 
-    probe(now) {
-      if (live) ask(now);
+    probe() {
+      if (live) ask();
     },
 
-    close(code, reason, now) {
+    close(code, reason) {
       goodbye ??= [code, reason];
-      leaveLater(now);
-      flush(now);
+      leaveLater();
+      flush();
     },
 
     forget,
     abort,
 
-    tick(now) {
-      if (now >= goodbyeDue) {
+    tick() {
+      if (clock() >= goodbyeDue) {
         link?.close(Code.Normal);
         end(goodbye![0], false, goodbye![1]);
       }
-      if (now >= helloDue || (live && now >= live.deadDue())) drop(Code.Timeout, now);
+      if (clock() >= helloDue || (live && clock() >= live.deadDue())) drop(Code.Timeout);
       if (!live) return;
-      if (now >= inbox.due) acknowledge();
-      if (now >= live.suspectDue) {
+      if (clock() >= inbox.due) acknowledge();
+      if (clock() >= live.suspectDue) {
         live.suspect();
         emit('suspect', {});
-      } else if (now >= live.questionDue()) {
-        ask(now);
+      } else if (clock() >= live.questionDue()) {
+        ask();
       }
     },
   };

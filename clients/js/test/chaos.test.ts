@@ -22,6 +22,21 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
+/** A blob that takes its time, which is virtual too. */
+class SlowBlob extends Blob {
+  constructor(
+    readonly content: string,
+    readonly delay: number,
+  ) {
+    super([content]);
+  }
+
+  override arrayBuffer(): Promise<ArrayBuffer> {
+    const { buffer } = new TextEncoder().encode(this.content);
+    return new Promise((resolve) => setTimeout(() => resolve(buffer as ArrayBuffer), this.delay));
+  }
+}
+
 interface Run {
   cuts: number;
   resumed: number;
@@ -74,7 +89,7 @@ async function run(seed: number): Promise<Run> {
       socket.send(accepted.at(-1)!.slice(1));
     } else if (dice < 0.45) {
       accepted.push(`bblob${accepted.length + 1}`);
-      socket.send(new Blob([accepted.at(-1)!.slice(1)]));
+      socket.send(new SlowBlob(accepted.at(-1)!.slice(1), random() * 50));
     } else if (dice < 0.8 && server.sessions[0]) {
       push();
     } else if (dice < 0.86) {

@@ -126,7 +126,7 @@ describe('the standard interface', () => {
     expect(new Uint8Array(data[1])).toEqual(new Uint8Array([1, 2]));
   });
 
-  test('messages keep their order when a blob must be read first', async () => {
+  test('messages keep their order when a blob must be read first', { timeout: 30_000 }, async () => {
     const { server, socket } = world();
     await wait(100);
     const bytes = new Uint8Array([0x78, 0x79, 0x7a]);
@@ -138,7 +138,7 @@ describe('the standard interface', () => {
     socket.send(new Blob(['5']));
     expect(socket.bufferedAmount).toBe(5);
     socket.close();
-    await vi.waitFor(() => expect(socket.readyState).toBe(3));
+    await vi.waitFor(() => expect(socket.readyState).toBe(3), { timeout: 20_000 });
     expect(server.last.received).toEqual(['t1', 'b2', 'by', 't4', 'b5']);
   });
 

@@ -136,8 +136,8 @@ class Runner {
 
   constructor(config: any) {
     const sizes = { window: config.window ?? 262_144, maxMessage: config.max_message ?? 1_048_576, ttl: config.ttl ?? 60_000 };
-    this.session = createSession({ ...sizes, store: undefined }, (type, event: any) => {
-      if (type === 'message' && !config.hold) event.taken?.(this.now);
+    this.session = createSession({ ...sizes, clock: () => this.now, store: undefined }, (type, event: any) => {
+      if (type === 'message' && !config.hold) event.taken?.();
       if (type !== 'suspect') this.events.push(this.#described(type, event));
     });
   }
@@ -169,7 +169,7 @@ class Runner {
     const end = this.now + ms;
     while (this.session.deadline <= end) {
       this.now = Math.max(this.now, this.session.deadline);
-      this.session.tick(this.now);
+      this.session.tick();
     }
     this.now = end;
   }
@@ -182,7 +182,7 @@ class Runner {
       case 'open': {
         const link = new Socket(this);
         this.sockets.push(link);
-        link.send(this.session.hello(link, new TextEncoder().encode(this.ticket), this.now, true));
+        link.send(this.session.hello(link, new TextEncoder().encode(this.ticket), true));
         return;
       }
       case 'output': {
@@ -194,17 +194,17 @@ class Runner {
         return expect(output).toBe(step.output);
       }
       case 'input':
-        return this.session.receive(socket, bytes(step.input), this.now);
+        return this.session.receive(socket, bytes(step.input));
       case 'input_text':
-        return this.session.receive(socket, step.input_text, this.now);
+        return this.session.receive(socket, step.input_text);
       case 'cut':
-        return this.session.closed(socket, step.cut === true ? 1006 : step.cut, this.now);
+        return this.session.closed(socket, step.cut === true ? 1006 : step.cut);
       case 'wait':
         return this.wait(step.wait);
       case 'send':
-        return this.session.send(encodeData(step.send, !!step.volatile), this.now);
+        return this.session.send(encodeData(step.send, !!step.volatile));
       case 'close':
-        return this.session.close(step.close, step.reason ?? '', this.now);
+        return this.session.close(step.close, step.reason ?? '');
       case 'ticket':
         this.ticket = step.ticket;
         return;

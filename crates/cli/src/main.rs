@@ -1,14 +1,18 @@
-//! The `everwire` binary: `serve` runs a server, `connect` talks to one, `probe` examines one.
+//! The `everwire` binary: `serve` runs a server, `connect` talks to one, `probe` examines one,
+//! `bench` measures one.
 
+mod bench;
 mod completions;
 mod connect;
 mod deflate;
+mod descriptors;
 mod destination;
 mod flag;
 mod man;
 mod number;
 mod period;
 mod probe;
+mod progress;
 mod serve;
 mod size;
 mod stdout;
@@ -38,6 +42,8 @@ enum Command {
     Connect(Box<connect::Args>),
     /// Examines a server and the way to it, and says what is wrong with them.
     Probe(Box<probe::Args>),
+    /// Loads a server and measures it: latencies, losses, what it costs the server.
+    Bench(Box<bench::Args>),
     /// Prints the completions of a shell.
     Completions(completions::Args),
     /// Prints the manual page, or that of a subcommand.
@@ -54,6 +60,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(*args),
         Command::Connect(args) => connect::run(*args),
         Command::Probe(args) => probe::run(*args),
+        Command::Bench(args) => bench::run(*args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     }
@@ -67,6 +74,7 @@ fn parse(command: &mut ClapCommand) -> Result<Cli, clap::Error> {
 
 /// Lets empty variables count as unset, as files of settings and containers mean them.
 fn without_empty_variables(command: ClapCommand) -> ClapCommand {
+    let command = command.mut_subcommands(without_empty_variables);
     let is_empty = |arg: &Arg| {
         let value = arg.get_env().and_then(env::var_os);
         value.is_some_and(|value| value.is_empty())

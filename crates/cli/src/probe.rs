@@ -11,7 +11,6 @@ mod idle;
 mod line;
 mod message;
 mod ping;
-mod progress;
 mod reach;
 mod report;
 mod rtt;

@@ -4,7 +4,6 @@ mod admin;
 mod announce;
 mod args;
 mod chat;
-mod descriptors;
 mod echo;
 mod listen;
 mod log;
@@ -53,7 +52,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
 fn start(mut args: Args) -> anyhow::Result<ExitCode> {
     args.log.to_stderr();
     args.admin.check()?;
-    descriptors::raise_limit();
+    crate::descriptors::raise_limit();
     let inherited = Listener::systemd().map_err(|e| anyhow!("cannot use LISTEN_FDS: {e}"))?;
     if args.listen.is_empty() && inherited.is_empty() {
         args.listen.push(ListenAddr::default());

@@ -15,6 +15,8 @@ fn run(args: &[&str], expected_status: i32) -> [String; 2] {
 fn help_and_version_are_answers() {
     assert!(run(&["--help"], 0)[0].contains("serve"));
     assert!(run(&["serve", "--help"], 0)[0].contains("--max-message"));
+    assert!(run(&["bench", "--help"], 0)[0].contains("broadcast"));
+    assert!(run(&["bench", "slow", "--help"], 0)[0].contains("--pause"));
     let version = format!("everwire {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(run(&["--version"], 0)[0], version);
 }
@@ -42,6 +44,7 @@ fn there_is_a_manual_page_for_each_command() {
     assert!(run(&["man"], 0)[0].contains(".TH everwire 1"));
     let page = &run(&["man", "serve"], 0)[0];
     assert!(page.contains(".TH everwire-serve 1") && page.contains("EVERWIRE_MAX_MESSAGE"));
+    assert!(run(&["man", "bench", "echo"], 0)[0].contains("EVERWIRE_BENCH_RATE"));
     assert_eq!(run(&["man", "x"], 2)[1], "everwire: there is no subcommand \"x\"\n");
 }
 

@@ -2,6 +2,9 @@
 
 use std::{env, io};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use sha1::{Digest, Sha1};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Listens on `--port` (or a free one), prints where, and spawns `echo` for each connection, Nagle's delay off.
@@ -18,4 +21,16 @@ where
         stream.set_nodelay(true)?;
         tokio::spawn(echo(stream));
     }
+}
+
+/// Does the opening handshake for crates that leave it to others.
+pub async fn handshake(stream: &mut TcpStream) -> io::Result<()> {
+    let mut head = vec![0; 512];
+    let n = stream.read(&mut head).await?; // The load generator sends its request in one piece.
+    let head = String::from_utf8_lossy(&head[..n]);
+    let key = head.lines().find_map(|l| l.strip_prefix("Sec-WebSocket-Key: ")).unwrap_or_default();
+    let accept =
+        STANDARD.encode(Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11")));
+    let reply = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ";
+    stream.write_all(format!("{reply}{accept}\r\n\r\n").as_bytes()).await
 }

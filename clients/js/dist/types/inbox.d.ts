@@ -1,15 +1,15 @@
 /** The messages that this end receives: how many, what the peer may still send, and when to say so. See docs/protocol.md §4, §6. */
 export type Inbox = ReturnType<typeof createInbox>;
 /** In manual mode a message is done when the application has taken it, else when it was received. */
-export declare function createInbox(full: number, manual: boolean, first?: number): {
+export declare function createInbox(clock: () => number, full: number, manual: boolean, first?: number): {
     recv: number;
     /** When an ACK is due. */
     due: number;
     done: () => number;
     room: () => number;
     /** Counts a reliable message in, and returns what to call when the application has taken it. */
-    message(size: number, now: number): (now: number) => void;
-    gap(from: number, to: number, now: number): void;
+    message(size: number): () => void;
+    gap(from: number, to: number): void;
     /** The peer is being told where this end stands. */
     stating(): void;
 };

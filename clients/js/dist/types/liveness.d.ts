@@ -8,7 +8,7 @@ export declare function createRoundTrip(): {
     patience: () => number;
 };
 export type Liveness = ReturnType<typeof createLiveness>;
-export declare function createLiveness(roundTrip: ReturnType<typeof createRoundTrip>, silence: number, last: number): {
+export declare function createLiveness(clock: () => number, roundTrip: ReturnType<typeof createRoundTrip>, silence: number): {
     /** No answer came to a question: another socket should be tried. */
     suspected: boolean;
     /** When silence makes the socket suspect. */
@@ -18,13 +18,13 @@ export declare function createLiveness(roundTrip: ReturnType<typeof createRoundT
     /** When silence, or a peer that acknowledges nothing, makes the socket dead. */
     deadDue: () => number;
     /** Something arrived. */
-    heard(now: number): void;
+    heard(): void;
     /** Nobody answered. */
     suspect(): void;
     /** So much of what was sent is acknowledged. */
-    waits(position: number, acked: number, now: number): void;
+    waits(position: number, acked: number): void;
     /** Asks the peer: returns the token of a PING. `sent` is what its counts say. */
-    ask(sent: number, now: number): number;
+    ask(sent: number): number;
     /** A PONG came. It must acknowledge what was sent before its PING. */
-    answered(answer: number, recv: number, now: number): void;
+    answered(answer: number, recv: number): void;
 };

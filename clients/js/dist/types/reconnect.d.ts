@@ -1,15 +1,15 @@
 /** When to connect again, and whether. Full jitter, the server's advice first. */
-export declare function createReconnect(): {
+export declare function createReconnect(clock: () => number): {
     /** The server says when to come back. */
     advise(after: number, spread: number): void;
     /** A connection was closed by the peer: notes the advice in its reason. Returns whether coming back makes sense. */
     closed(code: number, reason: string): boolean;
-    attempting(now: number): void;
+    attempting(): void;
     /** A connection can be used. `first`: over how long clients should come back when it is lost. */
-    attach(now: number, first?: number): void;
-    lost(now: number): void;
+    attach(first?: number): void;
+    lost(): void;
     /** Draws how long to wait before the next attempt. */
-    delay(now: number): number;
+    delay(): number;
     /** Something happened that makes success likely: returns when to try, instead of `at`. Advice stands. */
-    wake: (now: number, at: number) => number;
+    wake: (at: number) => number;
 };

@@ -1,8 +1,8 @@
 /**
- * A session of everwire.v1: the client's end, as a state machine without a socket, a clock or randomness.
+ * A session of everwire.v1: the client's end, as a state machine without a socket, a timer or randomness, with a clock that it is given.
  *
- * Calls say what happened and when, links carry frames away, events say what the application learns. After each call, arm a timer
- * for `deadline` and call `tick` then. See docs/protocol.md.
+ * Calls say what happened, links carry frames away, events say what the application learns. After each call, arm a timer for
+ * `deadline` and call `tick` then. See docs/protocol.md.
  *
  * This is a closure and not a class, because a minifier shortens local names only.
  */
@@ -23,7 +23,7 @@ export interface SessionEvents {
     message: {
         data: Payload;
         volatile: boolean;
-        taken: ((now: number) => void) | undefined;
+        taken: (() => void) | undefined;
     };
     detached: object;
     /** These messages will not come. */
@@ -55,6 +55,8 @@ export type Emit = <T extends keyof SessionEvents>(type: T, event: SessionEvents
 /** What survives the page. */
 export type Stored = [id: number[], token: number[], attempt: number, recv: number, next: number];
 export interface SessionConfig {
+    /** The wall clock, in ms. */
+    clock: () => number;
     /** What this end takes before its application has taken it, in bytes; each message costs 32 more. */
     window: number;
     maxMessage: number;
@@ -82,26 +84,26 @@ export interface Session {
      * Gives this session to a new socket and returns the HELLO for it. Whatever an older socket does has no effect from now on. A HELLO
      * that goes out at once, on an open socket, measures the round trip.
      */
-    hello(link: Link, ticket: Uint8Array, now: number, atOnce: boolean): Uint8Array;
+    hello(link: Link, ticket: Uint8Array, atOnce: boolean): Uint8Array;
     /** A WebSocket message arrived on a socket. */
-    receive(link: Link, message: string | Uint8Array, now: number): void;
+    receive(link: Link, message: string | Uint8Array): void;
     /** A socket was closed, with this code. */
-    closed(link: Link, code: number, now: number): void;
+    closed(link: Link, code: number): void;
     /** Closes the socket and keeps the session, such as before the page sleeps. */
-    suspend(now: number): void;
+    suspend(): void;
     /** Sends a DATA frame; a volatile one now or never. */
-    send(frame: Uint8Array, now: number): void;
+    send(frame: Uint8Array): void;
     /** Presents another ticket, in the session. */
     authenticate(ticket: Uint8Array): void;
     /** Asks whether the peer is there. */
-    probe(now: number): void;
+    probe(): void;
     /** Ends the session when everything has been sent. */
-    close(code: number, reason: string, now: number): void;
+    close(code: number, reason: string): void;
     /** Somebody else has the session: a new one follows. */
     forget(): void;
     /** Ends the session at once. */
     abort(code: number): void;
     /** Does what is due. */
-    tick(now: number): void;
+    tick(): void;
 }
 export declare function createSession(config: SessionConfig, emit: Emit, stored?: Stored): Session;

@@ -13,12 +13,12 @@ use super::{
     line::Line,
     message::Messages,
     ping::{self, Pings},
-    progress::Progress,
     reach::{Way, expiry_fault},
     report::{Report, Verdict, millis},
     setup::Setup,
     upgrade::{Upgrade, no_subprotocol},
 };
+use crate::progress::Progress;
 
 /// Examines one URL, one check after the other.
 pub(super) struct Doctor<'a> {

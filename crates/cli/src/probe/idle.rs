@@ -15,10 +15,10 @@ use self::search::{IdleSearch, Limit, Outcome, PARALLEL};
 use super::{
     fault::{Blame, Fault, FaultId},
     line::{Heard, Line},
-    progress::Progress,
     report::millis,
     setup::{Setup, random},
 };
+use crate::progress::Progress;
 
 /// What a server says so soon after the opening is a greeting; silence begins after it.
 const GREETING: Duration = Duration::from_millis(500);

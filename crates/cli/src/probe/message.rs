@@ -12,11 +12,10 @@ use super::{
     fault::{Fault, FaultId},
     line::{End, Heard, Line},
     ping::{self, lost},
-    progress::Progress,
     setup::{Setup, random},
     size_search::SizeSearch,
 };
-use crate::connect::escape;
+use crate::{connect::escape, progress::Progress};
 
 /// After so many timeouts the search ends with what it has.
 const BUDGET: u32 = 8;

@@ -4,24 +4,24 @@ use std::io::{self, IsTerminal, Write};
 
 /// One line on stderr that is written over and over, if stderr is a terminal.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     is_terminal: bool,
 }
 
 impl Progress {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { is_terminal: io::stderr().is_terminal() }
     }
 
     /// Shows `text` instead of what was shown before.
-    pub(super) fn show(&self, text: &str) {
+    pub(crate) fn show(&self, text: &str) {
         if self.is_terminal {
             write!(io::stderr(), "\r\x1b[K{text}").ok();
         }
     }
 
     /// Takes the line away.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.show("");
     }
 }

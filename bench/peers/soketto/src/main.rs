@@ -1,0 +1,32 @@
+//! soketto as its server example shows it: both directions buffered, one flush for each message.
+
+use std::io;
+
+use futures_util::io::{BufReader, BufWriter};
+use soketto::{
+    BoxedError, Data,
+    handshake::{Server, server::Response},
+};
+use tokio::net::TcpStream;
+use tokio_util::compat::TokioAsyncReadCompatExt;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> io::Result<()> {
+    listen::listen(echo).await
+}
+
+async fn echo(stream: TcpStream) -> Result<(), BoxedError> {
+    let mut server = Server::new(BufReader::new(BufWriter::new(stream.compat())));
+    let key = server.receive_request().await?.key();
+    server.send_response(&Response::Accept { key, protocol: None }).await?;
+    let (mut sender, mut receiver) = server.into_builder().finish();
+    let mut message = Vec::new();
+    loop {
+        message.clear();
+        match receiver.receive_data(&mut message).await? {
+            Data::Binary(_) => sender.send_binary_mut(&mut message).await?,
+            Data::Text(_) => sender.send_text(std::str::from_utf8(&message)?).await?,
+        }
+        sender.flush().await?;
+    }
+}

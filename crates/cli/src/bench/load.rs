@@ -1,0 +1,210 @@
+//! Runs the threads of a run through its phases.
+
+use std::{
+    future::pending,
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    runtime::Builder,
+    sync::mpsc,
+    time::{interval, sleep_until},
+};
+
+use super::{
+    broadcast, connect, echo, idle,
+    plan::{Plan, Scenario},
+    server::{self, Reading},
+    stage::{Phase, Post, Run, Stage},
+    storm,
+    tally::Tally,
+};
+use crate::progress::Progress;
+
+/// How long threads have to hear of the beginning.
+const NOTICE: Duration = Duration::from_millis(20);
+
+/// What a run came to.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) tally: Tally,
+    /// How long was measured.
+    pub(super) ran: Duration,
+    pub(super) server: Option<ServerCost>,
+    pub(super) was_interrupted: bool,
+}
+
+/// The server before there were connections, with the first of them, when the measurement began,
+/// and at its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ServerCost {
+    pub(super) before: Snapshot,
+    pub(super) first: Snapshot,
+    pub(super) opened: Snapshot,
+    pub(super) end: Snapshot,
+}
+
+/// What the server has used up, and how many connections are open.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Snapshot {
+    pub(super) n_open: u64,
+    pub(super) reading: Reading,
+}
+
+/// Runs a plan to its end.
+///
+/// # Errors
+/// It could not be started, or the server's process cannot be looked at; for people.
+pub(super) async fn conduct(plan: Arc<Plan>) -> Result<Outcome, String> {
+    let read = || server::read(&plan.pids);
+    let before = Snapshot { n_open: 0, reading: read()? };
+    let mut crew = Crew::hire(&plan)?;
+    crew.arrivals(None).await;
+    let first = crew.snapshot(read()?);
+    if plan.scenario.opens_first() && first.n_open == 0 {
+        // What refuses the first tenth is not asked for the rest.
+        crew.is_over = true;
+    }
+    crew.enter(Phase::Rest, None).await;
+    let opened = crew.snapshot(read()?);
+    let start = Instant::now() + NOTICE;
+    let run = Run { start, opened: opened.n_open as usize };
+    crew.enter(Phase::Run(run), Some(start + plan.duration)).await;
+    let ran = start.elapsed();
+    crew.stop().await;
+    // A server that is gone by now has told all it can.
+    let end = read().map_or(opened, |reading| crew.snapshot(reading));
+    crew.stage.enter(Phase::Close);
+    crew.progress.clear();
+    let server = (!plan.pids.is_empty()).then_some(ServerCost { before, first, opened, end });
+    let was_interrupted = crew.was_interrupted;
+    Ok(Outcome { tally: crew.dismiss(), ran, server, was_interrupted })
+}
+
+/// The threads, and what they have in common with whom they work for.
+struct Crew {
+    stage: Arc<Stage>,
+    n_wanted: usize,
+    threads: Vec<thread::JoinHandle<Tally>>,
+    arrived: mpsc::UnboundedReceiver<()>,
+    /// Threads that are not done with the phase.
+    n_missing: usize,
+    progress: Progress,
+    was_interrupted: bool,
+    /// There is nothing left to do but to stop.
+    is_over: bool,
+}
+
+impl Crew {
+    fn hire(plan: &Arc<Plan>) -> Result<Self, String> {
+        let stage = Arc::new(Stage::new(plan.threads));
+        let (sender, arrived) = mpsc::unbounded_channel();
+        let mut threads = Vec::with_capacity(plan.threads);
+        for idx in 0..plan.threads {
+            let post = Post::new(idx, plan.clone(), stage.clone(), sender.clone());
+            let runtime = Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+            let thread = thread::Builder::new().name(format!("bench-{idx}")).spawn(move || {
+                let tally = runtime.block_on(work(post));
+                // A look-up of a name may hang in a thread for long.
+                runtime.shutdown_background();
+                tally
+            });
+            threads.push(thread.map_err(|error| format!("cannot start a thread: {error}"))?);
+        }
+        Ok(Self {
+            stage,
+            n_wanted: plan.connections,
+            n_missing: threads.len(),
+            threads,
+            arrived,
+            progress: Progress::new(),
+            was_interrupted: false,
+            is_over: false,
+        })
+    }
+
+    /// Goes on to a phase, unless it is over, and waits until it is done or its time is up.
+    async fn enter(&mut self, phase: Phase, until: Option<Instant>) {
+        if !self.is_over {
+            self.stage.enter(phase);
+            self.n_missing = self.threads.len();
+            self.arrivals(until).await;
+        }
+    }
+
+    /// Lets nothing new begin, and waits for what is under way.
+    async fn stop(&mut self) {
+        self.stage.enter(Phase::Stop);
+        self.arrivals(None).await;
+    }
+
+    /// Waits until every thread is done with the phase, its time is up, or Ctrl-C comes.
+    async fn arrivals(&mut self, until: Option<Instant>) {
+        let mut tick = interval(Duration::from_millis(500));
+        while self.n_missing > 0 {
+            let time_up = async {
+                match until {
+                    Some(until) => sleep_until(until.into()).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                arrived = self.arrived.recv() => match arrived {
+                    Some(()) => self.n_missing -= 1,
+                    // A thread panicked, which is told when it is joined.
+                    None => return,
+                },
+                () = time_up => return,
+                _ = tick.tick() => self.show(until),
+                _ = tokio::signal::ctrl_c() => {
+                    (self.was_interrupted, self.is_over) = (true, true);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn snapshot(&self, reading: Reading) -> Snapshot {
+        Snapshot { n_open: self.stage.opened.load(Ordering::Relaxed), reading }
+    }
+
+    fn show(&self, until: Option<Instant>) {
+        let stage = &self.stage;
+        let opened = stage.opened.load(Ordering::Relaxed);
+        let mut line = format!("{opened} of {} connections open", self.n_wanted);
+        match stage.failed.load(Ordering::Relaxed) {
+            0 => {}
+            failed => line += &format!(", {failed} failed"),
+        }
+        if let Some(until) = until {
+            let left = until.saturating_duration_since(Instant::now()).as_secs_f64().ceil();
+            line += &format!(", {} messages answered, {left} s left", stage.answered());
+        }
+        self.progress.show(&line);
+    }
+
+    fn dismiss(self) -> Tally {
+        let mut sum = Tally::default();
+        for thread in self.threads {
+            match thread.join() {
+                Ok(tally) => sum += tally,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        sum
+    }
+}
+
+/// What one thread does.
+async fn work(post: Post) -> Tally {
+    match post.plan.scenario.clone() {
+        Scenario::Echo(pace) => echo::run(post, pace).await,
+        Scenario::Broadcast(channel) => broadcast::run(post, channel).await,
+        Scenario::Idle => idle::run(post).await,
+        Scenario::Connect(rate) => connect::run(post, rate).await,
+        Scenario::Storm(storm) => storm::run(post, storm).await,
+    }
+}

@@ -1,0 +1,89 @@
+use clap::Parser;
+
+use super::*;
+use crate::bench::{args::Args, tally::Messages};
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn plan(args: &[&str]) -> Plan {
+    let cli = Cli::try_parse_from(["bench"].iter().chain(args)).unwrap();
+    Plan::new(&cli.args.scenario.unwrap()).unwrap()
+}
+
+fn times(micros: u64) -> Times {
+    let mut times = Times::default();
+    times.record(Duration::from_micros(micros));
+    times
+}
+
+/// Reports on a run whose one latency was 10 ms, with a generator that was so late.
+fn report(late_micros: u64, allow_late: bool) -> Report {
+    let plan = plan(&["echo", "--rate", "5", "ws://127.0.0.1:1/"]);
+    let messages = Messages { sent: 1, answered: 1, in_time: 1, ..Messages::default() };
+    let (latency, lag) = (times(10_000), times(late_micros));
+    let tally = Tally { opened: 64, messages, latency, lag, ..Tally::default() };
+    let ran = Duration::from_secs(2);
+    let outcome = Outcome { tally, ran, server: None, was_interrupted: false };
+    Report::new(&plan, outcome, allow_late)
+}
+
+fn judged(report: &mut Report, expectation: &str) -> (bool, String) {
+    let held = report.judge(&[expectation.parse().unwrap()]);
+    (held, report.expectations[0].came.clone())
+}
+
+#[test]
+fn latencies_are_reported_by_a_generator_that_was_in_time() {
+    let mut report = report(900, false);
+    assert_eq!((report.late, &report.spoiled), (false, &None));
+    assert_eq!(report.latency_ns.len(), 1);
+    assert_eq!(judged(&mut report, "p99.9<=10.1ms"), (true, "10.0 ms".to_owned()));
+    assert_eq!(judged(&mut report, "p95<9ms"), (false, "10.0 ms".to_owned()));
+}
+
+#[test]
+fn a_generator_that_was_late_reports_no_latencies_and_says_why() {
+    let report = report(2_000, false);
+    let why = report.spoiled.as_ref().unwrap();
+    assert!(why.starts_with("this generator was itself 2.00 ms late"), "{why}");
+    for name in ["min", "mean", "p50", "p99", "p99.9", "max", "p12.5"] {
+        assert_eq!(report.value(name), None, "{name}");
+    }
+    assert!(report.latency_ns.is_empty());
+    assert_eq!(report.value("rate"), Some(0.5));
+    assert_eq!(report.value("late.p99").map(|late| (late * 1e3).round()), Some(2.0));
+}
+
+#[test]
+fn a_generator_that_was_late_can_still_prove_that_latencies_are_below_a_bound() {
+    let mut report = report(2_000, false);
+    let (held, came) = judged(&mut report, "p99<20ms");
+    assert!(held && came.starts_with("at most 10.0 ms"), "{came}");
+    for expectation in ["p99<9ms", "p99>1ms", "max!=3ms", "min>=1ms"] {
+        let (held, came) = judged(&mut report, expectation);
+        assert_eq!((held, came.as_str()), (false, "not reported, the generator was too late"));
+    }
+    assert_eq!(judged(&mut report, "cpu<1s"), (false, "not measured".to_owned()));
+}
+
+#[test]
+fn late_latencies_are_reported_to_those_who_ask_for_them() {
+    let report = report(2_000, true);
+    assert_eq!((report.late, &report.spoiled), (true, &None));
+    assert!(report.value("p50").is_some());
+    assert!(report.notes[0].contains("not the server's alone"), "{:?}", report.notes);
+}
+
+#[test]
+fn of_a_pace_that_the_server_sets_it_is_said_what_it_hides() {
+    let plan = plan(&["echo", "ws://127.0.0.1:1/"]);
+    let tally = Tally { opened: 1, latency: times(10_000), ..Tally::default() };
+    let ran = Duration::from_secs(1);
+    let outcome = Outcome { tally, ran, server: None, was_interrupted: false };
+    let report = Report::new(&plan, outcome, false);
+    assert!(report.notes[0].contains("--rate"), "{:?}", report.notes);
+}
