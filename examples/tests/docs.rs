@@ -129,21 +129,37 @@ fn every_name_of_gorilla_has_its_row() {
     assert_eq!(found.len(), unique.len(), "a name has one row");
 }
 
+/// Returns the names of the functions in a source that are called `trap_` and a number.
+fn traps(source: &str) -> impl Iterator<Item = &str> {
+    let names = source.split("fn trap_").skip(1).filter_map(|rest| rest.split_once('('));
+    names.map(|(name, _)| name).filter(|name| name.starts_with(|c: char| c.is_ascii_digit()))
+}
+
 #[test]
-fn every_trap_names_tests_that_exist() {
+fn every_trap_has_tests_under_its_number_and_names_them_all() {
     let text = read("docs/coming-from-gorilla.md");
     let rows = rows(&text, "\n## Twenty-eight traps");
-    let numbers: Vec<_> = rows.iter().filter_map(|row| row[0].parse::<u32>().ok()).collect();
+    let mut numbers = Vec::new();
+    let mut named = BTreeSet::new();
+    for row in &rows {
+        let Ok(number) = row[0].parse::<u32>() else { continue };
+        numbers.push(number);
+        let own = format!("trap_{number:02}_");
+        let tests = code(row[4]).filter_map(|test| test.strip_prefix("trap_"));
+        let before = named.len();
+        named.extend(tests.filter(|test| format!("trap_{test}").starts_with(&own)));
+        assert!(named.len() > before, "trap {number}: no test called {own}…");
+    }
     assert_eq!(numbers, (1..=28).collect::<Vec<_>>());
 
-    let sources = files(&root().join("crates"), ".rs");
-    let sources: String = sources.iter().map(read).collect();
-    for row in rows.iter().filter(|row| row[0].parse::<u32>().is_ok()) {
-        let tests: Vec<_> = code(row[4]).collect();
-        assert!(!tests.is_empty(), "trap {} is held by a test", row[0]);
-        for test in tests {
-            let is_there = sources.contains(&format!("fn {test}()"));
+    let mut sources: Vec<String> = files(&root().join("crates"), ".rs").iter().map(read).collect();
+    for row in &rows {
+        for test in code(row[4]).filter(|it| it.contains('_') && !it.starts_with("trap_")) {
+            let is_there = sources.iter().any(|source| source.contains(&format!("fn {test}()")));
             assert!(is_there, "trap {}: no test {test}", row[0]);
         }
     }
+    sources.push(text.clone()); // Its programs are tests as well.
+    let found: BTreeSet<&str> = sources.iter().flat_map(|source| traps(source)).collect();
+    assert_eq!(named, found, "what the table names, and what there is");
 }

@@ -263,6 +263,8 @@ impl Sender {
     /// Starts the closing handshake and returns a future of how it went. Dropping that future
     /// stops nothing.
     ///
+    /// [`CloseCode::NO_STATUS_RCVD`] sends a Close without a code and a reason.
+    ///
     /// # Errors
     /// [`SendError::ReservedCloseCode`] for a code that must never be sent.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<Closing, SendError> {

@@ -39,7 +39,7 @@ async fn a_close_of_the_peer_is_echoed_and_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_of_ours_waits_for_the_peer() {
+async fn trap_01_a_close_of_ours_waits_for_the_peer() {
     let (mut peer, ws) = puller();
     let closing = ws.close(CloseCode::NORMAL_CLOSURE, "bye").unwrap();
     assert_eq!(peer.read_close().await, (1000, "bye".into()));
@@ -233,7 +233,7 @@ async fn failures_of_the_socket_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_is_told_for_ever() {
+async fn trap_04_the_end_is_told_for_ever() {
     let (mut client, server) = Pair::new().pull();
     server.send("one").await.unwrap();
     server.close(CloseCode::NORMAL_CLOSURE, "done").unwrap();

@@ -37,7 +37,7 @@ async fn answer(mut peer: Raw<DuplexStream>) -> ((u16, String), Instant) {
 }
 
 #[tokio::test]
-async fn shutdown_says_goodbye_cuts_who_stays_and_refuses_who_comes() {
+async fn trap_22_shutdown_says_goodbye_cuts_who_stays_and_refuses_who_comes() {
     let notes = Notes::default();
     let recorded = notes.clone();
     let builder = Server::builder().push("/", move |_| Recorder(recorded.clone()));

@@ -74,7 +74,7 @@ async fn a_broken_opening_handshake_gets_its_exact_status() {
 }
 
 #[tokio::test]
-async fn pages_of_other_hosts_are_refused() {
+async fn trap_23_pages_of_other_hosts_are_refused() {
     let trusting = TrustedProxies::parse(["127.0.0.1"]).unwrap();
     let list = OriginPolicy::AllowList(vec!["https://friend.test".into()]);
     let own = "Origin: http://everwire.test\r\n";
@@ -145,7 +145,7 @@ trait Now: Future + Sized {
 impl<F: Future> Now for F {}
 
 #[tokio::test]
-async fn authorize_decides_with_status_headers_data_and_subprotocol() {
+async fn trap_24_authorize_decides_with_status_headers_data_and_subprotocol() {
     let builder = Server::builder().push("/", |_| Name).authorize(decide);
     let (_server, addr) = start(builder.handshake_timeout(Duration::from_secs(3))).await;
     for (query, expected, field) in [

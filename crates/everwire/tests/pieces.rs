@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use tokio::io::duplex;
 
 #[tokio::test(start_paused = true)]
-async fn messages_of_others_wait_for_the_end_of_one_in_pieces_and_pings_do_not() {
+async fn trap_07_messages_of_others_wait_for_the_end_of_one_in_pieces_and_pings_do_not() {
     let (mut peer, ws) = puller(1 << 20);
     let mut writer = ws.stream_message(MessageKind::Text).await.unwrap();
     writer.write(&b"a"[..]).await.unwrap();
@@ -39,7 +39,7 @@ async fn messages_of_others_wait_for_the_end_of_one_in_pieces_and_pings_do_not()
 }
 
 #[tokio::test(start_paused = true)]
-async fn writers_take_turns() {
+async fn trap_07_writers_take_turns() {
     let (client, mut server) = Pair::new().pull();
     let (sender, _receiver) = client.split();
     let writers: Vec<_> = (0..5_u8)

@@ -18,7 +18,7 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::io::{DuplexStream, duplex};
 
 #[tokio::test(start_paused = true)]
-async fn recv_dropped_at_every_byte_loses_nothing() {
+async fn trap_03_recv_dropped_at_every_byte_loses_nothing() {
     let mut fragmented = frame(0x01, b"frag");
     fragmented.extend(frame(0x89, b"in between"));
     fragmented.extend(frame(0x80, b"mented"));
@@ -233,7 +233,7 @@ impl Wake for Count {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_the_end_is_woken_by_nothing_else() {
+async fn trap_26_who_waits_for_the_end_is_woken_by_nothing_else() {
     let (mut peer, ws) = puller(64 << 10);
     let (sender, mut receiver) = ws.split();
     let count = Arc::new(Count::default());

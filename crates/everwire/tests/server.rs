@@ -202,7 +202,7 @@ impl Handler for Cross {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn handlers_that_send_to_each_other_never_deadlock() {
+async fn trap_21_handlers_that_send_to_each_other_never_deadlock() {
     let slots: [std::sync::Arc<std::sync::Mutex<Option<Sender>>>; 2] = Default::default();
     let mut peers = Vec::new();
     let mut servers = Vec::new();

@@ -74,8 +74,12 @@ impl CloseFrame {
 }
 
 impl fmt::Display for CloseFrame {
-    /// Writes the code, its name, and the reason: `1001 (going away) "deploy"`.
+    /// Writes the code, its name, and the reason: `1001 (going away) "deploy"`. One without a body
+    /// is `a Close without a code`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.code == CloseCode::NO_STATUS_RCVD {
+            return f.write_str("a Close without a code");
+        }
         write!(f, "{:?}", self.code)?;
         if !self.reason.is_empty() {
             write!(f, " {:?}", self.reason)?;
@@ -143,5 +147,12 @@ mod tests {
         for code in [CloseCode::ABNORMAL_CLOSURE, CloseCode::TLS_HANDSHAKE] {
             assert_eq!(CloseFrame::new(code, ""), Err(SendError::ReservedCloseCode(code)));
         }
+    }
+    #[test]
+    fn a_close_without_a_code_is_not_said_to_have_1005() {
+        let frame = CloseFrame::new(CloseCode::NO_STATUS_RCVD, "not sent either").unwrap();
+        assert_eq!(frame.to_string(), "a Close without a code");
+        let frame = CloseFrame::new(CloseCode::GOING_AWAY, "deploy").unwrap();
+        assert_eq!(frame.to_string(), "1001 (going away) \"deploy\"");
     }
 }

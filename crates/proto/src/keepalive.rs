@@ -47,6 +47,16 @@ pub struct Keepalive {
 
 impl Keepalive {
     /// Returns a policy with this interval and timeout.
+    ///
+    /// A Pong lies behind whatever the peer has not read yet, and what its system has acknowledged
+    /// is no progress that is seen here. So the timeout is to be at least the bytes that may be
+    /// queued at the peer, which are megabytes, divided by the rate at which it reads; a shorter
+    /// one takes a slow reader for a dead peer.
+    ///
+    /// On Linux, everwire also sets TCP_USER_TIMEOUT by it: interval plus timeout, or a second more
+    /// than the write timeout if that is longer. A peer whose receive buffer is smaller than one
+    /// segment is ended by that ([`Cause::PathTimeout`](crate::Cause::PathTimeout)) even while it
+    /// reads: the system's time runs until the window takes a whole one.
     #[must_use]
     pub const fn new(interval: Duration, timeout: Duration) -> Self {
         Self { interval, timeout, watches_path: false, learns: false }

@@ -9,7 +9,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MILLI: Duration = Duration::from_millis(1);
 
 #[test]
-fn a_ping_goes_out_after_25_s_of_silence() {
+fn trap_06_a_ping_goes_out_after_25_s_of_silence() {
     let mut server = Solo::server();
     server.advance(25 * SECOND - MILLI);
     assert_eq!(server.sent(), []);

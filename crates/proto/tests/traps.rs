@@ -1,12 +1,6 @@
-//! The traps of WebSocket tutorials (`research/go-family.md` §6) that cannot be built here.
-//!
-//! These need more than the protocol and are shown elsewhere: 1 (the close handler as a closer), 3
-//! and 4 (a loop that cannot be stopped), 6 (a ticker that is never started), 7 and 8 (two
-//! writers), 13 (a read that cannot be tried again), 21 (a hub that blocks), 22 (a shutdown that
-//! forgets sockets), 25 (a bare reconnect loop), 26 (a request's lifetime), 27 (a write under a
-//! lock) and 28 (TCP keepalive) in the engine; 23 (every origin allowed) and 24 (tokens in the
-//! URL) in the opening handshake; 19 (JSON errors) in the application's face. Half of 5, 13, 16,
-//! 27 and 28 is the protocol's, and is here.
+//! The traps of WebSocket tutorials that cannot be built here, as far as the protocol has a part
+//! in them. `docs/coming-from-gorilla.md` has all of them, with the tests of each; those of other
+//! files bear the trap's number as well.
 
 use std::time::Duration;
 

@@ -22,8 +22,8 @@ Messages go to stdout, one a line and nothing else; all the rest goes to stderr.
 message are escaped and binary messages are shown as a hex dump. In a pipe, a message is written as it is, with a
 newline behind it (with --bin: without).
 
-Each line of stdin is sent as a text message. At the end of stdin the connection is closed and what still comes is
-printed; with -n it stays open until so many messages came. With --bin, all of stdin is one binary message, or each
+Each line of stdin is sent as a text message. At the end of stdin the connection is closed, and what comes until the
+server answers is printed (--close-timeout); with -n it stays open until so many messages came. With --bin, all of stdin is one binary message, or each
 line when it is typed.
 
 Exit status:
@@ -76,7 +76,8 @@ pub(crate) struct Args {
     pub(super) verbose: bool,
 
     /// Connects again when the connection ends, unless that makes no sense; says so on stderr.
-    /// Lines of stdin wait for a connection. A line that a dying connection took may be lost.
+    /// Lines of stdin wait for a connection; its end, once they were sent, ends it also while there
+    /// is none. A line that a dying connection took may be lost.
     #[arg(
         long,
         env = "EVERWIRE_RECONNECT",
@@ -94,6 +95,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", env = "EVERWIRE_CONNECT_TIMEOUT", default_value = "10s",
         value_parser = some_time)]
     connect_timeout: Period,
+
+    /// Time that the server has to answer a Close; what it still sends until then is printed.
+    #[arg(long, value_name = "TIME", env = "EVERWIRE_CLOSE_TIMEOUT", default_value = "10s",
+        value_parser = some_time)]
+    close_timeout: Period,
 
     /// Gives up after this time, all in all.
     #[arg(long, value_name = "TIME", env = "EVERWIRE_TIMEOUT", value_parser = some_time)]
@@ -137,6 +143,7 @@ impl Args {
     pub(super) fn client(&self, observer: Option<impl ClientObserver>) -> Result<Client, String> {
         let mut config = Config::default();
         config.keepalive = self.keepalive()?;
+        config.close_timeout = Some(self.close_timeout.0);
         config.limits.message = self.max_message.0;
         config.deflate = self.deflate.config(DeflateConfig::default().threshold as u64);
         let mut client = Client::new(&self.destination.url)

@@ -54,8 +54,8 @@ fn client(args: &Args, output: &Output) -> Result<ReconnectingClient, String> {
 async fn go(mut exchange: Exchange, client: ReconnectingClient) -> Verdict {
     let (sender, mut receiver) = client.split();
     let room = exchange.output.room();
-    // Stdin is read from the first connection on.
-    let mut was_open = false;
+    // Stdin is read once the first attempt is over: what is refused for good is told first.
+    let mut reads_stdin = false;
     // A message that waits for a connection, or for room on it.
     let mut outgoing = None;
     loop {
@@ -64,8 +64,8 @@ async fn go(mut exchange: Exchange, client: ReconnectingClient) -> Verdict {
                 Some(incoming) => exchange.received(incoming.message),
                 None => break,
             },
-            Ok(_) = sender.open(), if !was_open => {
-                was_open = true;
+            () = attempted(&sender), if !reads_stdin => {
+                reads_stdin = true;
                 exchange.read_stdin();
             }
             () = deliver(&sender, outgoing.as_ref()) => outgoing = None,
@@ -88,6 +88,18 @@ async fn go(mut exchange: Exchange, client: ReconnectingClient) -> Verdict {
         },
         stop => Verdict::down(&stop.to_string(), missing),
     })
+}
+
+/// Waits until a connection is open, or the first attempt has failed and another one will follow.
+async fn attempted(sender: &ReconnectingSender) {
+    let mut states = sender.states();
+    loop {
+        match states.next().await {
+            Some(State::Connecting { attempt: 1, .. }) => {}
+            Some(State::Stopped(_)) | None => pending().await,
+            Some(_) => return,
+        }
+    }
 }
 
 /// Waits for room on stdout and for a message.

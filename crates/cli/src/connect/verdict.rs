@@ -119,7 +119,9 @@ fn hint(cause: &Cause) -> &'static str {
         Cause::KeepaliveTimeout { .. } => {
             " (the server or the network is gone; --keepalive sets how soon this is noticed)"
         }
-        Cause::CloseTimeout => " (the server did not answer our Close frame)",
+        Cause::CloseTimeout => {
+            " (the server did not answer our Close frame; --close-timeout sets how long to wait)"
+        }
         _ => "",
     }
 }

@@ -188,13 +188,15 @@ fn tls_fault(error: &TlsError, host: &str, came: String) -> Fault {
         .blame(Blame::Caller);
     }
     if came.contains("invalid peer certificate") {
-        return Fault::new(
-            FaultId::TlsCertificate,
-            format!("a certificate for {host} of an authority that is trusted here"),
-            came,
+        let advice = if came.contains("CA:TRUE") {
+            "issue a certificate for the server with that authority; one that stands for itself is made with openssl \
+             req -x509 -addext basicConstraints=critical,CA:FALSE, and --ca trusts it; -k accepts anything for a look"
+        } else {
             "give the server a valid certificate with its whole chain; --ca trusts a private authority, -k accepts \
-             anything for a look",
-        );
+             anything for a look"
+        };
+        let expected = format!("a certificate for {host} of an authority that is trusted here");
+        return Fault::new(FaultId::TlsCertificate, expected, came, advice);
     }
     let advice = "check that this port speaks TLS 1.2 or 1.3 and http/1.1; a server without TLS is reached by ws://";
     Fault::new(FaultId::TlsFailed, expected, came, advice)

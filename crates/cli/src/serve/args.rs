@@ -22,8 +22,9 @@ use crate::{
 /// What `serve` was told.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where to listen: ADDR:PORT or unix:/path; may be given several times. Sockets that systemd
-    /// passes on are used as well [default: 127.0.0.1:8080, unless systemd passed one on].
+    /// Where to listen: ADDR:PORT or unix:/path; may be given several times, or several with
+    /// commas between them. Sockets that systemd passes on are used as well [default:
+    /// 127.0.0.1:8080, unless systemd passed one on].
     #[arg(long, value_name = "ADDR:PORT", env = "EVERWIRE_LISTEN", value_delimiter = ',')]
     pub(super) listen: Vec<ListenAddr>,
 

@@ -4,6 +4,8 @@ use std::{
     fs,
     io::{Read, Write},
     process::{Command, Output, Stdio},
+    thread,
+    time::Duration,
 };
 
 use everwire::CloseCode;
@@ -11,7 +13,7 @@ use everwire::CloseCode;
 use crate::{
     fixture::Fixture,
     run::{command, finish, run},
-    scripted::silent,
+    scripted::{accept, answer, silent},
 };
 
 #[test]
@@ -101,6 +103,39 @@ fn a_signal_closes_properly() {
     assert_eq!(finish(child).status, 0);
     assert_eq!(fixture.closure().code(), CloseCode::NORMAL_CLOSURE);
     drop(stdin);
+}
+
+#[test]
+fn what_comes_until_the_server_answers_the_close_is_printed() {
+    let (url, listener) = silent();
+    let server = thread::spawn(move || {
+        let (mut stream, head) = accept(&listener);
+        stream.write_all(answer(&head).as_bytes()).unwrap();
+        let mut close = [0; 8];
+        stream.read_exact(&mut close).unwrap();
+        assert_eq!(close[0], 0x88);
+        for text in [b"\x81\x01a", b"\x81\x01b", b"\x81\x01c", b"\x81\x01d"] {
+            thread::sleep(Duration::from_secs(1));
+            stream.write_all(text).unwrap();
+        }
+        stream.write_all(b"\x88\x02\x03\xe8").unwrap();
+    });
+    run(&[&url], "").check(0, "a\nb\nc\nd\n");
+    server.join().unwrap();
+}
+
+#[test]
+fn a_server_that_never_answers_the_close_has_the_time_that_was_set() {
+    let (url, listener) = silent();
+    let server = thread::spawn(move || {
+        let (mut stream, head) = accept(&listener);
+        stream.write_all(answer(&head).as_bytes()).unwrap();
+        stream.read_to_end(&mut Vec::new()).ok();
+    });
+    let ran = run(&["--close-timeout", "100ms", &url], "");
+    ran.check(4, "");
+    ran.says("--close-timeout");
+    server.join().unwrap();
 }
 
 #[test]

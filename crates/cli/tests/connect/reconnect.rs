@@ -74,6 +74,37 @@ fn it_closes_at_the_end_of_stdin_like_any_other() {
 }
 
 #[test]
+fn an_end_of_stdin_ends_it_while_the_server_refuses() {
+    let (url, listener) = silent();
+    drop(listener);
+    let ran = run(&["--reconnect", &url], "");
+    ran.check(3, "");
+    ran.says("= connecting, attempt 1");
+    ran.says("closed while no connection was open");
+}
+
+#[test]
+fn a_line_that_waits_is_sent_before_the_end_of_stdin_counts() {
+    let (url, listener) = silent();
+    let server = thread::spawn(move || {
+        // The first attempt is turned away, the second one gets the line and then the Close.
+        drop(accept(&listener));
+        let (mut stream, head) = accept(&listener);
+        stream.write_all(answer(&head).as_bytes()).unwrap();
+        let mut line = [0; 6 + 4];
+        stream.read_exact(&mut line).unwrap();
+        assert_eq!(line[0], 0x81);
+        let mut close = [0; 6 + 2];
+        stream.read_exact(&mut close).unwrap();
+        assert_eq!(close[0], 0x88);
+        stream.write_all(b"\x81\x04late\x88\x02\x03\xe8").unwrap();
+    });
+    let ran = run(&["--reconnect", &url], "line\n");
+    ran.check(0, "late\n");
+    server.join().unwrap();
+}
+
+#[test]
 fn it_stops_where_another_attempt_makes_no_sense() {
     let fixture = Fixture::new();
     let ran = run(&["--reconnect", &fixture.url("/nowhere")], "");

@@ -26,7 +26,23 @@ struct Fixture {
 impl Fixture {
     fn new(until: i32) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let [ca, cert, key] = certificates(directory.path(), until);
+        let files = certificates(directory.path(), until);
+        Self::with(directory, files)
+    }
+
+    /// A server whose certificate is signed by its own key, for an authority or not.
+    fn self_signed(is_ca: IsCa) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().pem();
+        let [cert, key] = [("cert", certificate), ("key", key.serialize_pem())]
+            .map(|(name, pem)| write(directory.path(), name, pem));
+        Self::with(directory, [cert.clone(), cert, key])
+    }
+
+    fn with(directory: tempfile::TempDir, [ca, cert, key]: [String; 3]) -> Self {
         let config = ServerTlsConfig::new(PemSource::file(cert), PemSource::file(key));
         let tls = ServerTls::load(config).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -63,12 +79,14 @@ fn certificates(directory: &Path, until: i32) -> [String; 3] {
     params.not_before = date_time_ymd(2020, 1, 1);
     params.not_after = date_time_ymd(until, 1, 1);
     let certificate = params.signed_by(&key, &authority).unwrap();
-    let file = |name: &str, pem: String| {
-        let path = directory.join(name);
-        fs::write(&path, pem).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
+    let file = |name, pem| write(directory, name, pem);
     [file("ca", authority.pem()), file("cert", certificate.pem()), file("key", key.serialize_pem())]
+}
+
+fn write(directory: &Path, name: &str, pem: String) -> String {
+    let path = directory.join(name);
+    fs::write(&path, pem).unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
 #[test]
@@ -111,6 +129,19 @@ fn a_certificate_that_has_expired_is_named() {
     assert_eq!(ran.status, 3, "{}", ran.stdout);
     ran.says("certificate expired for ");
     ran.says("[tls.certificate]");
+}
+
+#[test]
+fn a_certificate_of_an_authority_is_none_for_a_server() {
+    let fixture = Fixture::self_signed(IsCa::Ca(BasicConstraints::Unconstrained));
+    let ran = run(&["--ca", &fixture.ca, &fixture.url()]);
+    assert_eq!(ran.status, 3, "{}", ran.stdout);
+    ran.says("[tls.certificate]");
+    ran.says("it is an authority's own (CA:TRUE) and may not be shown by a server");
+    ran.says("basicConstraints=critical,CA:FALSE");
+    // And so what is advised works.
+    let fixture = Fixture::self_signed(IsCa::ExplicitNoCa);
+    report(&["--ca", &fixture.ca, &fixture.url()]).faults(0, &[]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn everybody_receives_every_message_the_sender_included() {
 }
 
 #[test]
-fn a_member_that_does_not_keep_up_is_closed_and_delays_nobody() {
+fn trap_21_a_member_that_does_not_keep_up_is_closed_and_delays_nobody() {
     let server = Server::start(&["--threads", "2"]);
     let mut slow = server.connect("/chat");
     let mut quick = server.connect("/chat");

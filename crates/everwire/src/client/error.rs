@@ -195,6 +195,7 @@ impl Refused {
             403 => "check the credentials and the origin".into(),
             404 => "check the path".into(),
             429 | 503 => match self.retry_after() {
+                Some(Duration::ZERO) => "try again now".into(),
                 Some(after) => format!("try again in {after:?}"),
                 None => "try again later".into(),
             },
@@ -245,6 +246,10 @@ mod tests {
         let expected =
             "server refuses with status 503 Service Unavailable instead of 101 (try again in 7s)";
         assert_eq!(shown, expected);
+        for now in ["0", "Sun, 06 Nov 1994 08:49:37 GMT"] {
+            let shown = refused(503, &[("retry-after", now)], "<html>").to_string();
+            assert!(shown.ends_with("(try again now)"), "{shown}");
+        }
     }
 
     #[test]

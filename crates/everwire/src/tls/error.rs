@@ -93,10 +93,36 @@ impl fmt::Display for TlsError {
             ),
             Self::Config(source) => write!(f, "tls configuration refused: {source}"),
             Self::Handshake { peer, source } => {
-                write!(f, "tls handshake with {peer} failed: {source}")
+                write!(f, "tls handshake with {peer} failed: ")?;
+                if is_ca_as_end_entity(source) {
+                    // What the TLS library says is the name of one of its types.
+                    return f.write_str(
+                        "invalid peer certificate: it is an authority's own (CA:TRUE) and may not be \
+                         shown by a server: expected one that is issued for the server (CA:FALSE)",
+                    );
+                }
+                source.fmt(f)
             }
         }
     }
+}
+
+/// Returns whether the certificate that was shown is one of an authority, such as
+/// `openssl req -x509` makes them. See RFC 5280 §4.2.1.9.
+#[cfg(feature = "tls")]
+fn is_ca_as_end_entity(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    // The verifier's own error has no type here: rustls hands it on as another one.
+    matches!(
+        error,
+        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::Other(error)))
+            if error.0.to_string() == "CaUsedAsEndEntity"
+    )
+}
+
+#[cfg(not(feature = "tls"))]
+fn is_ca_as_end_entity(_: &io::Error) -> bool {
+    false
 }
 
 impl error::Error for TlsError {

@@ -67,7 +67,7 @@ async fn delay_after(answer: &str) -> Duration {
 }
 
 #[tokio::test]
-async fn retry_after_is_obeyed_in_both_forms_with_a_spread() {
+async fn trap_25_retry_after_is_obeyed_in_both_forms_with_a_spread() {
     let answer = |value: String| {
         format!(
             "HTTP/1.1 429 Too Many Requests\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n"

@@ -33,7 +33,7 @@ async fn a_provider_that_fails_panics_or_hangs_is_a_failed_attempt() {
 }
 
 #[tokio::test]
-async fn the_hook_comes_before_what_waited() {
+async fn trap_25_the_hook_comes_before_what_waited() {
     let (_server, url, notes) = noting().await;
     let client = builder(&url).while_down(WhileDown::Queue { bytes: 1 << 20 });
     let client = client.on_connect(|ws, generation| async move {

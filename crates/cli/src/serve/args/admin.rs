@@ -30,7 +30,8 @@ pub(in crate::serve) struct AdminArgs {
     pub(in crate::serve) admin_token: Option<String>,
 
     /// One more name by which the admin address may be called (in the Host header), beside
-    /// localhost and the address itself; may be given several times.
+    /// localhost and the address itself; may be given several times, or several with
+    /// commas between them.
     #[arg(long, value_name = "HOST", env = "EVERWIRE_ADMIN_HOST", value_delimiter = ',')]
     pub(in crate::serve) admin_host: Vec<String>,
 }

@@ -11,7 +11,7 @@ use crate::{flag::yes_or_no, serve::origin::Origin};
 #[command(next_help_heading = "Trust")]
 pub(in crate::serve) struct TrustArgs {
     /// The origin of a page that may connect, beside pages of this server; may be given several
-    /// times.
+    /// times, or several with commas between them.
     #[arg(long, value_name = "ORIGIN", env = "EVERWIRE_ORIGIN", value_delimiter = ',')]
     origin: Vec<Origin>,
 
@@ -25,7 +25,7 @@ pub(in crate::serve) struct TrustArgs {
     danger_any_origin: bool,
 
     /// A network of proxies that are believed what they say about the client, such as 10.0.0.0/8;
-    /// may be given several times.
+    /// may be given several times, or several with commas between them.
     #[arg(long, value_name = "CIDR", env = "EVERWIRE_TRUSTED_PROXY", value_delimiter = ',')]
     trusted_proxy: Vec<String>,
 

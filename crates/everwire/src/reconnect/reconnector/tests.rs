@@ -304,7 +304,7 @@ fn open(machine: &mut Reconnector, now: &mut Instant) -> Attempt {
 }
 
 #[test]
-fn counting_begins_anew_only_after_a_stable_connection() {
+fn trap_25_counting_begins_anew_only_after_a_stable_connection() {
     let (mut machine, mut now) = start();
     for expected in 1..=4 {
         assert_eq!(open(&mut machine, &mut now).number, expected);
