@@ -14,6 +14,9 @@ pub struct Config {
     pub keepalive: Option<Keepalive>,
     /// How long to wait for the peer's Close after ours. Default: 5 s, for a client 3 s.
     pub close_timeout: Option<Duration>,
+    /// How long reading may pause, while our Close waits for the peer's, for an application that does
+    /// not take what it is given; what still arrives is then discarded. Default: 1 s.
+    pub close_patience: Duration,
     /// How long to wait for the peer's end of stream once all is said. Default: 1 s, for a client,
     /// which lets the server close TCP first (§7.1.1), 3 s.
     pub linger: Option<Duration>,
@@ -37,6 +40,7 @@ impl Default for Config {
             limits: Limits::default(),
             keepalive: Some(Keepalive::default()),
             close_timeout: None,
+            close_patience: Duration::from_secs(1),
             linger: None,
             write_timeout: Duration::from_secs(30),
             idle_timeout: None,

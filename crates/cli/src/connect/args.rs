@@ -144,6 +144,8 @@ impl Args {
         let mut config = Config::default();
         config.keepalive = self.keepalive()?;
         config.close_timeout = Some(self.close_timeout.0);
+        // Whoever reads our output may take their time, and wants all of it.
+        config.close_patience = Duration::from_secs(86_400);
         config.limits.message = self.max_message.0;
         config.deflate = self.deflate.config(DeflateConfig::default().threshold as u64);
         let mut client = Client::new(&self.destination.url)

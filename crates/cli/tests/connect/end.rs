@@ -125,6 +125,21 @@ fn what_comes_until_the_server_answers_the_close_is_printed() {
 }
 
 #[test]
+fn who_reads_what_is_printed_slowly_gets_all_of_it() {
+    let fixture = Fixture::new();
+    let mut child = command(&[&fixture.url("/echo")]).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let lines = format!("{}\n", "x".repeat(1000)).repeat(3000);
+    let expected = lines.clone();
+    let writer = thread::spawn(move || stdin.write_all(lines.as_bytes()).unwrap());
+    // Longer than an application of the library has by default.
+    thread::sleep(Duration::from_secs(2));
+    let ran = finish(child);
+    writer.join().unwrap();
+    assert_eq!((ran.status, ran.stdout.len()), (0, expected.len()), "{}", ran.stderr);
+}
+
+#[test]
 fn a_server_that_never_answers_the_close_has_the_time_that_was_set() {
     let (url, listener) = silent();
     let server = thread::spawn(move || {

@@ -11,10 +11,6 @@ use crate::{
 /// Time in which what is queued may still be written after the peer has ended its stream.
 const AFTER_EOF: Duration = Duration::from_secs(1);
 
-/// How long reading may pause, while our Close waits for the peer's, for an application that does not
-/// take what it is given.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// Everything about the end of a connection.
 #[derive(Debug)]
 pub(crate) struct Closing {
@@ -33,6 +29,8 @@ pub(crate) struct Closing {
     pub(crate) deadline: Instant,
     /// Since when reading pauses, and the deadline stands still.
     paused_since: Option<Instant>,
+    /// How long it may.
+    patience: Duration,
     /// The application does not take what it is given: what still arrives is discarded.
     discards: bool,
     /// Why nothing can be written any more: the cause, unless the peer's Close comes.
@@ -49,7 +47,7 @@ pub(crate) struct Closing {
 impl Closing {
     /// Returns when something is due.
     pub(super) fn poll_timeout(&self) -> Instant {
-        self.paused_since.map_or(self.deadline, |since| since + PATIENCE)
+        self.paused_since.map_or(self.deadline, |since| after(since, self.patience))
     }
 
     /// Returns whether what still arrives is discarded.
@@ -278,6 +276,7 @@ impl Connection {
             received: None,
             deadline,
             paused_since: None,
+            patience: self.config.close_patience,
             discards: false,
             write_error: None,
             eof: false,

@@ -104,9 +104,9 @@ impl Connection {
     /// lies unread: an unsolicited Pong (RFC 6455 §5.5.3) a second after the beginning and then at
     /// two fifths of the keepalive's timeout, a Ping at each interval.
     ///
-    /// While our Close waits for the peer's, its deadline stands still as well, for a second at a
-    /// time: then the application is taken to be gone, and the engine is to
-    /// [discard](Self::discards) what still arrives.
+    /// While our Close waits for the peer's, its deadline stands still as well, for
+    /// [`Config::close_patience`](crate::Config::close_patience) at a time: then the application is
+    /// taken to be gone, and the engine is to [discard](Self::discards) what still arrives.
     pub fn pause(&mut self, now: Instant) {
         self.liveness.pause(now);
         if self.state == State::Closing
