@@ -62,3 +62,14 @@ fn a_pause_before_our_close_does_not_count() {
     server.flush();
     assert_eq!(server.connection.poll_timeout(), Some(deadline));
 }
+
+#[test]
+fn a_pause_after_the_deadline_leaves_nothing_due() {
+    let mut server = closing_server();
+    // Nobody has looked at the deadline.
+    server.now += 10 * SECOND;
+    server.connection.pause(server.now);
+    server.now += SECOND;
+    server.connection.handle_timeout(server.now);
+    assert!(server.connection.poll_timeout().is_none_or(|at| at > server.now));
+}

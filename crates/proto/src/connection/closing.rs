@@ -216,7 +216,11 @@ impl Connection {
         }
         if closing.paused_since.is_some() {
             closing.discards = true;
-            return closing.resume(now);
+            closing.resume(now);
+            // It may have passed before the pause began.
+            if now < closing.deadline {
+                return;
+            }
         }
         if self.state == State::Closing {
             if is_late(closing.deadline, now) {
@@ -292,6 +296,7 @@ impl Connection {
         drop(self.transmit.take_unanswered());
         if let Some(closing) = &mut self.closing {
             closing.deadline = after(now, limit);
+            closing.paused_since = None;
         }
         if self.transmit.is_empty() {
             self.finish(now);
