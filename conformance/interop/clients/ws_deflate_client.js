@@ -8,9 +8,12 @@ const json = Array.from({ length: 200 }, (_, i) => `{"id":${i},"name":"item ${i 
 
 async function echoed(options) {
   const socket = new WebSocket(url, { maxPayload: 16 << 20, perMessageDeflate: { threshold: 0, ...options } });
+  // Its own list of extensions has no parameters.
+  let answer = '';
+  socket.once('upgrade', (response) => (answer = response.headers['sec-websocket-extensions'] ?? ''));
   await once(socket, 'open');
-  expect(true, socket.extensions.startsWith('permessage-deflate'));
-  if (mode === 'shared') expect(true, socket.extensions.includes('server_no_context_takeover'));
+  expect(true, answer.startsWith('permessage-deflate'));
+  if (mode === 'shared') expect(true, answer.includes('server_no_context_takeover'));
   for (const message of [json, json, '', 'x', Buffer.from(json.repeat(30)), MIB, json]) {
     socket.send(message);
     const [data, isBinary] = await once(socket, 'message');

@@ -21,9 +21,10 @@ impl Endpoint {
         self.shrink();
         let is_due = |at: Option<At>| at.is_some_and(|at| at <= now);
         if is_due(self.goodbye.as_ref().and_then(|goodbye| goodbye.deadline)) {
-            return self.give_up();
+            self.give_up();
         }
         let Some(socket) = &self.socket else { return };
+        // Both may be due when nobody has looked for long.
         if is_due(socket.bye_at.map(|at| at + self.config.bye_timeout)) {
             return self.give_up();
         }
