@@ -21,10 +21,9 @@ impl Endpoint {
         self.shrink();
         let is_due = |at: Option<At>| at.is_some_and(|at| at <= now);
         if is_due(self.goodbye.as_ref().and_then(|goodbye| goodbye.deadline)) {
-            self.give_up();
+            return self.give_up();
         }
         let Some(socket) = &self.socket else { return };
-        // Both may be due when nobody has looked for long.
         if is_due(socket.bye_at.map(|at| at + self.config.bye_timeout)) {
             return self.give_up();
         }
@@ -58,18 +57,17 @@ impl Endpoint {
     /// Ends a session whose goodbye nobody answers; a socket whose BYE was answered is closed.
     fn give_up(&mut self) {
         let said_bye = self.socket.as_ref().is_some_and(|socket| socket.bye_at.is_some());
+        if said_bye && let Some(socket) = &mut self.socket {
+            // The peer was to close it, and has not.
+            (socket.bye_at, socket.is_parting) = (None, false);
+        }
         match self.goodbye.take() {
             Some(goodbye) if said_bye => {
                 self.part(goodbye.code);
                 self.end(goodbye.code, goodbye.reason, EndedBy::Us);
             }
             Some(goodbye) => self.end_abruptly(goodbye.code, &goodbye.reason, EndedBy::Us),
-            None => {
-                if let Some(socket) = &mut self.socket {
-                    (socket.bye_at, socket.is_parting) = (None, false);
-                }
-                self.part(Code::NORMAL);
-            }
+            None => self.part(Code::NORMAL),
         }
     }
 
