@@ -49,13 +49,14 @@ impl Alarm {
     }
 
     /// Takes those whose time has come, and returns when the next is due.
-    fn take_due(&self, now: Instant) -> (Vec<Arc<Live>>, Option<Instant>) {
+    fn take_due(&self, now: Instant) -> (Vec<(Arc<Live>, Instant)>, Option<Instant>) {
         let mut queue = self.lock();
         let mut due = Vec::new();
         while let Some(Reverse(first)) = queue.entries.peek()
             && first.at <= now
         {
-            due.extend(queue.entries.pop().and_then(|Reverse(entry)| entry.live.upgrade()));
+            let entry = queue.entries.pop();
+            due.extend(entry.and_then(|Reverse(entry)| Some((entry.live.upgrade()?, entry.at))));
         }
         (due, queue.entries.peek().map(|Reverse(first)| first.at))
     }
@@ -80,8 +81,8 @@ async fn run(alarm: Weak<Alarm>) {
         let Some(this) = alarm.upgrade() else { return };
         let now = clock::now();
         let (due, next) = this.take_due(now);
-        for live in due {
-            live.ring(now);
+        for (live, at) in due {
+            live.ring(now, at);
         }
         let until = next.map(tokio::time::Instant::from_std);
         let changed = this.changed.notified();

@@ -130,8 +130,8 @@ impl SessionsBuilder {
         }
         let releases = config.acks == Acks::Released;
         let serve: Serve = Arc::new(move |session| Box::pin(serve(session)));
-        let make = Box::new(move |sender: &SessionSender| {
-            Box::new(PullHandler::new(sender, serve.clone(), releases)) as Box<dyn SessionHandler>
+        let make = Box::new(move |_: &SessionSender| {
+            Box::new(PullHandler::new(serve.clone(), releases)) as Box<dyn SessionHandler>
         });
         Sessions(Table::new(config, self.store, self.identify, make))
     }

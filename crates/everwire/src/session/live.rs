@@ -177,9 +177,13 @@ impl Live {
         self.lock().session.goaway(Duration::ZERO, GOAWAY_SPREAD, "");
     }
 
-    /// Handles the alarm.
-    pub(super) fn ring(self: &Arc<Self>, now: Instant) {
+    /// Handles the alarm that was set for `at`, unless it was set anew for an earlier time: each
+    /// that counted would set another.
+    pub(super) fn ring(self: &Arc<Self>, now: Instant, at: Instant) {
         let mut state = self.lock();
+        if state.alarm != Some(at) {
+            return;
+        }
         state.alarm = None;
         if state.session.poll_timeout().is_some_and(|at| at <= now) {
             state.session.handle_timeout(now);

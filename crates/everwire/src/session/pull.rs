@@ -186,7 +186,7 @@ pub(super) struct PullHandler {
 }
 
 impl PullHandler {
-    pub(super) fn new(_: &SessionSender, serve: Serve, releases: bool) -> Self {
+    pub(super) fn new(serve: Serve, releases: bool) -> Self {
         Self { queue: Arc::default(), serve, releases }
     }
 }
