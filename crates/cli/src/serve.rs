@@ -3,13 +3,16 @@
 mod admin;
 mod announce;
 mod args;
+mod audience;
 mod chat;
+mod count;
 mod echo;
 mod listen;
 mod log;
 mod notify;
 mod origin;
 mod page;
+mod paths;
 mod reply;
 mod service;
 mod signals;
@@ -28,10 +31,9 @@ pub(crate) use self::args::Args;
 use self::{
     announce::{Scheme, say},
     args::AdminAddr,
-    chat::Chat,
-    echo::Echo,
     listen::ListenAddr,
     notify::Notify,
+    paths::Paths,
     signals::{Signal, Signals},
 };
 
@@ -66,9 +68,10 @@ async fn serve(args: &Args, inherited: Vec<Listener>) -> anyhow::Result<ExitCode
     // Before anything is announced: whoever reads it may send a signal at once.
     let mut signals = Signals::new().map_err(|error| anyhow!("cannot handle signals: {error}"))?;
     let tls = args.tls.load()?;
-    let server = builder(args, inherited, tls.clone())?.start().await?;
+    let mut paths = Paths::default();
+    let server = builder(args, &mut paths, inherited, tls.clone())?.start().await?;
     let admin = match args.admin.admin {
-        AdminAddr::At(addr) => Some(admin::start(addr, &args.admin, &server).await?),
+        AdminAddr::At(addr) => Some(admin::start(addr, &args.admin, &server, &paths).await?),
         AdminAddr::Off => None,
     };
     let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
@@ -81,6 +84,7 @@ async fn serve(args: &Args, inherited: Vec<Listener>) -> anyhow::Result<ExitCode
     tokio::select! {
         code = run_to_end(args, &server, tls.as_ref(), &mut signals, &notify) => code,
         never = notify.keep_watch(&server) => match never {},
+        never = count::run(&paths.count) => match never {},
     }
 }
 
@@ -135,17 +139,16 @@ async fn wait_for_end(signals: &mut Signals, tls: Option<&ServerTls>, notify: &N
 
 fn builder(
     args: &Args,
+    paths: &mut Paths,
     inherited: Vec<Listener>,
     tls: Option<ServerTls>,
 ) -> anyhow::Result<ServerBuilder> {
-    let chat = Chat::default();
     let mut builder = Server::builder()
         .config(args.config())
         .origin(args.trust.origins())
         .trusted_proxies(args.trust.proxies()?)
-        .push("/echo", |_| Echo)
-        .push("/chat", move |_| chat.member())
         .http(site::service());
+    builder = paths.add_to(builder, args);
     // A single thread is this one: system calls are cheaper in a process that has no other.
     if args.threads() > 1 {
         builder = builder.threads(args.threads());

@@ -1,33 +1,15 @@
-//! `/chat`: every message goes to everybody who is connected there.
+//! `/chat`: every message goes to everybody who is there.
 
-use everwire::{CloseCode, CloseFrame, Conn, Group, Handler, Message, PreparedMessage, SlowPolicy};
+use everwire::{
+    Conn, Handler, Message, PreparedMessage,
+    session::{End, SessionHandler, SessionId, SessionMessage, SessionSender},
+};
 
-/// What a slow member is told: of the application's own codes, because 1008 would tell clients never
-/// to come back.
-const TOO_SLOW: CloseCode = CloseCode::new(4413).expect("in range");
-
-/// Everybody who is connected. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(super) struct Chat(Group);
-
-impl Chat {
-    /// Returns the handler of one connection.
-    pub(super) fn member(&self) -> Member {
-        Member(self.0.clone())
-    }
-}
-
-impl Default for Chat {
-    fn default() -> Self {
-        // Whoever does not keep up leaves, and delays nobody.
-        let too_slow = CloseFrame::new(TOO_SLOW, "too slow").expect("the code may be sent");
-        Self(Group::new(SlowPolicy::Disconnect(too_slow)))
-    }
-}
+use super::audience::{Audience, prepare};
 
 /// One connection to the chat.
 #[derive(Debug)]
-pub(super) struct Member(Group);
+pub(super) struct Member(pub(super) Audience);
 
 impl Handler for Member {
     fn on_open(&mut self, conn: &mut Conn<'_>) {
@@ -35,6 +17,33 @@ impl Handler for Member {
     }
 
     fn on_message(&mut self, _: &mut Conn<'_>, message: Message<'_>) {
-        self.0.broadcast(&PreparedMessage::new(message));
+        self.0.tell(&PreparedMessage::new(message));
+    }
+}
+
+/// One session in the chat. While it has no connection it goes on hearing what is said.
+#[derive(Debug)]
+pub(super) struct SessionMember {
+    id: SessionId,
+    chat: Audience,
+}
+
+impl SessionMember {
+    pub(super) fn new(session: &SessionSender, chat: &Audience) -> Self {
+        Self { id: session.id(), chat: chat.clone() }
+    }
+}
+
+impl SessionHandler for SessionMember {
+    fn on_session(&mut self, session: &SessionSender) {
+        self.chat.join_session(session);
+    }
+
+    fn on_message(&mut self, _: &SessionSender, message: SessionMessage) {
+        self.chat.tell(&prepare(&message));
+    }
+
+    fn on_end(&mut self, _: &End) {
+        self.chat.leave(self.id);
     }
 }

@@ -7,6 +7,7 @@ use http::{Method, StatusCode, header, request::Parts};
 
 use super::{
     page::Page,
+    paths::Paths,
     reply::{Reply, method_not_allowed, text, with},
     service::Answer,
 };
@@ -25,7 +26,7 @@ fn answer(page: &Page, request: &Parts) -> Reply {
     match path {
         "/" => page.reply(),
         "/healthz" => text(StatusCode::OK, "ok"),
-        "/echo" | "/chat" => {
+        path if Paths::has(path) => {
             let reply = text(
                 StatusCode::UPGRADE_REQUIRED,
                 "this is a WebSocket endpoint: connect to it with ws:// or wss:// (a proxy on the \

@@ -8,9 +8,11 @@ mod limits;
 mod listen;
 mod notify;
 mod process;
+mod session;
 mod shutdown;
 mod start;
 mod tls;
+mod visitor;
 mod websocket;
 
 use std::time::Duration;
