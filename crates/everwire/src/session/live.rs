@@ -218,12 +218,7 @@ impl Live {
         }
         let is_here = socket.is_some_and(|(_, epoch)| state.end_drive(epoch));
         let news = state.news();
-        if let Some(at) = state.session.poll_timeout()
-            && state.alarm.is_none_or(|alarm| at < alarm)
-        {
-            state.alarm = Some(at);
-            self.table.alarm().set(at, self);
-        }
+        self.set_alarm(&mut state);
         let driver = if is_here { None } else { state.wanted_driver() };
         let since = state.session.detached_at();
         if let Some(listed) = news {
@@ -242,6 +237,23 @@ impl Live {
         }
         if matches!(news, Some(Listed::Detached { .. })) {
             self.table.relieve(now);
+        }
+    }
+
+    /// Moves the alarm if it would ring too late, or for nothing at all.
+    fn set_alarm(self: &Arc<Self>, state: &mut State) {
+        let (before, due) = (state.alarm, state.session.poll_timeout());
+        match (before, due) {
+            (Some(before), Some(due)) if before <= due => {}
+            (before, Some(due)) => {
+                state.alarm = Some(due);
+                self.table.alarm().set(before, due, self);
+            }
+            (Some(before), None) => {
+                state.alarm = None;
+                self.table.alarm().unset(before, self.id);
+            }
+            (None, None) => {}
         }
     }
 
@@ -288,6 +300,15 @@ impl Live {
                 state.session.authenticated(now, &identity.principal, identity.valid_for);
             }
             None => state.session.end(Code::UNAUTHENTICATED, "ticket refused"),
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = state.alarm.take() {
+            self.table.alarm().unset(at, self.id);
         }
     }
 }
