@@ -374,6 +374,18 @@ impl Shared {
         wake(driver);
     }
 
+    /// Does what [`notify`](Self::notify) does; if the driver sleeps, `wakes` is to wake it.
+    pub(crate) fn notify_among(&self, wakes: &mut Wakes) {
+        let mut state = self.lock();
+        if state.phase == Phase::Closed || std::mem::replace(&mut state.notified, true) {
+            return;
+        }
+        state.queue(Outgoing::Notify);
+        if self.signal.alert() {
+            wakes.add(state.driver.as_ref());
+        }
+    }
+
     /// Notes that the handler is being called.
     pub(crate) fn take_notified(&self) {
         self.lock().notified = false;
