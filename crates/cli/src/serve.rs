@@ -3,9 +3,9 @@
 mod admin;
 mod announce;
 mod args;
-mod audience;
 mod chat;
 mod count;
+mod cut;
 mod echo;
 mod listen;
 mod log;
@@ -31,6 +31,7 @@ pub(crate) use self::args::Args;
 use self::{
     announce::{Scheme, say},
     args::AdminAddr,
+    cut::Cuts,
     listen::ListenAddr,
     notify::Notify,
     paths::Paths,
@@ -68,8 +69,10 @@ async fn serve(args: &Args, inherited: Vec<Listener>) -> anyhow::Result<ExitCode
     // Before anything is announced: whoever reads it may send a signal at once.
     let mut signals = Signals::new().map_err(|error| anyhow!("cannot handle signals: {error}"))?;
     let tls = args.tls.load()?;
-    let mut paths = Paths::default();
-    let server = builder(args, &mut paths, inherited, tls.clone())?.start().await?;
+    let (mut paths, cuts) = (Paths::default(), Cuts::default());
+    let builder = builder(args, &mut paths, &cuts, inherited, tls.clone())?;
+    let server = builder.start().await?;
+    cuts.set_registry(server.registry());
     let admin = match args.admin.admin {
         AdminAddr::At(addr) => Some(admin::start(addr, &args.admin, &server, &paths).await?),
         AdminAddr::Off => None,
@@ -84,7 +87,7 @@ async fn serve(args: &Args, inherited: Vec<Listener>) -> anyhow::Result<ExitCode
     tokio::select! {
         code = run_to_end(args, &server, tls.as_ref(), &mut signals, &notify) => code,
         never = notify.keep_watch(&server) => match never {},
-        never = count::run(&paths.count) => match never {},
+        never = paths.count.run() => match never {},
     }
 }
 
@@ -140,6 +143,7 @@ async fn wait_for_end(signals: &mut Signals, tls: Option<&ServerTls>, notify: &N
 fn builder(
     args: &Args,
     paths: &mut Paths,
+    cuts: &Cuts,
     inherited: Vec<Listener>,
     tls: Option<ServerTls>,
 ) -> anyhow::Result<ServerBuilder> {
@@ -147,7 +151,9 @@ fn builder(
         .config(args.config())
         .origin(args.trust.origins())
         .trusted_proxies(args.trust.proxies()?)
-        .http(site::service());
+        .http(site::service(cuts));
+    let cuts = cuts.clone();
+    builder = builder.authorize(move |request| cuts.authorize(request));
     builder = paths.add_to(builder, args);
     // A single thread is this one: system calls are cheaper in a process that has no other.
     if args.threads() > 1 {

@@ -1,46 +1,73 @@
 //! `/count`: a number four times a second, the same for everybody, so that who missed one can tell;
 //! and what is said to it comes back.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use everwire::{
-    Conn, Handler, Message, PreparedMessage,
-    session::{End, SessionHandler, SessionId, SessionMessage, SessionSender},
+    Conn, Group, Handler, Message, PreparedMessage,
+    session::{SessionHandler, SessionMessage, SessionSender},
 };
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior, interval},
+};
 
 use super::{
-    audience::Audience,
+    chat,
     echo::{Echo, SessionEcho},
 };
 
 /// The time between two numbers.
 const PERIOD: Duration = Duration::from_millis(250);
 
-/// Counts for ever while somebody listens. A session without a connection does.
-pub(super) async fn run(audience: &Audience) -> Infallible {
-    let (start, mut number) = (Instant::now(), 0);
-    loop {
-        audience.somebody().await;
-        // An ordinary connection that comes back finds that time has passed.
-        number = u128::max(number, start.elapsed().as_millis() / PERIOD.as_millis());
-        let mut period = interval(PERIOD);
-        period.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while !audience.is_empty() {
-            period.tick().await;
-            number += 1;
-            audience.tell(&PreparedMessage::new(Message::text(number.to_string())));
-        }
+/// Those who listen. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Count {
+    group: Group,
+    arrived: Arc<Notify>,
+}
+
+impl Default for Count {
+    fn default() -> Self {
+        Self { group: chat::group(), arrived: Arc::default() }
     }
 }
 
-/// One connection that listens.
+impl Count {
+    /// Counts for ever while somebody listens. A session without a connection does.
+    pub(super) async fn run(&self) -> Infallible {
+        let (start, mut number) = (Instant::now(), 0);
+        loop {
+            self.arrived.notified().await;
+            // An ordinary connection that comes back finds that time has passed.
+            number = u128::max(number, start.elapsed().as_millis() / PERIOD.as_millis());
+            let mut period = interval(PERIOD);
+            period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            while !self.group.is_empty() {
+                period.tick().await;
+                number += 1;
+                self.group.broadcast(&PreparedMessage::new(number.to_string()));
+            }
+        }
+    }
+
+    /// Returns the handler of one connection, or of one session.
+    pub(super) fn listener(&self) -> Listener {
+        Listener { count: self.clone(), echo: SessionEcho::default() }
+    }
+}
+
+/// One connection that listens, or one session.
 #[derive(Debug)]
-pub(super) struct Listener(pub(super) Audience);
+pub(super) struct Listener {
+    count: Count,
+    echo: SessionEcho,
+}
 
 impl Handler for Listener {
     fn on_open(&mut self, conn: &mut Conn<'_>) {
-        self.0.join(&conn.sender());
+        self.count.group.join(&conn.sender());
+        self.count.arrived.notify_one();
     }
 
     fn on_message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
@@ -48,23 +75,10 @@ impl Handler for Listener {
     }
 }
 
-/// One session that listens.
-#[derive(Debug)]
-pub(super) struct SessionListener {
-    id: SessionId,
-    audience: Audience,
-    echo: SessionEcho,
-}
-
-impl SessionListener {
-    pub(super) fn new(session: &SessionSender, audience: &Audience) -> Self {
-        Self { id: session.id(), audience: audience.clone(), echo: SessionEcho::default() }
-    }
-}
-
-impl SessionHandler for SessionListener {
+impl SessionHandler for Listener {
     fn on_session(&mut self, session: &SessionSender) {
-        self.audience.join_session(session);
+        self.count.group.join_session(session);
+        self.count.arrived.notify_one();
     }
 
     fn on_message(&mut self, session: &SessionSender, message: SessionMessage) {
@@ -81,9 +95,5 @@ impl SessionHandler for SessionListener {
 
     fn on_writable(&mut self, session: &SessionSender) {
         self.echo.on_writable(session);
-    }
-
-    fn on_end(&mut self, _: &End) {
-        self.audience.leave(self.id);
     }
 }

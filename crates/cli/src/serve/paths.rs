@@ -1,26 +1,30 @@
 //! The WebSocket endpoints, each with sessions beside ordinary connections.
 
 use everwire::{
-    ServerBuilder,
-    session::{SessionConfig, SessionSender, Sessions, SessionsBuilder},
+    Group, ServerBuilder,
+    session::{SessionConfig, Sessions, SessionsBuilder},
 };
 
 use super::{
     args::Args,
-    audience::Audience,
-    chat::{Member, SessionMember},
-    count::{Listener, SessionListener},
+    chat::{self, Member},
+    count::Count,
     echo::{Echo, SessionEcho},
 };
 
 /// What is served where.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Paths {
-    /// Who hears the numbers of `/count`.
-    pub(super) count: Audience,
-    chat: Audience,
+    pub(super) count: Count,
+    chat: Group,
     /// The sessions of each path; none if there are to be none.
     pub(super) sessions: Vec<(&'static str, Sessions)>,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self { count: Count::default(), chat: chat::group(), sessions: Vec::new() }
+    }
 }
 
 impl Paths {
@@ -30,31 +34,22 @@ impl Paths {
     }
 
     /// Adds the endpoints to a server.
-    pub(super) fn add_to(&mut self, builder: ServerBuilder, args: &Args) -> ServerBuilder {
-        let sessions = |config| args.sessions(config);
-        let builder = builder.push("/echo", |_| Echo);
-        let builder = self.offer("/echo", builder, sessions(SessionEcho::config()), |sessions| {
+    pub(super) fn add_to(&mut self, mut builder: ServerBuilder, args: &Args) -> ServerBuilder {
+        builder = builder.push("/echo", |_| Echo);
+        let sessions = args.sessions(SessionEcho::config());
+        builder = self.offer("/echo", builder, sessions, |sessions| {
             sessions.push(|_| SessionEcho::default())
         });
         let chat = self.chat.clone();
-        let builder = builder.push("/chat", move |_| Member(chat.clone()));
-        let chat = self.chat.clone();
-        let builder = self.offer("/chat", builder, sessions(SessionConfig::server()), |sessions| {
-            let audience = chat.clone();
-            let sessions = sessions.push(move |session| SessionMember::new(session, &audience));
-            chat.set_sessions(&sessions);
-            sessions
+        builder = builder.push("/chat", move |_| Member(chat.clone()));
+        let (chat, sessions) = (self.chat.clone(), args.sessions(SessionConfig::server()));
+        builder = self.offer("/chat", builder, sessions, |sessions| {
+            sessions.push(move |_| Member(chat.clone()))
         });
         let count = self.count.clone();
-        let builder = builder.push("/count", move |_| Listener(count.clone()));
-        let count = self.count.clone();
-        self.offer("/count", builder, sessions(SessionEcho::config()), |sessions| {
-            let audience = count.clone();
-            let sessions = sessions
-                .push(move |session: &SessionSender| SessionListener::new(session, &audience));
-            count.set_sessions(&sessions);
-            sessions
-        })
+        builder = builder.push("/count", move |_| count.listener());
+        let (count, sessions) = (self.count.clone(), args.sessions(SessionEcho::config()));
+        self.offer("/count", builder, sessions, |sessions| sessions.push(move |_| count.listener()))
     }
 
     /// Offers sessions on the path that was added last.

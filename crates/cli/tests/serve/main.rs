@@ -2,6 +2,7 @@
 
 mod admin;
 mod chat;
+mod cut;
 mod deflate;
 mod http;
 mod limits;

@@ -86,6 +86,11 @@ impl Visitor {
             if !ws.is_readable_until(due) {
                 continue;
             }
+            if ws.is_at_end() {
+                self.session.handle_closed(*attempt, None);
+                self.socket = None;
+                continue;
+            }
             match ws.recv() {
                 (BINARY, frame) => {
                     self.session.handle_message(Instant::now(), *attempt, &Bytes::from(frame));

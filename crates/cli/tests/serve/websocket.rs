@@ -120,6 +120,11 @@ impl WebSocket<TcpStream> {
         self.0.set_read_timeout(Some(DEADLINE)).unwrap();
         !peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
+
+    /// Returns whether the stream has ended, or was reset; waits until it can tell.
+    pub(crate) fn is_at_end(&self) -> bool {
+        matches!(self.0.peek(&mut [0]), Ok(0) | Err(_))
+    }
 }
 
 fn read(stream: &mut impl Read, n: usize) -> Vec<u8> {
