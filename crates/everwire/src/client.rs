@@ -394,7 +394,7 @@ impl Sender {
     /// Returns the response that opened the connection, if this end asked for it.
     #[must_use]
     pub fn response(&self) -> Option<&Response<()>> {
-        self.shared().data.get::<Answer>().map(|answer| &answer.0)
+        self.shared().data::<Answer>().map(|answer| &answer.0)
     }
 }
 

@@ -64,8 +64,6 @@ pub(crate) struct Driver<S, A: App> {
     flags: Flags,
     /// Lent by the thread while the driver is polled; else empty.
     buffers: Option<Box<Buffers>>,
-    /// How the connection ended, once it was reported.
-    finished: Option<Arc<Closure>>,
 }
 
 #[derive(Default)]
@@ -76,6 +74,8 @@ struct Flags {
     eof: bool,
     /// The writing side was shut down.
     shut: bool,
+    /// The end was reported.
+    finished: bool,
     /// Output waits beyond the limit; reading waits until it is below the low mark.
     output_full: bool,
     /// The code that lived beside the driver panicked.
@@ -116,7 +116,6 @@ impl<S: Stream, A: App> Driver<S, A> {
             registration,
             flags: Flags::default(),
             buffers: None,
-            finished: None,
         }
     }
 
@@ -401,8 +400,8 @@ impl<S: Stream, A: App> Driver<S, A> {
             let _ = Pin::new(io).poll_shutdown(&mut Context::from_waker(Waker::noop()));
         }
         self.io = None;
-        self.report(closure.clone());
-        self.finished = Some(closure);
+        self.report(closure);
+        self.flags.finished = true;
     }
 }
 
@@ -429,7 +428,7 @@ impl<S, A: App> Drop for Driver<S, A> {
     /// Reports the end of a connection whose driver was dropped, such as by a runtime that shuts
     /// down.
     fn drop(&mut self) {
-        if self.finished.is_some() {
+        if self.flags.finished {
             return;
         }
         self.proto.abort(clock::now(), Cause::Cancelled);

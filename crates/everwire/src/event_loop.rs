@@ -20,6 +20,7 @@ use std::{
     future::Future,
     io,
     mem::MaybeUninit,
+    num::NonZeroU32,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::{
@@ -147,8 +148,15 @@ pub(crate) struct Turn {
 /// A connection's place in the table.
 struct Entry {
     driver: Box<dyn Drive>,
-    /// The tick in which a turn is due.
-    armed: Option<u64>,
+    /// The tick in which a turn is due. Four a second are counted for 34 years.
+    armed: Option<NonZeroU32>,
+}
+
+impl Entry {
+    #[inline]
+    fn armed(&self) -> Option<u64> {
+        self.armed.map(|tick| u32::from(tick).into())
+    }
 }
 
 /// One loop. It ends with its last connection once nobody can hand it more.
@@ -235,7 +243,7 @@ impl EventLoop {
             }
             let Some(key) = self.due.pop() else { break };
             if let Some(entry) = self.entries.get_mut(key as usize)
-                && entry.armed == Some(self.due_tick)
+                && entry.armed() == Some(self.due_tick)
             {
                 entry.armed = None;
                 self.give_turn(key, now, true);
@@ -268,9 +276,9 @@ impl EventLoop {
             entry.driver.log_stall(clock::now().saturating_duration_since(started));
         }
         if let Some(deadline) = turn.deadline
-            && let Some(tick) = self.wheel.arm(key, deadline, entry.armed)
+            && let Some(tick) = self.wheel.arm(key, deadline, entry.armed())
         {
-            entry.armed = Some(tick);
+            entry.armed = NonZeroU32::new(u32::try_from(tick).unwrap_or(u32::MAX));
         }
     }
 

@@ -1,7 +1,9 @@
 //! Connections that receive the same messages.
 
 mod member;
+mod member_id;
 mod members;
+mod session_member;
 mod slow;
 
 use std::{
@@ -14,18 +16,20 @@ use std::{
 
 use everwire_proto::{Cause, PreparedMessage};
 
-pub use self::slow::SlowPolicy;
 use self::{
     member::{Member, Taken},
     members::{Members, Seat},
+    session_member::SessionMember,
 };
+pub use self::{member_id::MemberId, slow::SlowPolicy};
 use crate::{
-    ConnectionId, Sender,
+    Sender,
+    session::{SessionCast, SessionSender},
     shared::{Cast, Wakes},
 };
 
-/// Connections that receive the same messages, on whatever threads, runtimes and servers they live.
-/// Cheap to clone.
+/// Connections and sessions that receive the same messages, on whatever threads, runtimes and servers
+/// they live. Cheap to clone.
 ///
 /// A message is encoded once, compressed at most once for each size of window that was agreed upon,
 /// and shared by all members. Broadcasting waits for nobody: what becomes of a message for a member
@@ -34,7 +38,11 @@ use crate::{
 ///
 /// All members receive the messages of a group in the same order, and each of them in order with what
 /// else its [`Sender`]s send. Members leave by themselves when they end; a group keeps no connection
-/// open.
+/// open and no session alive.
+///
+/// A [session](crate::session) is a member as long as it lives, whether or not it has a connection:
+/// what is broadcast meanwhile waits for its client. All sessions of one
+/// [`Sessions`](crate::session::Sessions) keep one copy of a message, and a reference each.
 ///
 /// # Examples
 /// A chat room:
@@ -56,6 +64,30 @@ use crate::{
 /// let room = Group::default();
 /// let server = Server::builder().push("/room", move |_| Member(room.clone()));
 /// ```
+/// The same room for sessions, whose members miss nothing while they change trains:
+/// ```
+/// use everwire::{
+///     Group, Message, PreparedMessage,
+///     session::{SessionHandler, SessionMessage, SessionSender, Sessions},
+/// };
+///
+/// struct Member(Group);
+///
+/// impl SessionHandler for Member {
+///     fn on_session(&mut self, session: &SessionSender) {
+///         self.0.join_session(session);
+///     }
+///
+///     fn on_message(&mut self, session: &SessionSender, message: SessionMessage) {
+///         if let Some(text) = message.as_text() {
+///             self.0.broadcast_except(session.id(), &PreparedMessage::new(text));
+///         }
+///     }
+/// }
+///
+/// let room = Group::default();
+/// let sessions = Sessions::builder().push(move |_| Member(room.clone()));
+/// ```
 #[derive(Clone, Default)]
 pub struct Group(Arc<Inner>);
 
@@ -73,7 +105,8 @@ struct Inner {
 pub struct Broadcast {
     /// For how many members it was queued.
     pub queued: usize,
-    /// How many had no room for it, and were treated as the [`SlowPolicy`] says.
+    /// How many had no room for it, and were treated as the [`SlowPolicy`] says. Sessions whose clients
+    /// take no message of this size count here, and miss it.
     pub slow: usize,
 }
 
@@ -91,7 +124,7 @@ impl Group {
     pub fn join(&self, member: &Sender) -> bool {
         let shared = member.shared();
         let mut members = self.lock();
-        if members.contains(shared.id) {
+        if members.contains(shared.id.into()) {
             return false;
         }
         let member = Member::new(shared, &self.0);
@@ -99,15 +132,32 @@ impl Group {
         if !member.watch(shared) {
             return false;
         }
-        members.insert(Seat { shared: shared.clone(), member });
+        members.insert(Seat::Connection(shared.clone(), member));
         true
     }
 
-    /// Lets a member go. Returns whether it was one. What was queued for it is still sent.
-    pub fn leave(&self, id: ConnectionId) -> bool {
-        let left = self.lock().remove(id);
+    /// Takes a session in, attached or not, until it [leaves](Self::leave) or ends. Returns whether it
+    /// was: not if it is a member already, or has ended.
+    pub fn join_session(&self, member: &SessionSender) -> bool {
+        let live = member.live();
+        let mut members = self.lock();
+        if members.contains(live.id().into()) {
+            return false;
+        }
+        let member = SessionMember::new(live, &self.0);
+        if !member.watch(live) {
+            return false;
+        }
+        members.insert(Seat::Session(live.clone(), member));
+        true
+    }
+
+    /// Lets a member go, by the id of its connection or session. Returns whether it was one. What was
+    /// queued for it is still sent.
+    pub fn leave(&self, id: impl Into<MemberId>) -> bool {
+        let left = self.lock().remove(id.into());
         if let Some(seat) = &left {
-            seat.member.leave(&seat.shared);
+            seat.leave();
         }
         left.is_some()
     }
@@ -118,14 +168,18 @@ impl Group {
     }
 
     /// Queues a message for every member but this one, such as the one who said it.
-    pub fn broadcast_except(&self, except: ConnectionId, message: &PreparedMessage) -> Broadcast {
-        self.send(message, Some(except))
+    pub fn broadcast_except(
+        &self,
+        except: impl Into<MemberId>,
+        message: &PreparedMessage,
+    ) -> Broadcast {
+        self.send(message, Some(except.into()))
     }
 
-    /// Returns whether a connection is a member.
+    /// Returns whether a connection or a session is a member.
     #[must_use]
-    pub fn contains(&self, id: ConnectionId) -> bool {
-        self.lock().contains(id)
+    pub fn contains(&self, id: impl Into<MemberId>) -> bool {
+        self.lock().contains(id.into())
     }
 
     /// Returns how many members there are.
@@ -147,32 +201,42 @@ impl Group {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
-    fn send(&self, message: &PreparedMessage, except: Option<ConnectionId>) -> Broadcast {
+    fn send(&self, message: &PreparedMessage, except: Option<MemberId>) -> Broadcast {
         let (mut done, mut wakes) = (Broadcast::default(), Wakes::default());
-        let mut gone = Vec::new();
+        let (mut gone, slow) = (Vec::new(), &self.0.slow);
         // One lock gives the messages one order, the same for everybody.
         let mut members = self.lock();
         let mut cast = Cast::new(message, &members.last_cast);
-        for seat in members.iter().filter(|seat| Some(seat.shared.id) != except) {
-            match seat.member.offer(&seat.shared, &mut cast, &self.0.slow, &mut wakes) {
+        let mut session_cast = SessionCast::new(message);
+        for seat in members.iter().filter(|seat| except.is_none_or(|id| seat.id() != id)) {
+            let taken = match seat {
+                Seat::Connection(shared, member) => {
+                    member.offer(shared, &mut cast, slow, &mut wakes)
+                }
+                Seat::Session(live, member) => {
+                    member.offer(live, &mut session_cast, slow, &mut wakes)
+                }
+            };
+            match taken {
                 Taken::Queued => done.queued += 1,
                 Taken::Slow => done.slow += 1,
                 Taken::TooSlow => {
                     done.slow += 1;
-                    gone.push(seat.shared.clone());
+                    gone.push(seat.clone());
                 }
                 Taken::Closing => {}
             }
         }
         members.last_cast = cast.end();
-        let left: Vec<Seat> = gone.iter().filter_map(|shared| members.remove(shared.id)).collect();
+        gone.iter().for_each(|seat| drop(members.remove(seat.id())));
         drop(members);
         // No lock is held while others are woken: what that runs is not ours.
         wakes.wake();
-        for seat in left {
-            seat.member.leave(&seat.shared);
-            if let SlowPolicy::Disconnect(frame) = &self.0.slow {
-                seat.shared.close(Cause::SlowConsumer, frame.clone());
+        session_cast.finish();
+        for seat in gone {
+            seat.leave();
+            if let (Seat::Connection(shared, _), SlowPolicy::Disconnect(frame)) = (&seat, slow) {
+                shared.close(Cause::SlowConsumer, frame.clone());
             }
         }
         done

@@ -270,7 +270,7 @@ impl Conn<'_> {
     /// Returns the subprotocol that was agreed on.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
-        self.shared.subprotocol.as_deref()
+        self.shared.subprotocol()
     }
 
     /// Returns what was agreed upon about compression, if anything was.
@@ -282,7 +282,7 @@ impl Conn<'_> {
     /// Returns data that `authorize` attached to the connection.
     #[must_use]
     pub fn data<T: Any + Send + Sync>(&self) -> Option<&T> {
-        self.shared.data.get()
+        self.shared.data()
     }
 
     /// Returns how many bytes wait to be written.

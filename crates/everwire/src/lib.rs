@@ -94,7 +94,7 @@ pub use everwire_proto::{
 pub use self::json::JsonError;
 pub use self::{
     client::{Client, ClientObserver, ConnectError, CookieJar, CookieStore, Refused, connect},
-    group::{Broadcast, Group, SlowPolicy},
+    group::{Broadcast, Group, MemberId, SlowPolicy},
     handler::{Conn, Handler},
     message_writer::MessageWriter,
     reconnect::ReconnectingClient,

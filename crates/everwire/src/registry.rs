@@ -90,7 +90,7 @@ impl Registry {
         let mut shard = self.0.shard(id);
         self.0.count.fetch_add(1, Ordering::SeqCst);
         shard.live.insert(id, shared.clone());
-        if let Some(TagList(tags)) = shared.data.get() {
+        if let Some(TagList(tags)) = shared.data() {
             tags.iter().for_each(|tag| shard.tags.add(shared, tag.clone()));
         }
         shared.lock().registry = Some(self.0.clone());

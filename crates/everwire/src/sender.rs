@@ -331,7 +331,7 @@ impl Sender {
     /// Returns how the connection ended, once it has.
     #[must_use]
     pub fn closure(&self) -> Option<Arc<Closure>> {
-        self.shared.lock().closure.clone()
+        self.shared.closure()
     }
 
     /// Returns whether closing has begun or the connection has ended.

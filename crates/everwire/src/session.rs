@@ -33,6 +33,7 @@
 
 mod alarm;
 mod builder;
+mod cast;
 mod handler;
 mod live;
 mod pull;
@@ -47,7 +48,6 @@ pub use everwire_session::{
     SendError as SessionSendError, SessionId, StoreConfig, Terms,
 };
 
-pub(crate) use self::socket::SessionRoute;
 pub use self::{
     builder::{Identity, SessionsBuilder},
     handler::SessionHandler,
@@ -55,4 +55,9 @@ pub use self::{
     sender::SessionSender,
     sessions::Sessions,
     stats::SessionStats,
+};
+pub(crate) use self::{
+    cast::{IfFull, SessionCast},
+    live::Live,
+    socket::SessionRoute,
 };

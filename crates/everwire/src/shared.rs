@@ -2,12 +2,14 @@
 
 mod agreed;
 mod cast;
+mod inbox;
 mod outbox;
 mod state;
 mod waiting;
 mod wake;
 
 use std::{
+    any::Any,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -18,14 +20,15 @@ use std::{
 };
 
 use everwire_proto::{
-    Cause, CloseFrame, Closure, Connection, Counters, DeflateParams, Limits, SendError,
+    Cause, CloseFrame, Closure, Config, Connection, Counters, DeflateParams, SendError,
     State as ProtoState,
 };
 
 use self::agreed::Agreed;
 pub(crate) use self::{
     cast::{Cast, LastCast},
-    outbox::{Adjustment, News, Outgoing, put_outbox},
+    inbox::Inbox,
+    outbox::{Adjustment, News, Outgoing},
     state::{Phase, State},
     waiting::{Place, Until},
     wake::{Wake, Wakes, wake},
@@ -68,17 +71,13 @@ pub(crate) struct Shared {
     pub(crate) id: ConnectionId,
     pub(crate) path: Arc<str>,
     pub(crate) peers: Peers,
-    pub(crate) since: Instant,
-    pub(crate) data: http::Extensions,
-    pub(crate) subprotocol: Option<Box<str>>,
+    /// In milliseconds, as the clock counts them.
+    since: u64,
+    config: Arc<Config>,
+    /// What few connections have.
+    rest: Option<Box<Rest>>,
     /// What was agreed upon about compression.
     deflate: Agreed,
-    /// Limit on what may wait to be sent, in bytes.
-    send_limit: usize,
-    /// What may wait when those who wait for room are woken.
-    send_low: usize,
-    /// Bytes of received messages that may wait before reading stops.
-    pub(crate) receive_limit: u32,
     /// Bytes that the driver has encoded and not yet written.
     transmit_len: AtomicUsize,
     last_received: AtomicU64,
@@ -90,6 +89,14 @@ pub(crate) struct Shared {
     state: Mutex<State>,
 }
 
+/// What only some connections have.
+#[derive(Debug, Default)]
+struct Rest {
+    subprotocol: Option<Box<str>>,
+    /// What `authorize` attached.
+    data: http::Extensions,
+}
+
 impl Shared {
     pub(crate) fn new(
         path: Arc<str>,
@@ -97,20 +104,17 @@ impl Shared {
         subprotocol: Option<Box<str>>,
         data: http::Extensions,
         deflate: Option<DeflateParams>,
-        limits: &Limits,
+        config: &Arc<Config>,
     ) -> Arc<Self> {
-        let since = crate::clock::now();
+        let has_rest = subprotocol.is_some() || !data.is_empty();
         Arc::new(Self {
             id: ConnectionId::next(),
             path,
             peers,
-            since,
-            data,
-            subprotocol,
+            since: crate::clock::millis(crate::clock::now()),
+            config: config.clone(),
+            rest: has_rest.then(|| Box::new(Rest { subprotocol, data })),
             deflate: deflate.into(),
-            send_limit: limits.send_queue_high(),
-            send_low: limits.send_queue_low(),
-            receive_limit: u32::try_from(limits.receive_queue.max(1)).unwrap_or(u32::MAX),
             transmit_len: AtomicUsize::new(0),
             last_received: AtomicU64::new(0),
             bytes_received: AtomicU64::new(0),
@@ -125,6 +129,27 @@ impl Shared {
     /// Returns what was agreed upon about compression, if anything was.
     pub(crate) fn deflate(&self) -> Option<DeflateParams> {
         self.deflate.into()
+    }
+
+    /// Returns since when the connection is open.
+    pub(crate) fn since(&self) -> Instant {
+        crate::clock::at_millis(self.since)
+    }
+
+    /// Returns the subprotocol that was agreed on.
+    pub(crate) fn subprotocol(&self) -> Option<&str> {
+        self.rest.as_ref()?.subprotocol.as_deref()
+    }
+
+    /// Returns what was attached to the connection.
+    pub(crate) fn data<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.rest.as_ref()?.data.get()
+    }
+
+    /// Returns how many bytes may wait to be sent.
+    #[inline]
+    fn send_limit(&self) -> usize {
+        self.config.limits.send_queue_high()
     }
 
     /// Locks the state. No user code runs under this lock, so poisoning means nothing.
@@ -162,13 +187,13 @@ impl Shared {
     }
 
     pub(crate) fn last_received(&self) -> Instant {
-        crate::clock::at_millis(self.last_received.load(Ordering::Relaxed)).max(self.since)
+        crate::clock::at_millis(self.last_received.load(Ordering::Relaxed).max(self.since))
     }
 
     /// Returns how many bytes wait to be sent, and whether there is room for more.
     pub(crate) fn send_queue(&self) -> (usize, bool) {
         let queued = self.lock().queued(Until::Room) + self.transmit_len.load(Ordering::Relaxed);
-        (queued, queued < self.send_limit)
+        (queued, queued < self.send_limit())
     }
 
     /// Returns the round-trip time, once a ping was answered.
@@ -179,8 +204,8 @@ impl Shared {
     }
 
     /// Returns whether so much waits for `recv` that reading stops.
-    pub(crate) fn is_inbox_full(&self, state: &State) -> bool {
-        state.inbox_bytes >= self.receive_limit as usize
+    pub(crate) fn is_inbox_full(&self, inbox: &Inbox) -> bool {
+        inbox.bytes >= self.config.limits.receive_queue.max(1)
     }
 
     /// Queues what a handle asked for and wakes the driver.
@@ -242,8 +267,9 @@ impl Shared {
             return Err(SendError::Closed);
         }
         let queued = state.queued(room) + self.transmit_len.load(Ordering::Relaxed);
-        if queued >= self.send_limit {
-            return Err(SendError::Full { queued, limit: self.send_limit });
+        let limit = self.send_limit();
+        if queued >= limit {
+            return Err(SendError::Full { queued, limit });
         }
         Ok(())
     }
@@ -348,6 +374,18 @@ impl Shared {
         wake(driver);
     }
 
+    /// Does what [`notify`](Self::notify) does; if the driver sleeps, `wakes` is to wake it.
+    pub(crate) fn notify_among(&self, wakes: &mut Wakes) {
+        let mut state = self.lock();
+        if state.phase == Phase::Closed || std::mem::replace(&mut state.notified, true) {
+            return;
+        }
+        state.queue(Outgoing::Notify);
+        if self.signal.alert() {
+            wakes.add(state.driver.as_ref());
+        }
+    }
+
     /// Notes that the handler is being called.
     pub(crate) fn take_notified(&self) {
         self.lock().notified = false;
@@ -383,9 +421,11 @@ impl Shared {
             return Err(SendError::MessageOpen);
         }
         state.stream_open = true;
-        let outbox = std::mem::take(&mut state.outbox);
+        let mut outbox = std::mem::take(&mut state.outbox);
         state.outbox_bytes = 0;
-        outbox.into_iter().for_each(|outgoing| state.queue(outgoing));
+        while let Some(outgoing) = outbox.pop_front() {
+            state.queue(outgoing);
+        }
         Ok(())
     }
 
@@ -443,8 +483,9 @@ impl Shared {
             return Some(Vec::new());
         }
         let closing = state.phase != Phase::Open;
+        let low = self.config.limits.send_queue_low();
         let [room, piece_room] = [Until::Room, Until::PieceRoom]
-            .map(|room| state.queued(room) + proto.transmit_len() <= self.send_low);
+            .map(|room| state.queued(room) + proto.transmit_len() <= low);
         let mut over = if room && !closing { state.admit() } else { Vec::new() };
         over.extend(state.take_waiters(|until| match until {
             Until::Room | Until::Admitted => closing,
@@ -462,6 +503,11 @@ impl Shared {
         self.lock().phase != Phase::Open
     }
 
+    /// Returns how the connection ended, once it has.
+    pub(crate) fn closure(&self) -> Option<Arc<Closure>> {
+        self.lock().closure.clone()
+    }
+
     /// Returns whether the connection has ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.lock().phase == Phase::Closed
@@ -475,7 +521,7 @@ impl Shared {
         let outbox = (std::mem::take(&mut state.outbox), state.first.take());
         let deferred = std::mem::take(&mut state.deferred);
         let driver = state.driver.take();
-        let receiver = state.receiver.take();
+        let receiver = state.take_receiver();
         let waiters = state.take_waiters(|_| true);
         drop(state);
         drop((outbox, deferred, driver));

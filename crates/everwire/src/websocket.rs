@@ -163,13 +163,13 @@ impl Sender {
     /// Returns the subprotocol that was agreed on.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
-        self.shared().subprotocol.as_deref()
+        self.shared().subprotocol()
     }
 
     /// Returns data that `authorize` attached to the connection.
     #[must_use]
     pub fn data<T: Any + Send + Sync>(&self) -> Option<&T> {
-        self.shared().data.get()
+        self.shared().data()
     }
 }
 

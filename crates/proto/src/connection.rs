@@ -89,11 +89,16 @@ pub struct Connection {
     rare: Option<Box<Rare>>,
     /// Everything about the end; absent while open.
     closing: Option<Box<Closing>>,
-    /// Masking keys; a client has one.
-    #[allow(clippy::redundant_allocation)] // 8 bytes instead of 16 in every idle connection.
-    random: Option<Box<Box<dyn Random>>>,
-    #[allow(clippy::redundant_allocation)] // The same.
-    observer: Option<Box<Box<dyn Observer>>>,
+    /// What others lend; a server mostly has none.
+    lent: Option<Box<Lent>>,
+}
+
+/// What lives with a connection and belongs to its caller.
+#[derive(Default)]
+struct Lent {
+    /// Masking keys; a client has them.
+    random: Option<Box<dyn Random>>,
+    observer: Option<Box<dyn Observer>>,
 }
 
 /// Whether the writing side of the socket is to be shut down.
@@ -170,8 +175,7 @@ impl Connection {
             counters: Counters::default(),
             opened: now,
             closing: None,
-            random: random.map(Box::new),
-            observer: None,
+            lent: random.map(|random| Box::new(Lent { random: Some(random), observer: None })),
         }
     }
 
@@ -183,7 +187,7 @@ impl Connection {
 
     /// Lets `observer` see every frame from now on.
     pub fn observe(&mut self, observer: Box<dyn Observer>) {
-        self.observer = Some(Box::new(observer));
+        self.lent.get_or_insert_default().observer = Some(observer);
         self.simple.take_no_more();
         self.simple.write_no_more();
     }
@@ -245,8 +249,13 @@ impl Connection {
         self.liveness.rtt()
     }
 
+    #[inline]
+    fn is_observed(&self) -> bool {
+        self.lent.as_ref().is_some_and(|lent| lent.observer.is_some())
+    }
+
     fn show(&mut self, direction: Direction, header: &FrameHeader, payload: &[u8]) {
-        if let Some(observer) = &mut self.observer {
+        if let Some(observer) = self.lent.as_mut().and_then(|lent| lent.observer.as_mut()) {
             observer.handle_frame(FrameLine { direction, header, payload });
         }
     }

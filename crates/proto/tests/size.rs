@@ -5,5 +5,5 @@ use everwire_proto::Connection;
 #[test]
 fn a_connection_is_small() {
     let size = size_of::<Connection>();
-    assert!(size <= 200, "{size}");
+    assert!(size <= 192, "{size}");
 }

@@ -12,13 +12,17 @@
 //!   property tests and `bench/lifecycle` share it.
 //!
 //! - [`session`]: a server's sessions in one place, for whoever drives their sockets.
+//! - `ChaosProxy`, with the feature `proxy`: a TCP proxy that cuts connections, and the program
+//!   `chaos-proxy`.
 //!
-//! Nothing here sleeps; time moves when a test moves it.
+//! Nothing but the proxy sleeps; time moves when a test moves it.
 
 mod deflate;
 mod frame;
 mod link;
 mod pair;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod random;
 mod schedule;
 mod seen;
@@ -41,6 +45,9 @@ pub use self::{
     split::{Outcome, check_splits, check_splits_with},
     walk::{Op, walk},
 };
+
+#[cfg(feature = "proxy")]
+pub use self::proxy::{ChaosProxy, Cut, CutReport, Fate, Plan, Tally, Way};
 
 /// Returns the instant at which a test begins: the only look at a clock in these tests.
 #[must_use]

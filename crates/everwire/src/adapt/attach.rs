@@ -200,8 +200,7 @@ impl Attach {
 
     fn shared(&self) -> Arc<Shared> {
         let (path, peers, data) = (self.path.clone(), self.peers.clone(), self.data.clone());
-        let (subprotocol, limits) = (self.subprotocol.clone(), &self.config.limits);
-        Shared::new(path, peers, subprotocol, data, self.deflate, limits)
+        Shared::new(path, peers, self.subprotocol.clone(), data, self.deflate, &self.config)
     }
 
     fn driver<S: Stream, A: App>(self, io: S, shared: Arc<Shared>, app: A) -> Task<S, A> {

@@ -155,7 +155,7 @@ impl<'a> Attempt<'a> {
         data.insert(Answer(response));
         let path = request.uri().path().into();
         let subprotocol = subprotocol.map(Into::into);
-        let shared = Shared::new(path, peers, subprotocol, data, deflate, &config.limits);
+        let shared = Shared::new(path, peers, subprotocol, data, deflate, &config);
         let mut proto = Connection::client(config, clock::now(), random::source());
         if let Some(params) = deflate {
             proto.set_deflate(params, codecs::lend);

@@ -82,7 +82,7 @@ impl<F: Future<Output = ()> + Send> Drive for Accompanied<F> {
             waker.is_woken.swap(false, Ordering::AcqRel);
         }
         let mut cx = Context::from_waker(&self.waker);
-        if self.driver.finished.is_none()
+        if !self.driver.flags.finished
             && self.driver.turn(&mut cx, turn.now, turn.due, LoopSocket::may_read).is_pending()
         {
             turn.deadline = self.driver.deadline(turn.is_armed);

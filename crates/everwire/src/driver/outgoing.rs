@@ -5,7 +5,7 @@ use std::time::Instant;
 use everwire_proto::{Cause, PreparedMessage};
 
 use super::{App, Driver, Stream};
-use crate::shared::{News, Outgoing, put_outbox};
+use crate::shared::{News, Outgoing};
 
 impl<S: Stream, A: App> Driver<S, A> {
     /// Does what handles asked for.
@@ -27,7 +27,7 @@ impl<S: Stream, A: App> Driver<S, A> {
                 while let Some(outgoing) = outbox.pop_front() {
                     self.apply(outgoing, now);
                 }
-                put_outbox(outbox);
+                outbox.put();
             }
         }
         self.proto.admit(false);

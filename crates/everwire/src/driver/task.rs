@@ -94,10 +94,12 @@ impl<S: Stream, A: App> Future for Task<S, A> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Arc<Closure>> {
         let this = &mut *self;
-        if let Some(closure) = &this.driver.finished {
+        if this.driver.flags.finished
+            && let Some(closure) = this.driver.shared.closure()
+        {
             // Only what lives beside the driver may still be at work.
             let _ = ready!(this.driver.app.poll(cx));
-            return Poll::Ready(closure.clone());
+            return Poll::Ready(closure);
         }
         let mut now = clock::now();
         let mut due = this.armed.is_some_and(|armed| armed <= now);

@@ -161,7 +161,7 @@ impl Wake for Member {
     fn wake(self: Arc<Self>) {
         let Some(shared) = self.shared.upgrade() else { return };
         if shared.is_closed() {
-            let left = self.group.upgrade().and_then(|group| group.lock().remove(shared.id));
+            let left = self.group.upgrade().and_then(|group| group.lock().remove(shared.id.into()));
             drop(left);
             return;
         }

@@ -264,7 +264,8 @@ impl Inner {
 impl Inbound {
     /// Returns how many messages, and bytes of them, wait for `recv`.
     fn unread(&self) -> (usize, usize) {
-        let state = self.sender.shared().lock();
-        (state.inbox.len(), state.inbox_bytes)
+        let mut state = self.sender.shared().lock();
+        let inbox = state.inbox();
+        (inbox.queue.len(), inbox.bytes)
     }
 }

@@ -341,9 +341,8 @@ impl Negotiated {
         if matches!(io, Io::Tls(_)) {
             proto.set_tls();
         }
-        let limits = &self.config.limits;
-        let (subprotocol, deflate) = (self.subprotocol, self.deflate);
-        let shared = Shared::new(self.path, self.peers, subprotocol, self.data, deflate, limits);
+        let (subprotocol, deflate, config) = (self.subprotocol, self.deflate, &self.config);
+        let shared = Shared::new(self.path, self.peers, subprotocol, self.data, deflate, config);
         let registration = context.registry.insert(&shared, Some(slot));
         let request = self.request;
         if let Some(frame) = context.stopping() {

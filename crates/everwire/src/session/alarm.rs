@@ -1,18 +1,22 @@
 //! What wakes sessions when something is due in them: one task for all of a table.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
-    cmp::{Ordering, Reverse},
-    collections::BinaryHeap,
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Instant,
 };
 
+use everwire_session::SessionId;
 use tokio::{sync::Notify, task::JoinHandle};
 
 use super::live::Live;
 use crate::clock;
 
-/// An alarm clock. Sessions set it only to ring earlier; it may ring in vain.
+/// An alarm clock. A session has one entry at most, which it moves only to ring earlier; so it may
+/// ring in vain.
 #[derive(Default)]
 pub(super) struct Alarm {
     queue: Mutex<Queue>,
@@ -21,21 +25,19 @@ pub(super) struct Alarm {
 
 #[derive(Default)]
 struct Queue {
-    entries: BinaryHeap<Reverse<Entry>>,
+    entries: BTreeMap<(Instant, SessionId), Weak<Live>>,
     task: Option<JoinHandle<()>>,
 }
 
-struct Entry {
-    at: Instant,
-    live: Weak<Live>,
-}
-
 impl Alarm {
-    /// Rings for a session at this time.
-    pub(super) fn set(self: &Arc<Self>, at: Instant, live: &Arc<Live>) {
+    /// Rings for a session at this time, and not at the one before.
+    pub(super) fn set(self: &Arc<Self>, before: Option<Instant>, at: Instant, live: &Arc<Live>) {
         let mut queue = self.lock();
-        let is_first = queue.entries.peek().is_none_or(|Reverse(first)| at < first.at);
-        queue.entries.push(Reverse(Entry { at, live: Arc::downgrade(live) }));
+        let is_first = queue.entries.first_key_value().is_none_or(|((first, _), _)| at < *first);
+        if let Some(before) = before {
+            queue.entries.remove(&(before, live.id()));
+        }
+        queue.entries.insert((at, live.id()), Arc::downgrade(live));
         // The runtime that it runs on may have gone.
         if queue.task.as_ref().is_none_or(JoinHandle::is_finished)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -48,17 +50,23 @@ impl Alarm {
         }
     }
 
+    /// Does not ring at this time for this session.
+    pub(super) fn unset(&self, at: Instant, id: SessionId) {
+        self.lock().entries.remove(&(at, id));
+    }
+
     /// Takes those whose time has come, and returns when the next is due.
     fn take_due(&self, now: Instant) -> (Vec<(Arc<Live>, Instant)>, Option<Instant>) {
         let mut queue = self.lock();
         let mut due = Vec::new();
-        while let Some(Reverse(first)) = queue.entries.peek()
-            && first.at <= now
+        while let Some(first) = queue.entries.first_entry()
+            && first.key().0 <= now
         {
-            let entry = queue.entries.pop();
-            due.extend(entry.and_then(|Reverse(entry)| Some((entry.live.upgrade()?, entry.at))));
+            let ((at, _), live) = first.remove_entry();
+            due.extend(live.upgrade().map(|live| (live, at)));
         }
-        (due, queue.entries.peek().map(|Reverse(first)| first.at))
+        let next = queue.entries.first_key_value().map(|((at, _), _)| *at);
+        (due, next)
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -92,23 +100,3 @@ async fn run(alarm: Weak<Alarm>) {
         }
     }
 }
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.at.cmp(&other.at)
-    }
-}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
-    }
-}
-
-impl Eq for Entry {}

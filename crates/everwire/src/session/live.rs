@@ -3,18 +3,19 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use everwire_proto::{CloseCode, Compress, Message, Payload, SendError};
 use everwire_session::{
-    Attach, Code, Event, Hello, Meter, Principal, ServerSession, SessionId, Ticket, Transmit,
-    Welcome,
+    Attach, Code, Event, Hello, Meter, Prepared, Principal, SendError as SessionSendError,
+    ServerSession, SessionId, Ticket, Transmit, Welcome,
 };
 
-use super::{SessionHandler, SessionSender, handler::dispatch, sessions::Table};
-use crate::{Conn, Sender, clock, random};
+use super::{SessionHandler, SessionSender, cast::IfFull, handler::dispatch, sessions::Table};
+use crate::{Conn, Sender, clock, random, shared::Wakes};
 
 /// The time over which the clients of a server that leaves spread their return.
 const GOAWAY_SPREAD: Duration = Duration::from_secs(5);
@@ -40,6 +41,9 @@ struct State {
     /// When the alarm rings.
     alarm: Option<Instant>,
     listed: Listed,
+    /// Who is woken when there is room again, the connection is gone, or the session has ended.
+    #[expect(clippy::box_collection, reason = "most sessions have none")]
+    watchers: Option<Box<Vec<Waker>>>,
 }
 
 /// The application's side. Away, it is being called: whoever called it looks for more afterwards, so
@@ -54,7 +58,10 @@ enum App {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Listed {
     Attached,
-    Detached { bytes: usize },
+    /// Bytes are told when they have about doubled.
+    Detached {
+        bits: u32,
+    },
     Ended,
 }
 
@@ -73,6 +80,7 @@ impl Live {
             notified: false,
             alarm: None,
             listed: Listed::Attached,
+            watchers: None,
         };
         let id = state.session.id();
         let live = Arc::new(Self { id, table, state: Mutex::new(state) });
@@ -86,8 +94,12 @@ impl Live {
         live
     }
 
-    pub(super) fn id(&self) -> SessionId {
+    pub(crate) fn id(&self) -> SessionId {
         self.id
+    }
+
+    pub(super) fn table(&self) -> &Arc<Table> {
+        &self.table
     }
 
     pub(super) fn meter(&self) -> &Meter {
@@ -177,6 +189,66 @@ impl Live {
         self.lock().session.goaway(Duration::ZERO, GOAWAY_SPREAD, "");
     }
 
+    /// Sends a message and leaves it to others to go on, because they hold a lock: if the driver is to
+    /// come, `wakes` is to wake it; if not all is settled, [`settle_now`](Self::settle_now) is to be
+    /// called.
+    pub(crate) fn cast(
+        &self,
+        now: Instant,
+        message: &Prepared,
+        if_full: IfFull,
+        wakes: &mut Wakes,
+    ) -> (Result<(), SessionSendError>, bool) {
+        let mut state = self.lock();
+        if if_full == IfFull::Detach {
+            if self.table.evicts() {
+                state.session.detach(now, Code::SLOW_CONSUMER);
+            } else {
+                state.session.end(Code::SLOW_CONSUMER, "too slow");
+            }
+        }
+        let sent = state.session.send(now, message.clone()).map(drop);
+        let is_settled = state.listed == state.listing();
+        let driver = state.wanted_driver();
+        drop(state);
+        if let Some(driver) = driver {
+            driver.shared().notify_among(wakes);
+        }
+        (sent, is_settled)
+    }
+
+    /// Does all that follows from what others did.
+    pub(crate) fn settle_now(self: &Arc<Self>) {
+        self.settle(self.lock(), clock::now(), None);
+    }
+
+    /// Wakes somebody whenever there is room again or the connection is gone, and at the end. Returns
+    /// whether the session lives.
+    pub(crate) fn watch(&self, watcher: Waker) -> bool {
+        let mut state = self.lock();
+        let lives = !state.session.is_ended();
+        if lives {
+            state.watchers.get_or_insert_default().push(watcher);
+        }
+        lives
+    }
+
+    /// Wakes somebody no more.
+    pub(crate) fn unwatch(&self, watcher: &Waker) {
+        let mut state = self.lock();
+        let Some(watchers) = &mut state.watchers else { return };
+        let left: Vec<_> = watchers.extract_if(.., |other| other.will_wake(watcher)).collect();
+        if watchers.is_empty() {
+            state.watchers = None;
+        }
+        drop(state);
+        drop(left);
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.lock().session.is_ended()
+    }
+
     /// Handles the alarm that was set for `at`, unless it was set anew for an earlier time: each
     /// that counted would set another.
     pub(super) fn ring(self: &Arc<Self>, now: Instant, at: Instant) {
@@ -218,30 +290,52 @@ impl Live {
         }
         let is_here = socket.is_some_and(|(_, epoch)| state.end_drive(epoch));
         let news = state.news();
-        if let Some(at) = state.session.poll_timeout()
-            && state.alarm.is_none_or(|alarm| at < alarm)
-        {
-            state.alarm = Some(at);
-            self.table.alarm().set(at, self);
-        }
+        self.set_alarm(&mut state);
         let driver = if is_here { None } else { state.wanted_driver() };
-        let since = state.session.detached_at();
         if let Some(listed) = news {
             // Under the session's lock, so that the table learns of changes in their order.
-            match listed {
-                Listed::Attached => self.table.note_attached(self.id),
-                Listed::Detached { bytes } => {
-                    self.table.note_detached(self.id, since.unwrap_or(now), bytes);
-                }
-                Listed::Ended => self.table.note_end(now, self.id, state.session.tombstone()),
-            }
+            self.tell_table(&state, now, listed);
         }
+        let is_ended = news == Some(Listed::Ended);
+        let watchers = if is_ended { state.watchers.take() } else { None };
+        let is_detached = matches!(state.listed, Listed::Detached { .. });
         drop(state);
         if let Some(driver) = driver {
             driver.notify();
         }
-        if matches!(news, Some(Listed::Detached { .. })) {
+        watchers.into_iter().flat_map(|watchers| *watchers).for_each(Waker::wake);
+        if news.is_some() && is_detached {
             self.table.relieve(now);
+        } else if is_detached {
+            self.table.relieve_if_over(now);
+        }
+    }
+
+    fn tell_table(&self, state: &State, now: Instant, listed: Listed) {
+        match listed {
+            Listed::Attached => self.table.note_attached(self.id),
+            Listed::Detached { .. } => {
+                let since = state.session.detached_at().unwrap_or(now);
+                self.table.note_detached(self.id, since, state.session.buffered().0);
+            }
+            Listed::Ended => self.table.note_end(now, self.id, state.session.tombstone()),
+        }
+    }
+
+    /// Moves the alarm if it would ring too late, or for nothing at all.
+    fn set_alarm(self: &Arc<Self>, state: &mut State) {
+        let (before, due) = (state.alarm, state.session.poll_timeout());
+        match (before, due) {
+            (Some(before), Some(due)) if before <= due => {}
+            (before, Some(due)) => {
+                state.alarm = Some(due);
+                self.table.alarm().set(before, due, self);
+            }
+            (Some(before), None) => {
+                state.alarm = None;
+                self.table.alarm().unset(before, self.id);
+            }
+            (None, None) => {}
         }
     }
 
@@ -261,6 +355,10 @@ impl Live {
                 continue;
             }
             let App::Here(mut app) = std::mem::replace(&mut state.app, App::Away) else { break };
+            let watchers = match event {
+                Event::Writable | Event::Detached => state.watchers.clone(),
+                _ => None,
+            };
             drop(state);
             let is_last = matches!(event, Event::Ended(_));
             let sender = SessionSender(self.clone());
@@ -268,6 +366,7 @@ impl Live {
                 dispatch(&mut *app, &sender, event);
                 if is_last { None } else { Some(app) }
             }));
+            watchers.into_iter().flat_map(|watchers| *watchers).for_each(Waker::wake);
             state = self.lock();
             match called {
                 Ok(Some(app)) => state.app = App::Here(app),
@@ -288,6 +387,15 @@ impl Live {
                 state.session.authenticated(now, &identity.principal, identity.valid_for);
             }
             None => state.session.end(Code::UNAUTHENTICATED, "ticket refused"),
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = state.alarm.take() {
+            self.table.alarm().unset(at, self.id);
         }
     }
 }
@@ -327,15 +435,21 @@ impl State {
         Some(socket.clone())
     }
 
-    /// Returns what the table is to be told, if that has changed.
-    fn news(&mut self) -> Option<Listed> {
-        let listed = if self.session.is_ended() {
+    /// Returns what the table is to know.
+    fn listing(&self) -> Listed {
+        if self.session.is_ended() {
             Listed::Ended
         } else if self.session.detached_at().is_some() {
-            Listed::Detached { bytes: self.session.buffered().0 }
+            let (bytes, _) = self.session.buffered();
+            Listed::Detached { bits: usize::BITS - bytes.leading_zeros() }
         } else {
             Listed::Attached
-        };
+        }
+    }
+
+    /// Returns what the table is to be told, if that has changed.
+    fn news(&mut self) -> Option<Listed> {
+        let listed = self.listing();
         (std::mem::replace(&mut self.listed, listed) != listed).then_some(listed)
     }
 

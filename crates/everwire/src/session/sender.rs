@@ -84,6 +84,10 @@ impl SessionSender {
         self.0.act(|session, now| session.release(now, number));
     }
 
+    pub(crate) fn live(&self) -> &Arc<Live> {
+        &self.0
+    }
+
     /// Returns the session's name. It is not secret.
     #[must_use]
     pub fn id(&self) -> SessionId {

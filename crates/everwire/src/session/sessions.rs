@@ -10,8 +10,8 @@ use std::{
 };
 
 use everwire_session::{
-    Admission, Attach, Config, Event, Found, Hello, Kind, Meter, Prepared, Pressure, Principal,
-    ServerSession, SessionId, Store, StoreConfig, Tombstone, Welcome,
+    Admission, Attach, Config, Event, Found, Hello, Kind, Meter, Overflow, Prepared, Pressure,
+    Principal, ServerSession, SessionId, Store, StoreConfig, Tombstone, Welcome,
 };
 
 use super::{
@@ -89,6 +89,8 @@ pub(super) struct Table {
     store: Mutex<Store<Arc<Live>>>,
     alarm: Arc<Alarm>,
     totals: Totals,
+    /// Bytes of messages that all buffers may keep.
+    limit: usize,
     relieving: AtomicBool,
 }
 
@@ -105,6 +107,7 @@ impl Table {
         identify: Option<Identify>,
         make: Make,
     ) -> Arc<Self> {
+        let limit = store.bytes;
         let store = Store::new(store);
         Arc::new(Self {
             config: Arc::new(config),
@@ -114,6 +117,7 @@ impl Table {
             store: Mutex::new(store),
             alarm: Arc::default(),
             totals: Totals::default(),
+            limit,
             relieving: AtomicBool::new(false),
         })
     }
@@ -129,6 +133,11 @@ impl Table {
     /// Returns how long to wait for a HELLO.
     pub(super) fn attach_timeout(&self) -> Duration {
         self.config.attach_timeout
+    }
+
+    /// Returns whether the oldest messages of a session without a connection make room for others.
+    pub(super) fn evicts(&self) -> bool {
+        self.config.buffer.overflow == Overflow::Evict
     }
 
     /// Returns the largest WebSocket message that a client may send.
@@ -229,6 +238,13 @@ impl Table {
 
     pub(super) fn note_end(&self, now: Instant, id: SessionId, tombstone: Option<Tombstone>) {
         self.store().remove(now, id, tombstone);
+    }
+
+    /// Has sessions give way if their messages take too much memory.
+    pub(super) fn relieve_if_over(&self, now: Instant) {
+        if self.meter.bytes() > self.limit {
+            self.relieve(now);
+        }
     }
 
     /// Has sessions give way if memory is short.

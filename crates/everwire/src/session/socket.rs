@@ -37,7 +37,17 @@ impl SessionRoute {
 
     /// Makes what runs a connection.
     pub(crate) fn handler(&self, request: &UpgradeRequest) -> SessionSocket {
-        SessionSocket { table: self.0.clone(), stage: Stage::Asked(hello_of(request)) }
+        self.socket(hello_of(request))
+    }
+
+    fn socket(&self, hello: Option<Result<Hello, Malformed>>) -> SessionSocket {
+        SessionSocket { table: self.0.clone(), stage: Stage::Asked(hello) }
+    }
+
+    /// Makes what runs a connection whose client says HELLO by itself.
+    #[cfg(test)]
+    pub(super) fn inline(&self) -> SessionSocket {
+        self.socket(None)
     }
 }
 

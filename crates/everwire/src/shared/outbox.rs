@@ -94,29 +94,70 @@ pub(crate) enum News {
     /// Nothing but messages of a group.
     Cast(Batch),
     /// All that waits; the messages of a group go before the rest.
-    All(Option<Batch>, VecDeque<Outgoing>),
+    All(Option<Batch>, Outbox),
+}
+
+/// What waits for a driver, in order. An empty one has no memory.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox(Option<Queue>);
+
+#[allow(clippy::box_collection)] // 8 bytes instead of 32 in every idle connection.
+type Queue = Box<VecDeque<Outgoing>>;
+
+impl Outbox {
+    pub(super) fn push_back(&mut self, outgoing: Outgoing) {
+        self.queue().push_back(outgoing);
+    }
+
+    pub(super) fn push_front(&mut self, outgoing: Outgoing) {
+        self.queue().push_front(outgoing);
+    }
+
+    pub(super) fn append(&mut self, others: &mut VecDeque<Outgoing>) {
+        self.queue().append(others);
+    }
+
+    pub(crate) fn pop_front(&mut self) -> Option<Outgoing> {
+        self.0.as_mut()?.pop_front()
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|queue| queue.is_empty())
+    }
+
+    pub(super) fn back(&self) -> Option<&Outgoing> {
+        self.0.as_ref()?.back()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Outgoing> {
+        self.0.iter().flat_map(|queue| queue.iter())
+    }
+
+    fn queue(&mut self) -> &mut Queue {
+        self.0.get_or_insert_with(|| {
+            // A thread that ends has none any more, and may still drop handles.
+            SPARE_QUEUE.try_with(Cell::take).ok().flatten().unwrap_or_default()
+        })
+    }
+
+    /// Keeps the room of an outbox that was emptied for the next one of this thread.
+    #[inline]
+    pub(crate) fn put(self) {
+        if let Some(queue) = self.0
+            && queue.is_empty()
+            && queue.capacity() <= SPARE_UP_TO
+        {
+            // A thread that ends has none any more.
+            SPARE_QUEUE.try_with(|spare| spare.set(Some(queue))).ok();
+        }
+    }
 }
 
 thread_local! {
     /// Room for what handles ask for, of a connection that sleeps by now.
-    static SPARE_OUTBOX: Cell<VecDeque<Outgoing>> = const { Cell::new(VecDeque::new()) };
+    static SPARE_QUEUE: Cell<Option<Queue>> = const { Cell::new(None) };
 }
 
 /// An outbox that is larger than this is not kept.
 const SPARE_UP_TO: usize = 64;
-
-/// Keeps the room of an outbox that was emptied for the next one of this thread.
-#[inline]
-pub(crate) fn put_outbox(outbox: VecDeque<Outgoing>) {
-    if (1..=SPARE_UP_TO).contains(&outbox.capacity()) {
-        // A thread that ends has none any more.
-        SPARE_OUTBOX.try_with(|spare| spare.set(outbox)).ok();
-    }
-}
-
-/// Returns room for an outbox.
-#[inline]
-pub(super) fn take_outbox() -> VecDeque<Outgoing> {
-    // A thread that ends has none any more, and may still drop handles.
-    SPARE_OUTBOX.try_with(Cell::take).unwrap_or_default()
-}

@@ -10,25 +10,23 @@ use everwire_proto::Closure;
 
 use super::{
     cast::{Batch, Cast},
-    outbox::{Outgoing, take_outbox},
-    waiting::{Place, Until, Waiter},
+    inbox::Inbox,
+    outbox::{Outbox, Outgoing},
+    waiting::{Place, Until, Waiter, Waiters},
     wake::Wake,
 };
-use crate::{registry, websocket::Received};
+use crate::registry;
 
 /// What is passed between the driver and the handles. Never locked while user code runs.
+///
+/// Every idle connection has one: what is mostly empty has no memory then.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// Messages that wait for `recv`.
-    pub(crate) inbox: VecDeque<Received>,
-    pub(crate) inbox_bytes: usize,
-    pub(crate) receiver: Option<Waker>,
-    /// Nobody will ever call `recv`.
-    pub(crate) receiver_gone: bool,
+    inbox: Option<Box<Inbox>>,
     /// Messages of a group, which go before what is in the outbox. They are mostly all that waits.
     pub(super) first: Option<Batch>,
     /// What handles asked for and the driver has not yet done.
-    pub(crate) outbox: VecDeque<Outgoing>,
+    pub(super) outbox: Outbox,
     pub(super) deferred: Option<Box<Deferred>>,
     pub(super) outbox_bytes: usize,
     /// Somebody sends a message in pieces, or is about to.
@@ -40,8 +38,6 @@ pub(crate) struct State {
     /// The server shuts down and has said so.
     pub(super) draining: bool,
     pub(super) driver: Option<Wake>,
-    /// The driver stopped reading because the inbox is full.
-    pub(crate) inbox_was_full: bool,
     pub(crate) phase: Phase,
     /// The number of the last ping that was answered.
     pub(crate) answered: u32,
@@ -51,7 +47,7 @@ pub(crate) struct State {
     pub(crate) closure: Option<Arc<Closure>>,
     /// Where the connection is listed while it lives.
     pub(crate) registry: Option<Arc<registry::Inner>>,
-    pub(super) waiters: Vec<Waiter>,
+    pub(super) waiters: Waiters,
     /// The last key that was given to a waiter.
     pub(super) last_key: u32,
 }
@@ -74,6 +70,17 @@ pub(crate) enum Phase {
 }
 
 impl State {
+    /// Returns what waits for `recv`.
+    #[inline]
+    pub(crate) fn inbox(&mut self) -> &mut Inbox {
+        self.inbox.get_or_insert_default()
+    }
+
+    /// Takes the waker of who waits in `recv`.
+    pub(super) fn take_receiver(&mut self) -> Option<Waker> {
+        self.inbox.as_mut()?.receiver.take()
+    }
+
     pub(super) fn queue(&mut self, outgoing: Outgoing) {
         let waits = match &outgoing {
             Outgoing::Probe(_) => self.deferred.is_some(),
@@ -85,9 +92,6 @@ impl State {
             deferred.queue.push_back(outgoing);
         } else {
             self.outbox_bytes += outgoing.len();
-            if self.outbox.capacity() == 0 {
-                self.outbox = take_outbox();
-            }
             self.outbox.push_back(outgoing);
         }
     }
@@ -107,7 +111,7 @@ impl State {
     }
 
     /// Puts everything that waits into the outbox, so that something can go before it.
-    pub(super) fn all_in_outbox(&mut self) -> &mut VecDeque<Outgoing> {
+    pub(super) fn all_in_outbox(&mut self) -> &mut Outbox {
         let first = self.first.take();
         for message in first.iter().flat_map(|first| first.iter()).rev() {
             self.outbox.push_front(Outgoing::Prepared(message.clone()));
@@ -177,7 +181,7 @@ impl State {
     }
 
     fn take_waiters_if(&mut self, is_over: impl Fn(&Waiter) -> bool) -> Vec<Waker> {
-        let over = self.waiters.extract_if(.., |waiter| is_over(waiter));
-        over.map(|waiter| waiter.waker).collect()
+        let over = self.waiters.take_if(is_over);
+        over.into_iter().map(|waiter| waiter.waker).collect()
     }
 }

@@ -72,7 +72,7 @@ impl<F: Future<Output = ()> + Send> App for PullApp<F> {
         }
         let mut state = conn.shared.lock();
         // Behind our Close, what nobody takes is discarded.
-        if state.receiver_gone || conn.proto.discards() {
+        if state.inbox().receiver_gone || conn.proto.discards() {
             return;
         }
         let received = match event {
@@ -80,15 +80,16 @@ impl<F: Future<Output = ()> + Send> App for PullApp<F> {
             Event::Piece(piece) => Received::Piece(piece.into_owned()),
             _ => return,
         };
-        state.inbox_bytes += received.cost();
-        state.inbox.push_back(received);
+        let inbox = state.inbox();
+        inbox.bytes += received.cost();
+        inbox.queue.push_back(received);
         // What follows may be a Close; this is to be answered first.
         conn.proto.hold_end();
-        self.full = conn.shared.is_inbox_full(&state);
-        state.inbox_was_full = self.full;
-        let elsewhere = match (&state.receiver, &self.own) {
+        self.full = conn.shared.is_inbox_full(inbox);
+        inbox.was_full = self.full;
+        let elsewhere = match (&inbox.receiver, &self.own) {
             (Some(receiver), Some(own)) if receiver.will_wake(own) => None,
-            _ => state.receiver.take(),
+            _ => inbox.receiver.take(),
         };
         drop(state);
         elsewhere.into_iter().for_each(Waker::wake);
@@ -97,8 +98,9 @@ impl<F: Future<Output = ()> + Send> App for PullApp<F> {
     fn is_ready(&mut self, shared: &Shared) -> bool {
         if self.full {
             let mut state = shared.lock();
-            self.full = shared.is_inbox_full(&state);
-            state.inbox_was_full = self.full;
+            let inbox = state.inbox();
+            self.full = shared.is_inbox_full(inbox);
+            inbox.was_full = self.full;
         }
         !self.full
     }

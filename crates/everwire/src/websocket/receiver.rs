@@ -12,7 +12,10 @@ use std::{
 use everwire_proto::{Closure, Message, MessageKind, Payload, Piece, Text};
 
 use super::Received;
-use crate::{Sender, shared::wake};
+use crate::{
+    Sender,
+    shared::{Inbox, wake},
+};
 
 /// The receiving half of a [`WebSocket`](crate::WebSocket).
 ///
@@ -108,13 +111,11 @@ impl Receiver {
     fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Option<Received>> {
         let shared = self.sender.shared();
         let mut state = shared.lock();
-        if let Some(received) = state.inbox.pop_front() {
-            state.inbox_bytes -= received.cost();
-            let driver = if state.inbox_was_full && !shared.is_inbox_full(&state) {
-                shared.alert(&state)
-            } else {
-                None
-            };
+        let inbox = state.inbox();
+        if let Some(received) = inbox.queue.pop_front() {
+            inbox.bytes -= received.cost();
+            let has_room_now = inbox.was_full && !shared.is_inbox_full(inbox);
+            let driver = if has_room_now { shared.alert(&state) } else { None };
             drop(state);
             wake(driver);
             return Poll::Ready(Some(received));
@@ -122,8 +123,9 @@ impl Receiver {
         if state.closure.is_some() {
             return Poll::Ready(None);
         }
-        if !state.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            state.receiver = Some(cx.waker().clone());
+        let inbox = state.inbox();
+        if !inbox.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            inbox.receiver = Some(cx.waker().clone());
         }
         Poll::Pending
     }
@@ -158,13 +160,11 @@ impl Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         let mut state = self.sender.shared().lock();
-        state.receiver_gone = true;
-        state.inbox_bytes = 0;
-        let inbox = std::mem::take(&mut state.inbox);
-        let receiver = state.receiver.take();
+        let gone = Inbox { receiver_gone: true, ..Inbox::default() };
+        let inbox = std::mem::replace(state.inbox(), gone);
         let driver = self.sender.shared().alert(&state);
         drop(state);
-        drop((inbox, receiver));
+        drop(inbox);
         wake(driver);
     }
 }

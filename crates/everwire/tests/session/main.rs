@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod groups;
 mod pulled;
 mod refusals;
 mod visitor;

@@ -227,7 +227,7 @@ impl Connection {
         } else {
             message.inflater = Some(inflater);
         }
-        if complete && self.observer.is_some() {
+        if complete && self.is_observed() {
             self.show(Direction::Received, &header, &[]);
         }
         self.hand_out(complete, now)
@@ -279,7 +279,7 @@ impl Connection {
         } else {
             message.inflater = Some(inflater);
         }
-        if complete && self.observer.is_some() {
+        if complete && self.is_observed() {
             self.show(Direction::Received, &header, &[]);
         }
         self.hand_out_payload(payload, complete, now)

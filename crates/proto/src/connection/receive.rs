@@ -180,7 +180,7 @@ impl Connection {
         } else {
             MessageKind::Binary
         };
-        if self.observer.is_some() {
+        if self.is_observed() {
             self.show(Direction::Received, &header, chunk.bytes());
         }
         let message = Message::from_validated(kind, chunk.into_payload());
@@ -221,7 +221,7 @@ impl Connection {
             partial.assemble(chunk.bytes())?;
         }
         let complete = partial.frame.as_ref().is_some_and(|frame| frame.remaining == 0);
-        if complete && self.observer.is_some() {
+        if complete && self.is_observed() {
             self.show(Direction::Received, &header, if pieces { chunk.bytes() } else { &[] });
         }
         if pieces {
@@ -282,7 +282,7 @@ impl Connection {
         payload: Payload<'b>,
         now: Instant,
     ) -> Result<Step<'b>, Cause> {
-        if self.observer.is_some() {
+        if self.is_observed() {
             self.show(Direction::Received, &header, &payload);
         }
         Ok(Step::Event(match header.opcode {

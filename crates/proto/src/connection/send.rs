@@ -65,7 +65,7 @@ impl Connection {
         if self.codecs.is_some() && self.write_prepared(message) {
             return Ok(());
         }
-        if self.role == Role::Client || self.observer.is_some() {
+        if self.role == Role::Client || self.is_observed() {
             // §5.3: a client's masking key is fresh for every frame.
             let payload = message.payload();
             self.write_data(message.kind().into(), true, Payload::Shared(payload));
@@ -301,11 +301,11 @@ impl Connection {
 
     #[inline]
     pub(super) fn write_frame(&mut self, mut header: FrameHeader, payload: Payload<'_>) {
-        if self.observer.is_some() {
+        if self.is_observed() {
             let shown = if header.rsv1 { &[] } else { &*payload };
             self.show(Direction::Sent, &header, shown);
         }
-        if let Some(random) = &mut self.random {
+        if let Some(random) = self.lent.as_mut().and_then(|lent| lent.random.as_mut()) {
             let mut key = [0; 4];
             random.fill(&mut key);
             header.mask = Some(key);

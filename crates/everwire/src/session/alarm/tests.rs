@@ -1,0 +1,116 @@
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use everwire_proto::{Message, Payload};
+use everwire_session::{ClientSession, Config, End, Event, Prepared, Transmit};
+use tokio::time::Instant;
+
+use crate::{
+    WebSocket, clock,
+    session::{
+        SessionHandler, SessionMessage, SessionRoute, SessionSender, Sessions, alarm::Alarm,
+    },
+    test::Pair,
+};
+
+/// Takes what comes, and says nothing.
+struct Silent(Arc<Mutex<Option<Instant>>>);
+
+impl SessionHandler for Silent {
+    fn on_message(&mut self, _: &SessionSender, _: SessionMessage) {}
+
+    fn on_end(&mut self, _: &End) {
+        *self.0.lock().unwrap() = Some(Instant::now());
+    }
+}
+
+/// A client with a connection in memory.
+struct Visitor {
+    session: ClientSession,
+    ws: WebSocket,
+}
+
+impl Visitor {
+    async fn connect(sessions: &Sessions) -> Self {
+        let mut session = ClientSession::new(clock::now(), Arc::new(Config::client()));
+        let (ws, _) = Pair::new().push(SessionRoute::new(sessions).inline());
+        let hello = session.hello(clock::now()).unwrap().hello;
+        ws.send(Message::Binary(Payload::Shared(hello))).await.unwrap();
+        let mut this = Self { session, ws };
+        this.hear().await;
+        assert!(matches!(this.session.poll_event(clock::now()), Some(Event::Opened { .. })));
+        this.transmit().await;
+        this
+    }
+
+    /// Takes in one message of the server's.
+    async fn hear(&mut self) {
+        let frame = self.ws.recv().await.unwrap().into_payload().into_bytes();
+        self.session.handle_message(clock::now(), 1, &frame);
+    }
+
+    async fn transmit(&mut self) {
+        while let Some(Transmit::Frame(frame)) = self.session.poll_transmit(clock::now(), 1) {
+            self.ws.send(Message::Binary(Payload::Shared(frame))).await.unwrap();
+        }
+    }
+
+    /// Says something and returns how long it took until the server had acknowledged it.
+    async fn say(&mut self) -> Duration {
+        let (now, began) = (clock::now(), Instant::now());
+        self.session.send(now, Prepared::text("hello")).unwrap();
+        self.transmit().await;
+        while self.session.buffered().1 > 0 {
+            self.hear().await;
+            self.transmit().await;
+        }
+        began.elapsed()
+    }
+}
+
+fn silent() -> (Sessions, Arc<Mutex<Option<Instant>>>) {
+    let ended: Arc<Mutex<_>> = Arc::default();
+    let end = Arc::clone(&ended);
+    (Sessions::builder().push(move |_| Silent(end.clone())), ended)
+}
+
+fn entries(alarm: &Alarm) -> usize {
+    alarm.lock().entries.len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_has_one_entry_however_often_it_acknowledges() {
+    let (sessions, _) = silent();
+    let mut visitors = Vec::new();
+    for _ in 0..3 {
+        visitors.push(Visitor::connect(&sessions).await);
+    }
+    for _ in 0..100 {
+        for visitor in &mut visitors {
+            visitor.say().await;
+        }
+        assert!(entries(sessions.0.alarm()) <= 3, "{} entries", entries(sessions.0.alarm()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_acknowledgement_and_no_end_is_late() {
+    let (sessions, ended) = silent();
+    let mut visitor = Visitor::connect(&sessions).await;
+    let slack = Duration::from_millis(5);
+    for pause in [0, 1, 20, 199, 200, 201, 3000, 0, 24_000, 70] {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let took = visitor.say().await;
+        let delay = Duration::from_millis(200);
+        assert!((delay..delay + slack).contains(&took), "{took:?} after {pause} ms");
+    }
+    visitor.ws.abort();
+    let cut = Instant::now();
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    let lived = ended.lock().unwrap().expect("it has ended") - cut;
+    let ttl = Config::client().ttl;
+    assert!((ttl..ttl + slack).contains(&lived), "{lived:?}");
+    assert_eq!(entries(sessions.0.alarm()), 0);
+}
