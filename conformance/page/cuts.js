@@ -1,11 +1,11 @@
 // Many sockets of a page, whose connections are cut at random bytes: by an end, by a reset, or half open. Each sends numbered
 // messages to /echo, and each must come back once and in order.
 //
-//     run cuts [CUTS [SEED]]    200 unless given, and a random seed
+//     run cuts [CUTS [SEED]]    150 unless given, and a random seed
 const { proxy } = require('./proxy');
 const { check, ok, serve, visit } = require('./visit');
 
-const cuts = Number(process.argv[2] ?? 200);
+const cuts = Number(process.argv[2] ?? 150);
 const seed = Number(process.argv[3] ?? Math.floor(Math.random() * 2 ** 32));
 const SOCKETS = 60;
 /** A connection lives for as many bytes at most: about a second, its opening handshake included. */
