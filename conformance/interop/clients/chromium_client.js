@@ -1,6 +1,6 @@
-// Checks the server's own page in headless Chromium.
+// Checks the server's own page for ordinary connections in headless Chromium.
 //
-//     chromium_client.js http://127.0.0.1:PORT/ http://127.0.0.1:ADMIN_PORT
+//     chromium_client.js http://127.0.0.1:PORT/plain http://127.0.0.1:ADMIN_PORT
 const { chromium } = require('playwright-core');
 const { expect, run } = require('./checks');
 

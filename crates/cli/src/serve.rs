@@ -4,12 +4,15 @@ mod admin;
 mod announce;
 mod args;
 mod chat;
+mod count;
+mod cut;
 mod echo;
 mod listen;
 mod log;
 mod notify;
 mod origin;
 mod page;
+mod paths;
 mod reply;
 mod service;
 mod signals;
@@ -28,10 +31,10 @@ pub(crate) use self::args::Args;
 use self::{
     announce::{Scheme, say},
     args::AdminAddr,
-    chat::Chat,
-    echo::Echo,
+    cut::Cuts,
     listen::ListenAddr,
     notify::Notify,
+    paths::Paths,
     signals::{Signal, Signals},
 };
 
@@ -66,9 +69,12 @@ async fn serve(args: &Args, inherited: Vec<Listener>) -> anyhow::Result<ExitCode
     // Before anything is announced: whoever reads it may send a signal at once.
     let mut signals = Signals::new().map_err(|error| anyhow!("cannot handle signals: {error}"))?;
     let tls = args.tls.load()?;
-    let server = builder(args, inherited, tls.clone())?.start().await?;
+    let (mut paths, cuts) = (Paths::default(), Cuts::default());
+    let builder = builder(args, &mut paths, &cuts, inherited, tls.clone())?;
+    let server = builder.start().await?;
+    cuts.set_registry(server.registry());
     let admin = match args.admin.admin {
-        AdminAddr::At(addr) => Some(admin::start(addr, &args.admin, &server).await?),
+        AdminAddr::At(addr) => Some(admin::start(addr, &args.admin, &server, &paths).await?),
         AdminAddr::Off => None,
     };
     let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
@@ -81,6 +87,7 @@ async fn serve(args: &Args, inherited: Vec<Listener>) -> anyhow::Result<ExitCode
     tokio::select! {
         code = run_to_end(args, &server, tls.as_ref(), &mut signals, &notify) => code,
         never = notify.keep_watch(&server) => match never {},
+        never = paths.count.run() => match never {},
     }
 }
 
@@ -135,17 +142,19 @@ async fn wait_for_end(signals: &mut Signals, tls: Option<&ServerTls>, notify: &N
 
 fn builder(
     args: &Args,
+    paths: &mut Paths,
+    cuts: &Cuts,
     inherited: Vec<Listener>,
     tls: Option<ServerTls>,
 ) -> anyhow::Result<ServerBuilder> {
-    let chat = Chat::default();
     let mut builder = Server::builder()
         .config(args.config())
         .origin(args.trust.origins())
         .trusted_proxies(args.trust.proxies()?)
-        .push("/echo", |_| Echo)
-        .push("/chat", move |_| chat.member())
-        .http(site::service());
+        .http(site::service(cuts));
+    let cuts = cuts.clone();
+    builder = builder.authorize(move |request| cuts.authorize(request));
+    builder = paths.add_to(builder, args);
     // A single thread is this one: system calls are cheaper in a process that has no other.
     if args.threads() > 1 {
         builder = builder.threads(args.threads());

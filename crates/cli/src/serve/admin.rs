@@ -3,18 +3,20 @@
 mod connections;
 mod guard;
 mod metrics;
+mod sessions;
 
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
-use everwire::{Registry, RequestAddrs, Server, StartError};
+use everwire::{Registry, RequestAddrs, Server, StartError, session::Sessions};
 use http::{Method, StatusCode, header, request::Parts};
 
 use self::guard::Guard;
 use super::{
     args::AdminArgs,
+    paths::Paths,
     reply::{Reply, method_not_allowed, text, with},
     service::Answer,
 };
@@ -25,6 +27,7 @@ everwire admin API
 GET  /connections                          what is connected
 GET  /connections/ID                       one of them
 POST /connections/ID/close?code=&reason=   ends it (1000 and no reason unless given)
+GET  /sessions                             which sessions live
 GET  /metrics                              for Prometheus
 GET  /healthz                              ok
 ";
@@ -37,10 +40,16 @@ pub(super) async fn start(
     addr: SocketAddr,
     args: &AdminArgs,
     server: &Server,
+    paths: &Paths,
 ) -> Result<Server, StartError> {
     let guard = Guard::new(addr.ip(), args.admin_host.clone(), args.admin_token.clone());
     let registry = server.registry().clone();
-    let admin = Arc::new(Admin { guard, registry, max_connections: server.max_connections() });
+    let admin = Arc::new(Admin {
+        guard,
+        registry,
+        sessions: paths.sessions.clone(),
+        max_connections: server.max_connections(),
+    });
     let service = Answer(move |request: &Parts| admin.answer(request));
     Server::builder().bind(addr.to_string()).http(service).start().await
 }
@@ -50,6 +59,8 @@ pub(super) async fn start(
 struct Admin {
     guard: Guard,
     registry: Registry,
+    /// Those of each path.
+    sessions: Vec<(&'static str, Sessions)>,
     max_connections: usize,
 }
 
@@ -74,11 +85,16 @@ impl Admin {
                 connections::close(&self.registry, id, request.uri.query().unwrap_or_default())
             }
             ["connections", _, "close"] => method_not_allowed("POST"),
-            ["" | "metrics" | "connections"] | ["connections", _] if !is_read => {
+            ["" | "metrics" | "connections" | "sessions"] | ["connections", _] if !is_read => {
                 method_not_allowed("GET, HEAD")
             }
             [""] => text(StatusCode::OK, INDEX),
-            ["metrics"] => metrics::reply(&self.registry.totals(), self.max_connections),
+            ["metrics"] => {
+                let sessions = self.sessions.iter().map(|(path, it)| (*path, it.stats()));
+                let sessions: Vec<_> = sessions.collect();
+                metrics::reply(&self.registry.totals(), &sessions, self.max_connections)
+            }
+            ["sessions"] => sessions::list(&self.sessions),
             ["connections"] => connections::list(&self.registry),
             ["connections", id] => connections::get(&self.registry, id),
             _ => text(StatusCode::NOT_FOUND, "not found\n"),
@@ -99,7 +115,8 @@ mod tests {
     #[track_caller]
     fn check(method: Method, path: &str, expected: StatusCode) {
         let guard = Guard::new([127, 0, 0, 1].into(), Vec::new(), None);
-        let admin = Admin { guard, registry: Registry::default(), max_connections: 9 };
+        let registry = Registry::default();
+        let admin = Admin { guard, registry, sessions: Vec::new(), max_connections: 9 };
         let request = http::Request::builder()
             .method(method)
             .uri(path)
@@ -115,6 +132,8 @@ mod tests {
         check(Method::GET, "/healthz", StatusCode::OK);
         check(Method::GET, "/metrics", StatusCode::OK);
         check(Method::GET, "/connections", StatusCode::OK);
+        check(Method::GET, "/sessions", StatusCode::OK);
+        check(Method::POST, "/sessions", StatusCode::METHOD_NOT_ALLOWED);
         check(Method::POST, "/connections", StatusCode::METHOD_NOT_ALLOWED);
         check(Method::GET, "/connections/1", StatusCode::NOT_FOUND);
         check(Method::GET, "/connections/x", StatusCode::NOT_FOUND);

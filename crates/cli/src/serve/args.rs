@@ -1,16 +1,20 @@
 //! What `serve` can be told. Every option is also a variable of the environment.
 
 mod admin;
+mod session;
 mod shutdown;
 mod tls;
 mod trust;
 
 use std::num::NonZeroUsize;
 
-use everwire::{Config, MaxAge};
+use everwire::{
+    Config, MaxAge,
+    session::{SessionConfig, SessionsBuilder},
+};
 
 pub(super) use self::admin::{AdminAddr, AdminArgs};
-use self::{shutdown::ShutdownArgs, tls::TlsArgs, trust::TrustArgs};
+use self::{session::SessionArgs, shutdown::ShutdownArgs, tls::TlsArgs, trust::TrustArgs};
 use super::{listen::ListenAddr, log::LogFilter};
 use crate::{
     deflate::DeflateArg,
@@ -56,6 +60,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     deflate: DeflateArgs,
+
+    #[command(flatten)]
+    sessions: SessionArgs,
 
     #[command(flatten)]
     pub(super) shutdown: ShutdownArgs,
@@ -140,6 +147,11 @@ impl Args {
         config.deflate = self.deflate.deflate.config(self.deflate.deflate_threshold.0);
         config.max_age = self.limits.max_age.map(|Period(age)| MaxAge::new(age));
         config
+    }
+
+    /// Begins to describe the sessions of a path that has these needs; `None` if there are to be none.
+    pub(super) fn sessions(&self, config: SessionConfig) -> Option<SessionsBuilder> {
+        self.sessions.builder(self.limits.max_message.0, config)
     }
 
     pub(super) fn max_connections(&self) -> [Option<usize>; 2] {

@@ -1,6 +1,13 @@
 //! `/echo`: every message comes back.
 
-use everwire::{Conn, Handler, Message};
+use std::collections::VecDeque;
+
+use everwire::{
+    Conn, Handler, Message,
+    session::{
+        Acks, Code, SessionConfig, SessionHandler, SessionMessage, SessionSendError, SessionSender,
+    },
+};
 
 /// Sends every message back.
 #[derive(Debug)]
@@ -11,5 +18,61 @@ impl Handler for Echo {
     fn on_message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
         // It cannot be full: a driver whose output waits stops handing out messages.
         conn.send(message).ok();
+    }
+}
+
+/// Sends every message of a session back. Its client gets its credit back when its message is on the
+/// way to it, so that what waits here is bounded by the window.
+#[derive(Debug, Default)]
+pub(super) struct SessionEcho {
+    waiting: VecDeque<SessionMessage>,
+    is_detached: bool,
+}
+
+impl SessionEcho {
+    /// Returns what sessions that echo need.
+    pub(super) fn config() -> SessionConfig {
+        let mut config = SessionConfig::server();
+        config.acks = Acks::Released;
+        config
+    }
+
+    /// Sends what there is room for. Without a connection nothing: old messages would give way.
+    fn send(&mut self, session: &SessionSender) {
+        while !self.is_detached
+            && let Some(message) = self.waiting.front()
+        {
+            match session.send_message(message) {
+                Ok(()) | Err(SessionSendError::Closed) => {}
+                Err(SessionSendError::Full { .. }) => return,
+                Err(error) => session.end(Code::TOO_BIG, &error.to_string()),
+            }
+            message.number.iter().for_each(|number| session.release(*number));
+            self.waiting.pop_front();
+        }
+    }
+}
+
+impl SessionHandler for SessionEcho {
+    fn on_message(&mut self, session: &SessionSender, message: SessionMessage) {
+        if message.number.is_none() {
+            session.send_volatile(message.kind, &message.payload);
+            return;
+        }
+        self.waiting.push_back(message);
+        self.send(session);
+    }
+
+    fn on_detached(&mut self, _: &SessionSender) {
+        self.is_detached = true;
+    }
+
+    fn on_resumed(&mut self, session: &SessionSender) {
+        self.is_detached = false;
+        self.send(session);
+    }
+
+    fn on_writable(&mut self, session: &SessionSender) {
+        self.send(session);
     }
 }

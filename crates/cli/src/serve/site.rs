@@ -6,26 +6,33 @@ use everwire::Respond;
 use http::{Method, StatusCode, header, request::Parts};
 
 use super::{
-    page::Page,
+    cut::Cuts,
+    page::{self, Page},
+    paths::Paths,
     reply::{Reply, method_not_allowed, text, with},
     service::Answer,
 };
 
 /// Returns what answers ordinary HTTP requests.
-pub(super) fn service() -> impl Respond {
-    let page = Arc::new(Page::new());
-    Answer(move |request: &Parts| answer(&page, request))
+pub(super) fn service(cuts: &Cuts) -> impl Respond + use<> {
+    let (pages, cuts) = (Arc::new(page::all()), cuts.clone());
+    Answer(move |request: &Parts| answer(&pages, &cuts, request))
 }
 
-fn answer(page: &Page, request: &Parts) -> Reply {
+fn answer(pages: &[(&str, Page)], cuts: &Cuts, request: &Parts) -> Reply {
     let path = request.uri.path();
-    if matches!(path, "/" | "/healthz") && !matches!(request.method, Method::GET | Method::HEAD) {
-        return method_not_allowed("GET, HEAD");
-    }
+    let page = pages.iter().find_map(|(at, page)| (*at == path).then_some(page));
+    let is_read = matches!(request.method, Method::GET | Method::HEAD);
     match path {
-        "/" => page.reply(),
+        "/cut" if request.method == Method::POST => {
+            cuts.answer(request.uri.query().unwrap_or_default())
+        }
+        "/cut" => method_not_allowed("POST"),
+        path if (path == "/healthz" || page.is_some()) && !is_read => {
+            method_not_allowed("GET, HEAD")
+        }
         "/healthz" => text(StatusCode::OK, "ok"),
-        "/echo" | "/chat" => {
+        path if Paths::has(path) => {
             let reply = text(
                 StatusCode::UPGRADE_REQUIRED,
                 "this is a WebSocket endpoint: connect to it with ws:// or wss:// (a proxy on the \
@@ -36,7 +43,7 @@ fn answer(page: &Page, request: &Parts) -> Reply {
             let reply = with(reply, header::CONNECTION, "Upgrade");
             with(reply, header::SEC_WEBSOCKET_VERSION, "13")
         }
-        _ => text(StatusCode::NOT_FOUND, "not found\n"),
+        _ => page.map_or_else(|| text(StatusCode::NOT_FOUND, "not found\n"), Page::reply),
     }
 }
 
@@ -48,7 +55,7 @@ mod tests {
     fn check(method: Method, path: &str, expected: StatusCode) {
         let (request, ()) =
             http::Request::builder().method(method).uri(path).body(()).unwrap().into_parts();
-        assert_eq!(answer(&Page::new(), &request).status(), expected);
+        assert_eq!(answer(&page::all(), &Cuts::default(), &request).status(), expected);
     }
 
     #[test]
@@ -56,6 +63,12 @@ mod tests {
         check(Method::GET, "/", StatusCode::OK);
         check(Method::HEAD, "/?x=1", StatusCode::OK);
         check(Method::GET, "/healthz", StatusCode::OK);
+        for path in ["/plain", "/style.css", "/everwire.js"] {
+            check(Method::GET, path, StatusCode::OK);
+        }
+        check(Method::POST, "/cut?page=0123456789abcdef", StatusCode::OK);
+        check(Method::POST, "/cut", StatusCode::BAD_REQUEST);
+        check(Method::GET, "/cut?page=0123456789abcdef", StatusCode::METHOD_NOT_ALLOWED);
         check(Method::GET, "/echo", StatusCode::UPGRADE_REQUIRED);
         check(Method::GET, "/nowhere", StatusCode::NOT_FOUND);
         check(Method::POST, "/", StatusCode::METHOD_NOT_ALLOWED);

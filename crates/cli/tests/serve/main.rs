@@ -2,15 +2,18 @@
 
 mod admin;
 mod chat;
+mod cut;
 mod deflate;
 mod http;
 mod limits;
 mod listen;
 mod notify;
 mod process;
+mod session;
 mod shutdown;
 mod start;
 mod tls;
+mod visitor;
 mod websocket;
 
 use std::time::Duration;

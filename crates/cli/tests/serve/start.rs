@@ -51,10 +51,16 @@ fn the_public_address_speaks_http() {
     let addr = public.public();
     let health = http::get(addr, "/healthz");
     assert_eq!((health.status, health.body.as_str()), (200, "ok"));
-    let page = http::get(addr, "/");
-    assert_eq!(page.status, 200);
-    assert!(page.head.contains("content-security-policy: default-src 'none'; script-src 'sha256-"));
-    assert!(page.body.starts_with("<!doctype html>"));
+    for (path, scripts) in [("/", "'self' 'sha256-"), ("/plain", "'sha256-")] {
+        let page = http::get(addr, path);
+        assert_eq!(page.status, 200);
+        let policy = "content-security-policy: default-src 'none'; script-src ";
+        assert!(page.head.contains(&format!("{policy}{scripts}")), "{}", page.head);
+        assert!(page.body.starts_with("<!doctype html>"));
+    }
+    let client = http::get(addr, "/everwire.js");
+    assert!(client.head.contains("content-type: text/javascript"), "{}", client.head);
+    assert_eq!(client.body, include_str!("../../../../clients/js/dist/everwire.js"));
     assert_eq!(http::get(addr, "/nowhere").status, 404);
     assert_eq!(http::get(addr, "/echo").status, 426);
 }

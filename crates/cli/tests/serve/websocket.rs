@@ -1,6 +1,12 @@
 //! A WebSocket client that shares no code with the server.
 
-use std::io::{Read, Write};
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use crate::DEADLINE;
 
 pub(crate) const TEXT: u8 = 1;
 pub(crate) const BINARY: u8 = 2;
@@ -8,7 +14,7 @@ pub(crate) const CLOSE: u8 = 8;
 
 /// A connection that was opened by hand.
 #[derive(Debug)]
-pub(crate) struct WebSocket<S>(S);
+pub(crate) struct WebSocket<S>(S, String);
 
 impl<S: Read + Write> WebSocket<S> {
     /// Makes the opening handshake.
@@ -34,7 +40,7 @@ impl<S: Read + Write> WebSocket<S> {
         }
         // The key and its answer are those of RFC 6455 §1.3.
         assert!(answer.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{answer}");
-        Ok(Self(stream))
+        Ok(Self(stream, answer))
     }
 
     /// Sends a frame, masked with zeros.
@@ -94,8 +100,30 @@ impl<S: Read + Write> WebSocket<S> {
         assert_eq!(self.0.read(&mut [0]).unwrap(), 0);
     }
 
+    /// Returns the head of the server's answer.
+    pub(crate) fn head(&self) -> &str {
+        &self.1
+    }
+
     pub(crate) fn stream(&self) -> &S {
         &self.0
+    }
+}
+
+impl WebSocket<TcpStream> {
+    /// Waits for something to read, or until this time; returns whether there is something.
+    pub(crate) fn is_readable_until(&self, due: Option<Instant>) -> bool {
+        let wait = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let wait = wait.unwrap_or(DEADLINE).clamp(Duration::from_millis(1), DEADLINE);
+        self.0.set_read_timeout(Some(wait)).unwrap();
+        let peeked = self.0.peek(&mut [0]);
+        self.0.set_read_timeout(Some(DEADLINE)).unwrap();
+        !peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
+    /// Returns whether the stream has ended, or was reset; waits until it can tell.
+    pub(crate) fn is_at_end(&self) -> bool {
+        matches!(self.0.peek(&mut [0]), Ok(0) | Err(_))
     }
 }
 

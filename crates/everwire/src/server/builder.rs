@@ -107,6 +107,7 @@ impl ServerBuilder {
             path: path.into(),
             endpoint: Arc::new(Push(factory)),
             config: None,
+            own_config: None,
         });
         self
     }
@@ -120,7 +121,7 @@ impl ServerBuilder {
         Fut: Future<Output = ()> + Send + 'static,
     {
         let endpoint = Arc::new(Pull(Arc::new(serve)));
-        self.routes.push(Route { path: path.into(), endpoint, config: None });
+        self.routes.push(Route { path: path.into(), endpoint, config: None, own_config: None });
         self
     }
 

@@ -280,12 +280,14 @@ fn finish(
 ) -> Result<Negotiated, Refusal> {
     let client = upgrade.client.filter(|ip| Some(*ip) != origin.remote.map(|addr| addr.ip()));
     let peers = Peers::new(origin.remote, origin.local, client);
+    let own = route.endpoint.select_subprotocol(&upgrade);
     let subprotocol = accept
         .options
         .subprotocol
-        .or_else(|| route.endpoint.select_subprotocol(&upgrade).map(Into::into))
+        .or_else(|| own.map(Into::into))
         .or_else(|| upgrade.select_subprotocol(&context.subprotocols).map(Into::into));
-    let config = route.config.as_ref().unwrap_or(&context.config).clone();
+    let own_config = own.and(route.own_config.as_ref());
+    let config = own_config.or(route.config.as_ref()).unwrap_or(&context.config).clone();
     let mut options = AcceptOptions { subprotocol: subprotocol.clone(), ..accept.options };
     let deflate = config.deflate.and_then(|it| it.accept(upgrade.handshake.extensions()));
     let deflate = deflate.map(|(answer, params)| {

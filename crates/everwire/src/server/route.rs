@@ -34,6 +34,8 @@ pub(crate) struct Route {
     pub(crate) endpoint: Arc<dyn Endpoint>,
     /// What its connections allow, unless that is what all allow.
     pub(crate) config: Option<Arc<Config>>,
+    /// What those allow that speak the path's own subprotocol, if that is more.
+    pub(crate) own_config: Option<Arc<Config>>,
 }
 
 /// What a server does with the connections of a path.
@@ -47,7 +49,7 @@ pub(crate) trait Endpoint: Send + Sync {
         None
     }
 
-    /// Returns the limit on messages that the path needs at least.
+    /// Returns the limit on messages that the path's own subprotocol needs at least.
     fn least_message_limit(&self) -> u64 {
         0
     }

@@ -51,8 +51,9 @@ impl ServerBuilder {
             let least = route.endpoint.least_message_limit();
             let limits = &route.config.as_deref().unwrap_or(&config).limits;
             if limits.message < least {
-                let own = route.config.get_or_insert_with(|| Arc::new(config.clone()));
-                Arc::make_mut(own).limits.message = least;
+                let mut own = route.config.as_deref().unwrap_or(&config).clone();
+                own.limits.message = least;
+                route.own_config = Some(Arc::new(own));
             }
         }
         let (stop, stopped) = watch::channel(None);

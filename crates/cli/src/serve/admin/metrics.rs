@@ -7,18 +7,26 @@ use std::{
     fmt::{Display, Write},
 };
 
-use everwire::Totals;
+use everwire::{Totals, session::SessionStats};
 use http::StatusCode;
 
 use crate::serve::reply::{Reply, body};
 
 /// Answers with the metrics.
-pub(super) fn reply(totals: &Totals, max_connections: usize) -> Reply {
-    let text = render(totals, max_connections);
+pub(super) fn reply(
+    totals: &Totals,
+    sessions: &[(&'static str, SessionStats)],
+    max_connections: usize,
+) -> Reply {
+    let text = render(totals, sessions, max_connections);
     body(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
 }
 
-fn render(totals: &Totals, max_connections: usize) -> String {
+fn render(
+    totals: &Totals,
+    sessions: &[(&'static str, SessionStats)],
+    max_connections: usize,
+) -> String {
     let mut text = Text::default();
     let version = env!("CARGO_PKG_VERSION");
     text.labelled("build_info", "The version that runs.", "gauge", "version", [(&version, &1)]);
@@ -30,6 +38,9 @@ fn render(totals: &Totals, max_connections: usize) -> String {
     connections(&mut text, totals);
     handshakes(&mut text, totals);
     traffic(&mut text, totals);
+    if !sessions.is_empty() {
+        self::sessions(&mut text, sessions);
+    }
     text.0
 }
 
@@ -115,6 +126,47 @@ fn traffic(text: &mut Text, totals: &Totals) {
     );
 }
 
+fn sessions(text: &mut Text, all: &[(&'static str, SessionStats)]) {
+    let mut each = |name: &str, help: &str, of: fn(&SessionStats) -> u64| {
+        let values: Vec<(&str, u64)> = all.iter().map(|(path, stats)| (*path, of(stats))).collect();
+        let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+        text.labelled(name, help, kind, "path", values.iter().map(|(path, n)| (path, n)));
+    };
+    each("sessions", "Sessions that live.", |it| it.sessions as u64);
+    each("sessions_detached", "Those of them without a connection.", |it| it.detached as u64);
+    each("session_kept_bytes", "Bytes of messages that sessions keep, each counted once.", |it| {
+        it.bytes as u64
+    });
+    each("sessions_opened_total", "Sessions that began.", |it| it.opened);
+    each("sessions_resumed_total", "Returns of clients on another connection.", |it| it.resumed);
+    each("session_connections_lost_total", "Connections that sessions lost.", |it| {
+        it.lost_connections
+    });
+    each(
+        "session_messages_missing_total",
+        "Messages that clients were told to be missing.",
+        |it| it.missing,
+    );
+    each("sessions_ended_total", "Sessions that ended with a goodbye of either side.", |it| {
+        it.ended
+    });
+    each(
+        "sessions_expired_total",
+        "Sessions that ended because nobody came back in time, or their memory was needed.",
+        |it| it.expired,
+    );
+    each(
+        "sessions_violated_total",
+        "Sessions that ended because a client broke the protocol.",
+        |it| it.violated,
+    );
+    each(
+        "session_tokens_reused_total",
+        "Tokens that were shown after they had been replaced: somebody has a copy.",
+        |it| it.reused_tokens,
+    );
+}
+
 /// Names the codes. Those that clients may invent are counted together, so that they cannot make
 /// ever more time series.
 fn by_code(codes: &BTreeMap<u16, u64>) -> BTreeMap<String, u64> {
@@ -188,7 +240,9 @@ mod tests {
         totals.rtt_sum = Duration::from_millis(50);
         totals.rtt_max = Duration::from_millis(40);
         totals.counters.bytes_sent = 9;
-        let text = render(&totals, 9);
+        let mut stats = SessionStats::default();
+        (stats.sessions, stats.detached, stats.opened, stats.missing) = (3, 1, 5, 7);
+        let text = render(&totals, &[("/chat", stats), ("/echo", SessionStats::default())], 9);
         for expected in [
             "# HELP everwire_connections_open Open connections.\n# TYPE everwire_connections_open gauge\n\
              everwire_connections_open 2\n",
@@ -207,6 +261,11 @@ mod tests {
             "# TYPE everwire_build_info gauge\neverwire_build_info{version=\"",
             "everwire_connections_limit 9\n",
             "everwire_bytes_sent_total 9\n",
+            "# TYPE everwire_sessions gauge\neverwire_sessions{path=\"/chat\"} 3\n\
+             everwire_sessions{path=\"/echo\"} 0\n",
+            "everwire_sessions_detached{path=\"/chat\"} 1\n",
+            "# TYPE everwire_sessions_opened_total counter\n",
+            "everwire_session_messages_missing_total{path=\"/chat\"} 7\n",
         ] {
             assert!(text.contains(expected), "{expected:?} in\n{text}");
         }

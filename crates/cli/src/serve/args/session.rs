@@ -1,0 +1,113 @@
+//! Sessions: whether there are any, and what they may keep.
+
+use everwire::session::{SessionConfig, SessionsBuilder, StoreConfig};
+
+use crate::{
+    flag::yes_or_no,
+    number::whole,
+    period::{Period, some_time},
+    size::Size,
+};
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    next_help_heading = "Sessions (everwire.v1); each of /echo, /chat and /count has its own"
+)]
+pub(in crate::serve) struct SessionArgs {
+    /// Offers no sessions: whoever asks for one gets an ordinary connection.
+    #[arg(long, env = "EVERWIRE_NO_SESSIONS", value_parser = yes_or_no)]
+    no_sessions: bool,
+
+    /// How long a session without a connection is kept, if the client does not say.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "EVERWIRE_SESSION_TTL",
+        default_value = "60s",
+        value_parser = some_time
+    )]
+    session_ttl: Period,
+
+    /// How long it is kept at most, whatever the client says.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "EVERWIRE_SESSION_TTL_LIMIT",
+        default_value = "10m",
+        value_parser = some_time
+    )]
+    session_ttl_limit: Period,
+
+    /// How much one session keeps of what its client has not acknowledged; without a connection the
+    /// oldest messages give way, and the client is told.
+    #[arg(long, value_name = "SIZE", env = "EVERWIRE_SESSION_BUFFER", default_value = "256KiB")]
+    session_buffer: Size,
+
+    /// How much all sessions keep together; above it those without a connection give way.
+    #[arg(long, value_name = "SIZE", env = "EVERWIRE_SESSION_MEMORY", default_value = "256MiB")]
+    session_memory: Size,
+
+    /// How many sessions without a connection there may be.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "EVERWIRE_MAX_DETACHED_SESSIONS",
+        default_value = "100000",
+        value_parser = whole(1_usize..)
+    )]
+    max_detached_sessions: usize,
+}
+
+impl SessionArgs {
+    /// Begins to describe the sessions of a path, where a message may be this large; `None` if there
+    /// are to be none.
+    pub(in crate::serve) fn builder(
+        &self,
+        max_message: u64,
+        mut config: SessionConfig,
+    ) -> Option<SessionsBuilder> {
+        if self.no_sessions {
+            return None;
+        }
+        let bytes = |Size(size)| usize::try_from(size).unwrap_or(usize::MAX);
+        config.max_message = max_message;
+        config.buffer.bytes = bytes(self.session_buffer);
+        config.terms.ttl = self.session_ttl.0;
+        config.terms.ttl_limit = self.session_ttl_limit.0;
+        let mut store = StoreConfig::default();
+        store.bytes = bytes(self.session_memory);
+        store.detached = self.max_detached_sessions;
+        Some(everwire::session::Sessions::builder().config(config).store(store))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: SessionArgs,
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_library() {
+        let Line { args } = Line::parse_from([""]);
+        let (config, store) = (SessionConfig::server(), StoreConfig::default());
+        assert_eq!(args.session_ttl.0, config.terms.ttl);
+        assert_eq!(args.session_ttl_limit.0, config.terms.ttl_limit);
+        assert_eq!(args.session_buffer.0, config.buffer.bytes as u64);
+        assert_eq!(args.session_memory.0, store.bytes as u64);
+        assert_eq!(args.max_detached_sessions, store.detached);
+        assert!(args.builder(1 << 20, config).is_some());
+    }
+
+    #[test]
+    fn there_are_none_if_so_told() {
+        let Line { args } = Line::parse_from(["", "--no-sessions"]);
+        assert!(args.builder(1 << 20, SessionConfig::server()).is_none());
+    }
+}
