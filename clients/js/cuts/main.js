@@ -27,7 +27,12 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exi
 
 /** Starts a program and returns the lines that it prints. */
 function start(program, ...args) {
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'ignore'] });
+  child.on('error', (error) => console.error(`${program}: ${error.message}`));
+  child.on('exit', (code) => {
+    console.error(`${program} ended with ${code}`);
+    process.exit(1);
+  });
   children.push(child);
   return createInterface({ input: child.stdout })[Symbol.asyncIterator]();
 }
