@@ -9,6 +9,7 @@ mod masked;
 mod output;
 mod reconnecting;
 mod session;
+mod single;
 mod verbose;
 mod verdict;
 
@@ -37,10 +38,12 @@ pub(crate) fn run(args: Args) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let verdict = match runtime {
         Ok(runtime) => {
-            let verdict = if args.reconnect {
+            let verdict = if args.session || args.session_store.is_some() {
+                runtime.block_on(session::run(args))
+            } else if args.reconnect {
                 runtime.block_on(reconnecting::run(args))
             } else {
-                runtime.block_on(session::run(args))
+                runtime.block_on(single::run(args))
             };
             // A thread may hang in a read of stdin for ever.
             runtime.shutdown_background();

@@ -357,6 +357,17 @@ impl Client {
         self
     }
 
+    /// Offers this subprotocol before all others.
+    pub(crate) fn offer_first(mut self, name: &str) -> Self {
+        self.subprotocols.insert(0, name.to_owned());
+        self
+    }
+
+    /// Returns whether a server may send us elsewhere.
+    pub(crate) fn follows_redirects(&self) -> bool {
+        self.redirects > 0
+    }
+
     pub(crate) fn connection_config(&self) -> &Config {
         &self.config
     }

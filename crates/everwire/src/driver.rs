@@ -10,6 +10,8 @@ mod app;
 mod looped;
 mod outgoing;
 mod output;
+#[cfg(target_os = "linux")]
+mod short;
 mod task;
 
 use std::{
@@ -84,6 +86,8 @@ struct Flags {
     unflushed: bool,
     /// The handles know how to wake the driver. That never changes: it is spawned.
     registered: bool,
+    /// Nothing is going on that the next turn has to look after but what comes in.
+    calm: bool,
     /// Something came in during the last turn.
     worked: bool,
     /// The last turn was cut short; another is wanted when others had theirs.

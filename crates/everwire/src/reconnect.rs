@@ -27,6 +27,8 @@ mod while_down;
 pub use self::adaptive::JsonFile;
 pub use everwire_proto::Retry;
 
+pub(crate) use self::builder::{Provider, guarded};
+
 pub use self::{
     adaptive::{AdaptiveKeepalive, KeepaliveStore, MemoryStore, PathRecord},
     audit::{IllegalState, StateAudit},

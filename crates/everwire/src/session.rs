@@ -1,6 +1,7 @@
-//! Sessions that survive their connections: the server's side of `everwire.v1`.
+//! Sessions that survive their connections: both sides of `everwire.v1`.
 //!
-//! A [`SessionHandler`] is for a session what a [`Handler`](crate::Handler) is for a connection, but
+//! A [`SessionClient`] is for a session what a [`WebSocket`](crate::WebSocket) is for a connection. On
+//! a server, a [`SessionHandler`] is for a session what a [`Handler`](crate::Handler) is for a connection, but
 //! it lives on when the connection drops: the client comes back on another one, and neither side has
 //! lost a message or got one twice. Where that cannot be kept, both are told before the next
 //! message. `docs/protocol.md` says how.
@@ -34,6 +35,7 @@
 mod alarm;
 mod builder;
 mod cast;
+mod client;
 mod handler;
 mod live;
 mod pull;
@@ -48,8 +50,15 @@ pub use everwire_session::{
     SendError as SessionSendError, SessionId, StoreConfig, Terms,
 };
 
+#[cfg(feature = "json")]
+pub use self::client::SessionFile;
 pub use self::{
     builder::{Identity, SessionsBuilder},
+    client::{
+        ClientEnd, ClientEvent, ClientReceiver, ClientSender, ClientState, ClientStates,
+        ClientStop, Missing, SessionClient, SessionClientBuilder, SessionStore, Snapshot,
+        StoreError,
+    },
     handler::SessionHandler,
     pull::{Session, SessionEvent},
     sender::SessionSender,

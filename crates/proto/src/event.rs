@@ -72,9 +72,13 @@ impl Events<'_, '_> {
 impl<'b> Iterator for Events<'_, 'b> {
     type Item = Event<'b>;
 
-    #[inline]
+    #[inline(always)] // Measured: as a call it costs a fifth more.
     fn next(&mut self) -> Option<Event<'b>> {
-        self.connection.next_event(&mut self.input, self.now)
+        match self.connection.next_small(&mut self.input, self.now) {
+            Some(message) => Some(Event::Message(message)),
+            None if self.input.is_empty() && !self.connection.is_partial() => None,
+            None => self.connection.next_event(&mut self.input, self.now),
+        }
     }
 }
 

@@ -213,11 +213,21 @@ impl Transmit {
         n
     }
 
+    /// Notes that the socket took `n` bytes if those were all, and there is nothing more to know of
+    /// them; returns whether that was so.
+    #[inline]
+    pub(crate) fn take_all(&mut self, n: usize) -> bool {
+        let all = self.rest.is_none() && n == self.buf.len();
+        if all {
+            self.buf.clear();
+        }
+        all
+    }
+
     /// Notes that the socket took `n` bytes, and returns how many of them were frames.
     #[inline]
     pub(crate) fn advance(&mut self, n: usize) -> usize {
-        if self.rest.is_none() && n == self.buf.len() {
-            self.buf.clear();
+        if self.take_all(n) {
             return n;
         }
         self.advance_rest(n)

@@ -31,12 +31,14 @@ Exit status:
   1  stdout could not be written
   2  wrong usage
   3  no connection: the server refused or could not be reached
-  4  the connection ended in another way, or before -n messages came
+  4  the connection ended in another way, or before -n messages came; with --session also when messages were
+     lost or may be
   6  --timeout passed
 
 Examples:
   everwire connect wss://example.com/live
   echo hi | everwire connect -n1 ws://127.0.0.1:8080/echo
+  everwire connect --session ws://127.0.0.1:8080/chat
   everwire connect -v -H 'Authorization: Bearer …' --subprotocol chat.v2 wss://example.com/chat";
 
 /// What `connect` was told.
@@ -85,6 +87,28 @@ pub(crate) struct Args {
         action = ArgAction::SetTrue
     )]
     pub(super) reconnect: bool,
+
+    /// Keeps a session (everwire.v1) over its connections: nothing is lost, doubled or reordered when
+    /// one breaks, in either direction; what cannot be kept is told on stderr, and so is each
+    /// connection that is lost. The end of stdin ends the session.
+    #[arg(
+        long,
+        env = "EVERWIRE_SESSION",
+        value_parser = yes_or_no,
+        action = ArgAction::SetTrue,
+        conflicts_with_all = ["reconnect", "ping"]
+    )]
+    pub(super) session: bool,
+
+    /// Keeps the session in a file, which the next run goes on with if it comes in time: after an
+    /// interrupt (Ctrl-C), or when this one is killed. Implies --session.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "EVERWIRE_SESSION_STORE",
+        conflicts_with_all = ["reconnect", "ping"]
+    )]
+    pub(super) session_store: Option<PathBuf>,
 
     /// Follows up to so many redirects.
     #[arg(long, value_name = "N", env = "EVERWIRE_REDIRECTS", default_value_t = 0,

@@ -155,6 +155,11 @@ impl Exchange {
         self.n_interrupts > 1
     }
 
+    /// Returns whether the user wants to stop.
+    pub(super) fn was_interrupted(&self) -> bool {
+        self.n_interrupts > 0
+    }
+
     /// Writes the rest and judges the end; `judge` is told which messages did not come.
     pub(super) fn end(self, judge: impl FnOnce(Option<String>) -> Verdict) -> Verdict {
         let missing = self.args.count.filter(|&count| self.n_received < count);

@@ -23,6 +23,9 @@ const QUEUE: u32 = 1 << 20;
 /// Prints a text above the line that is being edited.
 pub(super) type Printer = Box<dyn FnMut(String) -> bool + Send>;
 
+/// What is called when everything before it was written.
+type Then = Box<dyn FnOnce() + Send>;
+
 /// A thread that writes, and the way to it. While stdout is slow, messages wait here and then in
 /// the connection; the connection itself goes on.
 pub(super) struct Output {
@@ -44,6 +47,7 @@ enum Job {
     Message(Message<'static>, u32),
     Notice(String),
     Printer(Printer),
+    Then(Then),
     Stop,
 }
 
@@ -82,6 +86,7 @@ impl Output {
             printer: None,
             room: room.clone(),
             state: state.clone(),
+            then: None,
         };
         Self { jobs, room, state, thread: std::thread::spawn(move || writer.run(&queue)) }
     }
@@ -118,6 +123,12 @@ impl Output {
         self.jobs.send(Job::Message(message, taken)).ok();
     }
 
+    /// Calls this when the messages that were queued have been written, unless that failed. A later
+    /// call takes the place of one that still waits.
+    pub(super) fn then(&self, then: impl FnOnce() + Send + 'static) {
+        self.jobs.send(Job::Then(Box::new(then))).ok();
+    }
+
     /// Waits until nobody reads stdout any more.
     pub(super) async fn broken(&self) {
         if !self.state.is_broken.load(Ordering::Acquire) {
@@ -149,6 +160,7 @@ struct Writer {
     printer: Option<Printer>,
     room: Arc<Semaphore>,
     state: Arc<State>,
+    then: Option<Then>,
 }
 
 impl Writer {
@@ -157,7 +169,7 @@ impl Writer {
             let job = match queue.try_recv() {
                 Ok(job) => job,
                 Err(_) => {
-                    self.check(Write::flush);
+                    self.flush();
                     let Ok(job) = queue.recv() else { break };
                     job
                 }
@@ -168,17 +180,26 @@ impl Writer {
                     self.room.add_permits(taken as usize);
                 }
                 Job::Notice(line) => {
-                    self.check(Write::flush);
+                    self.flush();
                     self.notice(line);
                 }
                 Job::Printer(printer) => self.printer = Some(printer),
+                Job::Then(then) => self.then = Some(then),
                 Job::Stop => break,
             }
         }
-        self.check(Write::flush);
+        self.flush();
         if self.state.is_broken.load(Ordering::Acquire) {
             // What is in the buffer would be written once more when it is dropped.
             std::mem::forget(self.out);
+        }
+    }
+
+    fn flush(&mut self) {
+        self.check(Write::flush);
+        let then = self.then.take().filter(|_| !self.state.is_broken.load(Ordering::Acquire));
+        if let Some(then) = then {
+            then();
         }
     }
 

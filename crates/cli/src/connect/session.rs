@@ -1,90 +1,224 @@
-//! One connection, from stdin to stdout.
+//! `--session`: one session over any number of connections, from stdin to stdout.
 
-use std::io::{self, IsTerminal};
+use std::future::pending;
 
-use everwire::{Message, Receiver, Sender, WebSocket};
+use everwire::{
+    Message,
+    session::{
+        Acks, ClientEvent, ClientReceiver, ClientSender, ClientState, Code, Direction, GapReason,
+        Kind, SessionClient, SessionFile, SessionMessage, SessionSendError,
+    },
+};
 
 use super::{
     Args, Output, Verdict,
-    exchange::{Exchange, ping},
-    output::Room,
-    verbose::Verbose,
+    escape::escape,
+    exchange::Exchange,
+    output::{Notices, Room},
+    verbose::{Verbose, VerboseSession},
 };
 
-/// Connects, and runs the connection to its end.
+/// Messages that are shown when they are lost, and how much of each.
+const SHOWN: usize = 20;
+const SHOWN_CHARS: usize = 60;
+
+/// Connects, again and again, until the session has ended.
 pub(super) async fn run(args: Args) -> Verdict {
     let output = Output::start(args.bin);
-    let client = match args.client(args.verbose.then(|| Verbose(output.notices()))) {
+    let code = match close_code(&args) {
+        Ok(code) => code,
+        Err(error) => return Verdict::usage(error),
+    };
+    let client = match client(&args, &output) {
         Ok(client) => client,
         Err(error) => return Verdict::usage(error),
     };
-    let mut exchange = match Exchange::start(args, output) {
-        Ok(exchange) => exchange,
-        Err(error) => return Verdict::usage(error),
-    };
-    tokio::select! {
-        connected = client.connect() => match connected {
-            Ok(ws) => go(exchange, ws).await,
-            Err(error) => exchange.end_with(Verdict::no_connection(&error)),
-        },
-        verdict = exchange.given_up() => exchange.end_with(verdict),
+    match Exchange::start(args, output) {
+        Ok(exchange) => go(exchange, client, code).await,
+        Err(error) => Verdict::usage(error),
     }
 }
 
-async fn go(mut exchange: Exchange, ws: WebSocket) -> Verdict {
-    welcome(&mut exchange, &ws);
-    let (sender, mut receiver) = ws.split();
-    let room = exchange.output.room();
-    // A message that waits for room.
+fn close_code(args: &Args) -> Result<Code, String> {
+    let code = u16::from(args.close_frame()?.code);
+    Code::new(code.into()).ok_or_else(|| {
+        format!("invalid value '{code}' for '--close': a session ends with 1000, or 3000 to 4999")
+    })
+}
+
+fn client(args: &Args, output: &Output) -> Result<SessionClient, String> {
+    let observer = args.verbose.then(|| VerboseSession(Verbose(output.notices())));
+    let mut builder =
+        SessionClient::builder(args.client(observer)?).max_message(args.max_message());
+    if let Some(path) = &args.session_store {
+        let store = SessionFile::open(path)
+            .map_err(|error| format!("invalid '--session-store': {}: {error}", path.display()))?;
+        // A message is done when it was written to stdout.
+        builder = builder.store(store).acks(Acks::Manual);
+    }
+    builder.start().map_err(|error| error.to_string())
+}
+
+async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdict {
+    let (sender, mut receiver) = client.split();
+    let (room, notices) = (exchange.output.room(), exchange.output.notices());
+    let mut states = sender.states();
+    let has_store = exchange.args.session_store.is_some();
+    // Stdin is read once the first attempt is over: what is refused for good is told first.
+    let (mut reads_stdin, mut has_states) = (false, true);
+    let mut lost = false;
+    // A message that waits for room in the buffer.
     let mut outgoing = None;
-    loop {
-        let (discards, reads) = (exchange.discards(), outgoing.is_none());
+    let end = loop {
         tokio::select! {
-            message = next(&room, &mut receiver, discards) => match message {
-                Some(message) => exchange.received(message),
-                None => break,
+            event = next(&room, &mut receiver) => match event {
+                Some(ClientEvent::Message(message)) => {
+                    let number = message.number.filter(|_| has_store);
+                    exchange.received(plain(message));
+                    if let Some(number) = number {
+                        let sender = sender.clone();
+                        exchange.output.then(move || sender.release(number));
+                    }
+                }
+                Some(ClientEvent::Ended(end)) => break end,
+                Some(event) => lost |= tell(&notices, &event),
+                None => break sender.ended().await,
             },
-            permit = sender.reserve(), if !reads => {
-                if let (Ok(permit), Some(message)) = (permit, outgoing.take()) {
-                    permit.send(message).ok();
+            state = states.next(), if has_states => {
+                has_states = state.as_ref().is_some_and(|state| state.ended().is_none());
+                reads_stdin = look(&mut exchange, state, reads_stdin);
+            }
+            sent = deliver(&sender, outgoing.as_ref()) => {
+                outgoing = None;
+                if let Err(error @ SessionSendError::TooBig { .. }) = sent {
+                    notices.say(format!("! {error}: it is not sent"));
+                    lost = true;
                 }
             }
-            message = exchange.attend(reads) => outgoing = message.or(outgoing),
+            message = exchange.attend(outgoing.is_none()) => outgoing = message.or(outgoing),
         }
         if exchange.is_interrupted() {
             return Verdict::interrupted();
         }
         if let Some(close) = exchange.take_close() {
             outgoing = None;
-            drop(sender.close(close.code, &close.reason));
+            if has_store && exchange.was_interrupted() {
+                drop(sender.leave());
+            } else {
+                drop(sender.close(code, &close.reason));
+            }
+        }
+    };
+    sender.ended().await; // Until all is closed.
+    unacknowledged(&notices, &end.unacknowledged);
+    exchange.end(|missing| Verdict::session(&end, lost, missing))
+}
+
+/// Tells a state; begins to read stdin once the first attempt is over.
+fn look(exchange: &mut Exchange, state: Option<ClientState>, reads_stdin: bool) -> bool {
+    let is_first = matches!(state, Some(ClientState::Connecting { attempt: 1, .. }));
+    match &state {
+        // Events tell these.
+        None | Some(ClientState::Attached | ClientState::Ended(_)) => {}
+        Some(state) => exchange.output.notices().say(format!("= {state}")),
+    }
+    let is_over = matches!(state, None | Some(ClientState::Ended(_)));
+    if !is_first && !is_over && !reads_stdin {
+        exchange.read_stdin();
+        return true;
+    }
+    reads_stdin
+}
+
+/// Tells what happened to the session; returns whether messages are lost, or may be.
+fn tell(notices: &Notices, event: &ClientEvent) -> bool {
+    match event {
+        ClientEvent::Attached { id } => {
+            let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+            notices.say(format!("= attached, session {id}"));
+        }
+        ClientEvent::Resumed { epoch } => notices.say(format!("= resumed, connection {epoch}")),
+        ClientEvent::Detached { closure: Some(closure) } => {
+            notices.say(format!("= detached: {closure}"));
+        }
+        ClientEvent::Detached { closure: None } => {
+            notices.say("= detached: the server was silent for too long");
+        }
+        ClientEvent::Gap(direction, gap) => {
+            let whose = match direction {
+                Direction::In => "of the server",
+                Direction::Out => "of ours",
+            };
+            let (from, to, why) = (gap.from, gap.to, why(gap.reason));
+            notices.say(format!("! GAP: messages {from} to {to} {whose} will not come: {why}"));
+            return true;
+        }
+        ClientEvent::Lost { unacknowledged: messages } => {
+            notices.say(
+                "! LOST: the server does not have the session any more; messages of its may be missing",
+            );
+            unacknowledged(notices, messages);
+            return true;
+        }
+        _ => {}
+    }
+    false
+}
+
+fn why(reason: GapReason) -> &'static str {
+    match reason {
+        GapReason::EvictedBytes => "the buffer was full",
+        GapReason::EvictedAge => "they were too old",
+        GapReason::Conflated => "later ones took their place",
+        GapReason::Restart => "an end came back from an older copy of its state",
+        GapReason::Oversize => "they are larger than the receiver takes",
+        _ => "the sender gave them up",
+    }
+}
+
+/// Lists messages of ours that may not have arrived.
+fn unacknowledged(notices: &Notices, messages: &[SessionMessage]) {
+    if messages.is_empty() {
+        return;
+    }
+    notices.say(format!("! {} of ours not acknowledged; each may have arrived:", messages.len()));
+    for message in messages.iter().take(SHOWN) {
+        let shown = match message.as_text() {
+            Some(text) => {
+                let short: String = text.chars().take(SHOWN_CHARS).collect();
+                let more = if short.len() < text.len() { "…" } else { "" };
+                format!("{}{more}", escape(&short))
+            }
+            None => format!("[{} bytes]", message.payload.len()),
+        };
+        notices.say(format!("!   {shown}"));
+    }
+    if let Some(more @ 1..) = messages.len().checked_sub(SHOWN) {
+        notices.say(format!("!   and {more} more"));
+    }
+}
+
+/// Waits for room on stdout and for what happens next.
+async fn next(room: &Room, receiver: &mut ClientReceiver) -> Option<ClientEvent> {
+    room.ready().await;
+    receiver.next().await
+}
+
+/// Hands a message to the session, waiting for room; never returns if there is no message.
+async fn deliver(
+    sender: &ClientSender,
+    message: Option<&Message<'static>>,
+) -> Result<u64, SessionSendError> {
+    let Some(message) = message else { return pending().await };
+    sender.send(message.clone()).await
+}
+
+fn plain(message: SessionMessage) -> Message<'static> {
+    match message.as_text() {
+        Some(text) => Message::text(text.to_owned()),
+        None => {
+            debug_assert_eq!(message.kind, Kind::Binary);
+            Message::binary(message.payload)
         }
     }
-    exchange.end(|missing| match receiver.closure() {
-        Some(closure) => Verdict::closed(&closure, missing),
-        None => Verdict::usage("connection ended without a closure"),
-    })
-}
-
-/// Begins what goes with an open connection, and says that it is open.
-fn welcome(exchange: &mut Exchange, ws: &WebSocket) {
-    exchange.read_stdin();
-    let notices = exchange.output.notices();
-    if io::stdin().is_terminal() {
-        let subprotocol = ws.subprotocol().map(|name| format!(", subprotocol {name}"));
-        notices.say(format!("connected{} (ctrl-d closes)", subprotocol.unwrap_or_default()));
-    }
-    if exchange.args.verbose {
-        notices.say("= open");
-    }
-    if let Some(interval) = exchange.args.ping {
-        tokio::spawn(ping(Sender::clone(ws), interval.0, notices));
-    }
-}
-
-/// Waits for room on stdout and for a message.
-async fn next(room: &Room, receiver: &mut Receiver, discards: bool) -> Option<Message<'static>> {
-    if !discards {
-        room.ready().await;
-    }
-    receiver.recv().await
 }

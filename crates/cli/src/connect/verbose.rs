@@ -17,8 +17,37 @@ use super::{
 /// What a subprotocol that carries a token begins with.
 const BEARER_PREFIX: &str = "everwire.bearer.";
 
+/// The name of a session's first frames and tickets, by their first four bits: what follows is
+/// secret.
+const SECRET_FRAMES: [(u8, &str); 3] = [(5, "HELLO"), (6, "WELCOME"), (10, "AUTH")];
+
 /// Prints what a client exchanges, without the secrets in it.
 pub(super) struct Verbose(pub(super) Notices);
+
+/// The same for a client whose messages are frames of `everwire.v1`.
+pub(super) struct VerboseSession(pub(super) Verbose);
+
+impl ClientObserver for VerboseSession {
+    fn request(&self, target: &Target, request: &Request<()>) {
+        self.0.request(target, request);
+    }
+
+    fn response(&self, response: &Response<()>) {
+        self.0.response(response);
+    }
+
+    fn frame(&self, frame: FrameLine<'_>) {
+        let line = frame.to_string();
+        // `> BINARY 50… [N bytes]`
+        let secret = line.split_once(" BINARY ").and_then(|(arrow, rest)| {
+            let first = u8::from_str_radix(rest.get(..1)?, 16).ok()?;
+            let (_, name) = SECRET_FRAMES.into_iter().find(|(kind, _)| *kind == first)?;
+            let (_, size) = rest.rsplit_once(" [")?;
+            Some(format!("{arrow} BINARY {name} *** [{size}"))
+        });
+        (self.0).0.say(secret.unwrap_or(line));
+    }
+}
 
 impl ClientObserver for Verbose {
     fn request(&self, target: &Target, request: &Request<()>) {

@@ -1,6 +1,10 @@
 //! The exit status, and the last line that says why.
 
-use everwire::{Cause, CloseCode, Closure, ConnectError};
+use everwire::{
+    Cause, CloseCode, Closure, ConnectError,
+    reconnect::AttemptError,
+    session::{ClientEnd, ClientStop, EndedBy},
+};
 
 /// How it all ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,6 +49,25 @@ impl Verdict {
     pub(super) fn down(why: &str, missing: Option<String>) -> Self {
         let missing = missing.map(|missing| format!("; {missing}")).unwrap_or_default();
         Self { status: 3, line: Some(format!("everwire: {why}{missing}")) }
+    }
+
+    /// A session has ended, or its client has stopped. `lost` tells that messages were lost.
+    pub(super) fn session(end: &ClientEnd, lost: bool, missing: Option<String>) -> Self {
+        let is_fine = match &end.why {
+            ClientStop::Failed(error) => {
+                if let AttemptError::Connect(error) = &**error {
+                    return Self::no_connection(error);
+                }
+                return Self::down(&end.to_string(), missing);
+            }
+            ClientStop::Left => true,
+            // The code may be our own (--close).
+            ClientStop::Session { by: EndedBy::Us, .. } => end.unacknowledged.is_empty(),
+            _ => end.is_clean(),
+        };
+        let status = if is_fine && !lost && missing.is_none() { 0 } else { 4 };
+        let missing = missing.map(|missing| format!("; {missing}")).unwrap_or_default();
+        Self { status, line: Some(format!("{end}{missing}")) }
     }
 
     /// The connection has ended. `missing` says what should have come before.

@@ -10,6 +10,7 @@ mod reconnect;
 mod request;
 mod run;
 mod scripted;
+mod session;
 mod terminal;
 mod tls;
 mod usage;

@@ -32,7 +32,12 @@ impl<H: Handler> Drive for Driver<LoopSocket, HandlerApp<H>> {
     fn turn(&mut self, turn: &mut Turn) -> Poll<()> {
         // The loop knows what it told the socket, and a handler waits for nothing.
         let mut cx = Context::from_waker(Waker::noop());
+        if !turn.due && self.short_turn(&mut cx, turn.now) {
+            turn.deadline = self.deadline(turn.is_armed);
+            return Poll::Pending;
+        }
         let polled = self.turn(&mut cx, turn.now, turn.due, LoopSocket::may_read);
+        self.flags.calm = self.is_calm();
         turn.deadline = self.deadline(turn.is_armed);
         turn.more = self.flags.more;
         polled

@@ -7,7 +7,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use rustix::{event::epoll::EventFlags, io::Errno};
+use bytes::BytesMut;
+use rustix::{event::epoll::EventFlags, io::Errno, net::SendFlags};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::sys;
@@ -85,6 +86,40 @@ impl AsyncRead for LoopSocket {
 }
 
 impl LoopSocket {
+    /// Reads what there is, as far as `buf` has room.
+    #[inline]
+    pub(crate) fn poll_recv(&mut self, buf: &mut BytesMut) -> Poll<io::Result<usize>> {
+        while self.may_read {
+            match sys::recv_buf(&self.stream, buf) {
+                Ok((n, filled)) => {
+                    self.may_read = filled || self.read_closed;
+                    return Poll::Ready(Ok(n));
+                }
+                Err(Errno::AGAIN) => self.may_read = false,
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Writes what there is, as far as the socket has room.
+    #[inline]
+    pub(crate) fn poll_send(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        while self.may_write {
+            match rustix::net::send(&self.stream, bytes, SendFlags::NOSIGNAL) {
+                Ok(n) => {
+                    self.may_write = n == bytes.len();
+                    return Poll::Ready(Ok(n));
+                }
+                Err(Errno::AGAIN) => self.may_write = false,
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+        Poll::Pending
+    }
+
     #[inline]
     fn poll_io(
         &mut self,
@@ -113,7 +148,7 @@ impl AsyncWrite for LoopSocket {
         _: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_io(buf.len(), |mut stream| stream.write(buf))
+        self.poll_send(buf)
     }
 
     fn poll_write_vectored(

@@ -9,6 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::BytesMut;
 use rustix::{
     event::{
         Timespec,
@@ -77,4 +78,18 @@ pub(super) fn recv(socket: &TcpStream, buf: &mut ReadBuf<'_>) -> Result<bool, Er
     unsafe { buf.assume_init(n) };
     buf.advance(n);
     Ok(n == wanted)
+}
+
+/// Receives what there is, as far as `buf` has room, behind what is in it. Returns how much that was,
+/// and whether it was filled.
+#[inline]
+pub(super) fn recv_buf(socket: &TcpStream, buf: &mut BytesMut) -> Result<(usize, bool), Errno> {
+    let spare = buf.spare_capacity_mut();
+    let wanted = spare.len();
+    let ((received, _), _) = rustix::net::recv(socket, spare, RecvFlags::empty())?;
+    let n = received.len();
+    let filled = buf.len() + n;
+    // SAFETY: `recv` has written `n` bytes into what was spare.
+    unsafe { buf.set_len(filled) };
+    Ok((n, n == wanted))
 }

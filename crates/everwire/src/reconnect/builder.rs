@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{Client, WebSocket};
 
-type Boxed<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
-type Provider<T> = Arc<dyn Fn(AttemptInfo) -> Boxed<T> + Send + Sync>;
+pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
+pub(crate) type Provider<T> = Arc<dyn Fn(AttemptInfo) -> Boxed<T> + Send + Sync>;
 pub(super) type Headers = Provider<HeaderMap>;
 /// In a mutex so that it may be shared, though nobody shares it.
 pub(super) type OnState = Mutex<Box<dyn FnMut(&State) + Send>>;
@@ -232,7 +232,7 @@ impl std::fmt::Debug for ReconnectBuilder {
 }
 
 /// Runs the application's code: its panic and its deadline are errors like others.
-pub(super) async fn guarded<T>(
+pub(crate) async fn guarded<T>(
     limit: Duration,
     run: impl FnOnce() -> Boxed<T>,
 ) -> Result<T, BoxError> {

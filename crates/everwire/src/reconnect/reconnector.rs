@@ -256,6 +256,12 @@ impl Reconnector {
         }
     }
 
+    /// Sets the time over which first retries are spread, as a server wants it. It is bounded by
+    /// [`ReconnectPolicy::advice_limit`].
+    pub fn set_first_spread(&mut self, spread: Duration) {
+        self.policy.first_spread = spread.min(self.policy.advice_limit);
+    }
+
     /// Ends it for good.
     pub fn stop(&mut self) {
         self.phase = Phase::Stopped;

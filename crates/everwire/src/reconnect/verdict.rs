@@ -40,6 +40,13 @@ pub enum AttemptError {
     Connect(ConnectError),
     /// The `on_connect` hook failed.
     Hook(BoxError),
+    /// The provider of a session's tickets failed, or gave one that is too long.
+    Ticket(BoxError),
+    /// The server offers no sessions: it did not select `everwire.v1`.
+    NoSessions {
+        /// What it selected instead.
+        selected: Option<String>,
+    },
 }
 
 /// A provider or a hook did not finish in time.
@@ -63,12 +70,14 @@ impl Ending {
     /// | status 408, 425, 429, 5xx | retry, after what `Retry-After` says |
     /// | any other status, redirects that are not followed included | never |
     /// | an answer that breaks HTTP or RFC 6455 | once more, then never |
+    /// | a server without sessions, where one is wanted | never |
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
             Self::Closed(closure) => closure.retry(),
             Self::Failed(error) => match &**error {
                 AttemptError::Connect(error) => connect_error(error),
+                AttemptError::NoSessions { .. } => Retry::Never,
                 _ => Retry::Now,
             },
         }
@@ -102,7 +111,7 @@ impl Ending {
     }
 
     /// Returns what the state machine is told, with this verdict.
-    pub(super) fn failure(&self, retry: Retry) -> Failure {
+    pub(crate) fn failure(&self, retry: Retry) -> Failure {
         let timed_out = matches!(
             self.error(), Some(AttemptError::Connect(error)) if error.is_timeout());
         let server_fault =
@@ -191,6 +200,14 @@ impl fmt::Display for AttemptError {
             Self::Headers(source) => write!(f, "provider of headers failed: {source}"),
             Self::Connect(source) => source.fmt(f),
             Self::Hook(source) => write!(f, "on_connect failed: {source}"),
+            Self::Ticket(source) => write!(f, "provider of tickets failed: {source}"),
+            Self::NoSessions { selected } => {
+                f.write_str("server offers no sessions here: expected it to select the subprotocol everwire.v1, it selected ")?;
+                match selected {
+                    Some(name) => write!(f, "{name}"),
+                    None => f.write_str("none"),
+                }
+            }
         }
     }
 }
@@ -199,8 +216,12 @@ impl Error for AttemptError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         // The message repeats the inner error, so the chain goes on below it.
         match self {
-            Self::Url(source) | Self::Headers(source) | Self::Hook(source) => source.source(),
+            Self::Url(source)
+            | Self::Headers(source)
+            | Self::Hook(source)
+            | Self::Ticket(source) => source.source(),
             Self::Connect(source) => source.source(),
+            Self::NoSessions { .. } => None,
         }
     }
 }

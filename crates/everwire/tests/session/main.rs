@@ -1,5 +1,7 @@
-//! Sessions over real sockets: the server's side, with a client that is driven by hand.
+//! Sessions over real sockets: the server's side with a client that is driven by hand, and the
+//! client.
 
+mod client;
 #[path = "../common/mod.rs"]
 mod common;
 mod groups;

@@ -42,6 +42,15 @@ impl Connection {
     /// Tells that the socket took `n` bytes of what was to be transmitted.
     #[inline]
     pub fn handle_transmitted(&mut self, now: Instant, n: usize) {
+        if self.rare.is_none() && self.state == State::Open && self.transmit.take_all(n) {
+            self.counters.bytes_sent += n as u64;
+            return;
+        }
+        self.handle_transmitted_part(now, n);
+    }
+
+    /// The same, whatever waits.
+    fn handle_transmitted_part(&mut self, now: Instant, n: usize) {
         // Nothing waits any more if the connection was cut between the write and this call.
         let n = n.min(self.transmit.len());
         if n == 0 {

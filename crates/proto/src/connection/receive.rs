@@ -12,46 +12,51 @@ use crate::{
 };
 
 impl Connection {
-    /// Returns the next event, from input that was kept or from `input`.
-    #[inline]
+    /// Returns the next event, from input that was kept or from `input`, if there is any.
     pub(crate) fn next_event<'b>(
         &mut self,
         input: &mut &'b mut [u8],
         now: Instant,
     ) -> Option<Event<'b>> {
-        if self.simple.takes()
-            && let Some(frame) = self.inbound.simple_frame(input)
-        {
-            return self.next_simple(frame, input, now);
-        }
         if self.inbound.has_unread() {
             self.next_unread(input, now)
-        } else if input.is_empty() && !self.inbound.is_partial() {
-            None
         } else {
             self.advance(input, now)
         }
     }
 
-    /// Hands out the message of a simple frame.
+    /// Returns whether something has arrived in part.
     #[inline]
-    fn next_simple<'b>(
+    pub(crate) fn is_partial(&self) -> bool {
+        self.inbound.is_partial()
+    }
+
+    /// Takes a small message that is whole and comes next, as most do. Everything else, and
+    /// everything illegal, is `None` and takes the long way.
+    #[inline(always)] // As its only caller is.
+    pub(crate) fn next_small<'b>(
         &mut self,
-        frame: SimpleFrame,
         input: &mut &'b mut [u8],
         now: Instant,
-    ) -> Option<Event<'b>> {
-        let (front, rest) = std::mem::take(input).split_at_mut(SimpleFrame::HEADER + frame.len);
-        *input = rest;
-        let payload = &mut front[SimpleFrame::HEADER..];
-        apply_mask(payload, frame.key, 0);
-        if frame.kind == MessageKind::Text && !utf8::is_valid(payload) {
-            self.fail(now, Cause::InvalidUtf8);
+    ) -> Option<Message<'b>> {
+        if !self.simple.takes() {
             return None;
         }
-        let message = Message::from_validated(frame.kind, Payload::Borrowed(payload));
+        let SimpleFrame { kind, key, len } = self.inbound.simple_frame(input)?;
+        let end = SimpleFrame::HEADER + len;
+        let payload = &mut input[SimpleFrame::HEADER..end];
+        apply_mask(payload, key, 0);
+        if kind == MessageKind::Text && !utf8::is_valid(payload) {
+            // As if nobody had looked: the long way finds the same, and says so.
+            apply_mask(payload, key, 0);
+            return None;
+        }
+        let (front, rest) = std::mem::take(input).split_at_mut(end);
+        *input = rest;
+        let payload = Payload::Borrowed(&front[SimpleFrame::HEADER..]);
+        let message = Message::from_validated(kind, payload);
         self.count_received(now, Some(&message));
-        Some(Event::Message(message))
+        Some(message)
     }
 
     /// Appends `input` to what was kept, and takes the next event from there.

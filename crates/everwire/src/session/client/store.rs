@@ -1,0 +1,53 @@
+//! What a client stores to survive its process.
+
+use std::{fmt, io};
+
+pub use everwire_session::Snapshot;
+
+/// Keeps a client's session where another process finds it.
+///
+/// A client saves before it states anything: the number of an attempt before its HELLO, the token
+/// before it is confirmed, our messages before they go out, and which of the server's the
+/// application is done with before the server is told. So whatever moment the process dies in, the
+/// next one [loads](Self::load) what the server believes, or less; of what is missing both
+/// applications are told, by a gap or by [`Lost`](super::ClientEvent::Lost).
+///
+/// The methods are called in the client's task, which waits for them: a file is quick enough, a
+/// server elsewhere is not. One session belongs to one client at a time.
+pub trait SessionStore: Send + Sync + 'static {
+    /// Returns what was saved last; nothing if that is nothing, or was forgotten.
+    ///
+    /// # Errors
+    /// What is there cannot be read. The client does not start: it would begin another session.
+    fn load(&self) -> io::Result<Option<Snapshot>>;
+
+    /// Saves a session in place of what was saved before.
+    ///
+    /// # Errors
+    /// It could not be saved. The client goes on and warns: should the process die now, the next
+    /// one finds an older state, and what is missing is told.
+    fn save(&self, session: &Snapshot) -> io::Result<()>;
+
+    /// Forgets the session, which is over.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    fn forget(&self) -> io::Result<()>;
+}
+
+/// Returns what a client that cannot start says of its store.
+#[derive(Debug)]
+pub struct StoreError(pub(super) io::Error);
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stored session cannot be loaded: {}", self.0)
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // The message repeats the inner error, so the chain goes on below it.
+        std::error::Error::source(&self.0)
+    }
+}

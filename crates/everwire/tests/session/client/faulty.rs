@@ -1,0 +1,197 @@
+//! Servers that break the protocol: each fault has its code, and ends with an honest word.
+
+use std::time::Duration;
+
+use everwire::{
+    CloseCode, Message, Server, WebSocket,
+    session::{SUBPROTOCOL, SessionClient},
+};
+
+use super::{builder, hear};
+use crate::common::{soon, start};
+
+/// WELCOME: NEW, windows of 262,144, messages up to 1 MiB, as in the specification's examples.
+const WELCOME: &str = "6000010000008080108080\
+    40e0d403a8c301904ee80710101112131415161718191a1b1c1d1e1f04c0ffee01";
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<_> = hex.chars().filter(|c| !c.is_whitespace()).collect();
+    let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A server that says this to each client, and the frames that it hears.
+async fn scripted(script: Vec<Message<'static>>) -> (Server, String, crate::common::Notes) {
+    let notes = crate::common::Notes::default();
+    let log = notes.clone();
+    let serve = move |mut ws: WebSocket| {
+        let (script, log) = (script.clone(), log.clone());
+        async move {
+            for message in script {
+                ws.send(message).await.ok();
+            }
+            while let Some(message) = ws.recv().await {
+                log.add(hex(&message.into_payload()));
+            }
+            let closure = ws.closed().await;
+            let code = closure.received.as_ref().map_or(0, |frame| frame.code.into());
+            log.add(format!("closed {code}"));
+        }
+    };
+    let server = Server::builder().subprotocols([SUBPROTOCOL]).pull("/", serve);
+    let (server, addr) = start(server).await;
+    (server, format!("ws://{addr}/"), notes)
+}
+
+fn frames(script: &[&str]) -> Vec<Message<'static>> {
+    script.iter().map(|hex| Message::from(bytes(hex))).collect()
+}
+
+/// Waits until somebody was heard to say this.
+async fn until_heard(notes: &crate::common::Notes, what: &str) {
+    crate::common::until(|| notes.all().iter().any(|note| note.starts_with(what))).await;
+}
+
+/// Checks that a fault behind WELCOME ends the session with this code, told to both.
+async fn check(fault: Vec<Message<'static>>, code: u16) {
+    let script = frames(&[WELCOME]).into_iter().chain(fault.clone()).collect();
+    let (_server, url, notes) = scripted(script).await;
+    let mut client = SessionClient::builder(
+        everwire::Client::new(&url).unwrap().proxy(everwire::dial::ProxyConfig::Direct),
+    )
+    .max_message(1000)
+    .window(100)
+    .start()
+    .unwrap();
+    assert_eq!(hear(&mut client).await, "attached", "{fault:?}");
+    let mut next = hear(&mut client).await;
+    while !next.starts_with("lost") && !next.starts_with("session ended") {
+        next = hear(&mut client).await;
+    }
+    if code < 4500 {
+        // It makes sense to begin again.
+        assert_eq!(next, "lost []", "{fault:?}");
+    } else {
+        let expected = format!("session ended with {code}: the server broke the protocol");
+        assert!(next.starts_with(&expected), "{fault:?}: {next}");
+        assert_eq!(hear(&mut client).await, "nothing");
+    }
+    // BYE with the code, then Close with it.
+    let bye = [0x80 | (code & 0x7f) as u8, (code >> 7) as u8];
+    until_heard(&notes, &format!("90{}", hex(&bye))).await;
+    until_heard(&notes, &format!("closed {code}")).await;
+}
+
+#[tokio::test]
+async fn counters_that_cannot_be_right_end_the_session_with_4410() {
+    for faults in [
+        &["20 01 01 00 8001"][..],          // acknowledges what was never sent
+        &["20 00 00 05 8001"],              // says that it has sent what never came
+        &["10 61", "20 00 00 00 8001"],     // says that it has not sent what came
+        &["70 02 03 01"],                   // a gap that does not begin where the stream stands
+        &["70 01 03 01", "70 02 04 01"],    // two gaps that overlap
+        &["10 61", "10 62", "70 02 03 01"], // a gap over what came
+    ] {
+        check(frames(faults), 4410).await;
+    }
+}
+
+#[tokio::test]
+async fn frames_that_break_the_layout_end_the_session_with_4500() {
+    for malformed in [
+        "",
+        "00",
+        "ff",
+        "20",
+        "20 00 01 00 8001",
+        "20 00 00 00 8001 00",
+        "20 8000 00 00 01",
+        "40 00 ffffffffffffffff0f 00 00 01",
+        "70 03 02 01",
+        "70 01 01 09",
+        "11 ff",
+        "50",
+        "a0 61",
+        "90 01 00 00 00 01 00",
+        WELCOME,
+    ] {
+        check(frames(&[malformed]), 4500).await;
+    }
+    check(vec![Message::text("hello")], 4500).await;
+}
+
+#[tokio::test]
+async fn messages_without_credit_or_beyond_the_agreed_size_end_the_session() {
+    let data = |len: usize| Message::from([&[0x10][..], &vec![7; len]].concat());
+    check(vec![data(1001)], 4502).await;
+    check(vec![data(90), data(1)], 4411).await;
+}
+
+/// Each kind of refusal, and what the client makes of it.
+#[tokio::test]
+async fn refusals_are_understood() {
+    let ended = "60 03 9723 02 06 6b69636b6564";
+    let cases = [
+        (ended, "session ended by the server with 4503 \"kicked\" [waiting]"),
+        ("60 07", "session taken over by another client (4509) [waiting]"),
+        ("60 08 02", "session ended by the server with 4505 [waiting]"),
+        ("60 06", "session ended by us with 4501 \"ticket refused\" [waiting]"),
+        ("60 01 01 00 00 00 01 01 01 01 01 01 00 00", "session ended with 4500"),
+        ("60 09", "session ended with 4500"),
+    ];
+    for (welcome, expected) in cases {
+        let (_server, url, _) = scripted(frames(&[welcome])).await;
+        let mut client = super::client(&url);
+        client.send("waiting").await.unwrap();
+        let end = hear(&mut client).await;
+        assert!(end.starts_with(expected), "{welcome}: {end}");
+        assert_eq!(hear(&mut client).await, "nothing");
+    }
+}
+
+#[tokio::test]
+async fn moved_is_followed_and_busy_is_waited_for() {
+    let (_new, url, _) = scripted(frames(&[WELCOME])).await;
+    let moved = format!("6005{:02x}{}", url.len(), hex(url.as_bytes()));
+    let (_old, old_url, _) = scripted(frames(&[&moved])).await;
+    let mut client = super::client(&old_url);
+    assert_eq!(hear(&mut client).await, "attached");
+    let (_busy, busy_url, notes) = scripted(frames(&["60 04 e0d403 01"])).await;
+    let client = super::client(&busy_url);
+    crate::common::until(|| client.state().to_string().starts_with("connecting in 60.0 s")).await;
+    drop((client, notes));
+}
+
+/// A WELCOME that never comes is waited for, for a time.
+#[tokio::test]
+async fn a_welcome_that_never_comes_is_another_attempt() {
+    let (_server, url, notes) = scripted(Vec::new()).await;
+    let mut config = everwire::session::SessionConfig::client();
+    config.attach_timeout = Duration::from_millis(100);
+    let client = builder(&url).config(config).start().unwrap();
+    crate::common::until(|| notes.all().iter().filter(|note| *note == "closed 4408").count() >= 2)
+        .await;
+    assert!(client.state().to_string().starts_with("connecting"), "{}", client.state());
+    let end = soon(client.close(everwire::session::Code::NORMAL, "")).await;
+    assert!(end.unacknowledged.is_empty());
+}
+
+/// Whatever code a server closes with, the session is not decided by it.
+#[tokio::test]
+async fn a_close_decides_nothing_but_4509() {
+    for code in [1000, 1001, 1008, 1011, 3000, 4400, 4408, 4413, 4500, 4503] {
+        let close = move |ws: WebSocket| async move {
+            ws.send(Message::from(bytes(WELCOME))).await.ok();
+            ws.close(CloseCode::new(code).unwrap(), "").unwrap().await;
+        };
+        let server = Server::builder().subprotocols([SUBPROTOCOL]).pull("/", close);
+        let (_server, addr) = start(server).await;
+        let mut client = super::client(&format!("ws://{addr}/"));
+        assert_eq!(hear(&mut client).await, "attached");
+        assert_eq!(hear(&mut client).await, "detached", "{code}");
+    }
+}

@@ -1,0 +1,175 @@
+//! Sessions that survive the client's process.
+
+use std::{path::Path, time::Duration};
+
+use everwire::session::{Acks, Code, SessionClient, SessionFile, Sessions};
+use tokio::runtime::{Builder, Runtime};
+
+use super::{builder, hear, moves::Shared};
+use crate::{
+    common::{soon, until},
+    echo,
+};
+
+/// What is left of a client whose process is killed: nothing but its file.
+struct Process {
+    runtime: Runtime,
+    client: SessionClient,
+}
+
+impl Process {
+    fn start(url: &str, path: &Path) -> Self {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let _context = runtime.enter();
+        let client = builder(url).store(SessionFile::open(path).unwrap()).start().unwrap();
+        Self { runtime, client }
+    }
+
+    fn hear(&mut self) -> String {
+        self.runtime.block_on(hear(&mut self.client))
+    }
+
+    /// Stops everything between two instructions; nothing is said, nothing is saved.
+    fn kill(self) {
+        drop(self.runtime); // Its tasks are dropped as they are.
+        drop(self.client);
+    }
+}
+
+fn server() -> (Runtime, everwire::Server, String, crate::common::Notes, Sessions) {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (server, url, notes, sessions) = runtime.block_on(echo(Sessions::builder()));
+    (runtime, server, url, notes, sessions)
+}
+
+#[test]
+fn a_session_survives_its_process_and_nothing_is_lost() {
+    let (runtime, _server, url, notes, sessions) = server();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("session.json");
+    let mut process = Process::start(&url, &path);
+    assert_eq!(process.hear(), "attached");
+    process.runtime.block_on(process.client.send("one")).unwrap();
+    assert_eq!(process.hear(), "one");
+    process.kill(); // It has not asked for the next: perhaps it was not done with this one.
+    sessions.all()[0].send_text("two").unwrap();
+    let mut process = Process::start(&url, &path);
+    assert_eq!(process.hear(), "resumed");
+    assert_eq!(process.hear(), "one");
+    assert_eq!(process.hear(), "two");
+    process.runtime.block_on(process.client.send("three")).unwrap();
+    assert_eq!(process.hear(), "three");
+    let heard = runtime.block_on(notes.until(4));
+    let said: Vec<_> =
+        heard.iter().filter(|note| ["one", "three"].contains(&note.as_str())).collect();
+    assert_eq!(said, ["one", "three"]);
+    let end = process.runtime.block_on(soon(process.client.close(Code::NORMAL, "")));
+    assert!(end.is_clean(), "{end}");
+    assert!(!path.exists(), "a session that is over is forgotten");
+}
+
+/// What was accepted while nobody was there goes out when the next process is.
+#[test]
+fn messages_that_wait_survive_the_process() {
+    let (runtime, server, url, notes, _) = server();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("session.json");
+    let mut process = Process::start(&url, &path);
+    assert_eq!(process.hear(), "attached");
+    // The server stops listening to us: its thread does nothing else now.
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let (begin, begun) = std::sync::mpsc::channel::<()>();
+    runtime.spawn(async move {
+        begin.send(()).ok();
+        stopped.recv().ok()
+    });
+    begun.recv().unwrap();
+    process.runtime.block_on(async {
+        process.client.send("waiting").await.unwrap();
+        process.client.send(&b"\x00\xff"[..]).await.unwrap();
+        let text = || std::fs::read_to_string(&path).unwrap_or_default();
+        until(|| text().contains("waiting") && text().contains("base64")).await;
+    });
+    process.kill();
+    stop.send(()).unwrap();
+    let mut process = Process::start(&url, &path);
+    assert_eq!(process.hear(), "resumed");
+    assert_eq!(process.hear(), "waiting");
+    assert_eq!(process.hear(), "binary");
+    let heard = runtime.block_on(notes.until(4));
+    assert_eq!(heard.iter().filter(|note| *note == "waiting").count(), 1);
+    drop(server);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_followed_by_the_next() {
+    let (_server, url, notes, _) = echo(Sessions::builder()).await;
+    let store = Shared::default();
+    let mut first = builder(&url).store(store.clone()).start().unwrap();
+    assert_eq!(hear(&mut first).await, "attached");
+    let end = soon(first.leave()).await;
+    assert_eq!(end.to_string(), "session left to whoever comes next with its store");
+    notes.until(2).await;
+    let mut second = builder(&url).store(store.clone()).start().unwrap();
+    assert_eq!(hear(&mut second).await, "resumed");
+    drop(second); // So does one that is dropped.
+    notes.until(4).await;
+    let mut third = builder(&url).store(store).start().unwrap();
+    assert_eq!(hear(&mut third).await, "resumed");
+    assert_eq!(notes.all(), ["session", "detached", "resumed", "detached", "resumed"]);
+}
+
+/// An older copy of the state is honest: what the server was told to forget is a gap.
+#[tokio::test]
+async fn an_older_copy_is_told_as_a_gap() {
+    let (_server, url, _, sessions) = echo(Sessions::builder()).await;
+    let store = Shared::default();
+    let mut first = builder(&url).store(store.clone()).start().unwrap();
+    assert_eq!(hear(&mut first).await, "attached");
+    let old = store.clone().0.lock().unwrap().clone();
+    sessions.all()[0].send_text("one").unwrap();
+    sessions.all()[0].send_text("two").unwrap();
+    assert_eq!(hear(&mut first).await, "one");
+    assert_eq!(hear(&mut first).await, "two");
+    let asked = tokio::time::timeout(Duration::from_millis(10), first.next()).await;
+    assert!(asked.is_err()); // It is done with "two".
+    until(|| sessions.all()[0].buffered().1 == 0).await;
+    soon(first.leave()).await;
+    let attempt = store.0.lock().unwrap().as_ref().unwrap().attempt;
+    let copy = old.map(|mut old| {
+        old.attempt = attempt;
+        old
+    });
+    let mut second = builder(&url).store(Shared(std::sync::Arc::new(copy.into()))).start().unwrap();
+    assert_eq!(hear(&mut second).await, "resumed");
+    assert_eq!(hear(&mut second).await, "gap In 1-2");
+}
+
+#[tokio::test]
+async fn with_manual_acks_the_application_says_what_it_has_dealt_with() {
+    let (_server, url, _, sessions) = echo(Sessions::builder()).await;
+    let store = Shared::default();
+    let start = || builder(&url).acks(Acks::Manual).store(store.clone()).start().unwrap();
+    let mut client = start();
+    assert_eq!(hear(&mut client).await, "attached");
+    for text in ["one", "two", "three"] {
+        sessions.all()[0].send_text(text).unwrap();
+        assert_eq!(hear(&mut client).await, text);
+    }
+    client.release(2);
+    until(|| sessions.all()[0].buffered().1 == 1).await;
+    soon(client.leave()).await;
+    let mut client = start();
+    assert_eq!(hear(&mut client).await, "resumed");
+    assert_eq!(hear(&mut client).await, "three");
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_read_begins_no_other_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("session.json");
+    std::fs::write(&path, "not ours").unwrap();
+    let error = builder("ws://127.0.0.1:1/").store(SessionFile::open(&path).unwrap()).start();
+    let error = error.unwrap_err().to_string();
+    assert!(error.starts_with("stored session cannot be loaded: "), "{error}");
+}
