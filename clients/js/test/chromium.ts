@@ -77,6 +77,7 @@ export async function site(plain = false): Promise<Site> {
       const args = ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'].concat([
         '--disable-background-networking',
         '--disable-component-update',
+        '--disable-breakpad',
         '--disable-popup-blocking',
         `--user-data-dir=${profile}`,
         url,
