@@ -87,7 +87,7 @@ async function inNode(url) {
   const WebSocket = globalThis.WebSocket ?? (await import('ws')).WebSocket;
   let enough = false;
   void over.then(() => (enough = true));
-  return load(EverwireSocket, url, { session: 'required', WebSocket }, wanted, () => enough);
+  return load(EverwireSocket, url, { WebSocket }, wanted, () => enough);
 }
 
 let calm;
