@@ -221,8 +221,8 @@ impl ClientSender {
     }
 
     /// Stops without ending the session, which the next client with the same
-    /// [store](SessionClientBuilder::store) goes on with, as long as the server keeps it. Without a
-    /// store nobody can. Returns a future as [`close`](Self::close) does.
+    /// [store](SessionClientBuilder::store) goes on with, as long as the server keeps it: messages
+    /// that were not handed out are, there. Without a store nobody can. Returns a future as [`close`](Self::close) does.
     pub fn leave(&self) -> impl Future<Output = Arc<ClientEnd>> + Send + use<> {
         self.link.order(|orders| orders.leave = true);
         let mut states = self.states();
@@ -289,7 +289,9 @@ impl fmt::Debug for SessionClient {
     }
 }
 
-/// The receiving half of a [`SessionClient`]. Dropped, what comes in is discarded from then on.
+/// The receiving half of a [`SessionClient`]. Dropped, what comes in is discarded from then on; with
+/// a [store](SessionClientBuilder::store) nothing is discarded, the next process receives it: what
+/// was not taken counts against the [window](SessionClientBuilder::window) until then.
 pub struct ClientReceiver {
     link: Arc<Link>,
     /// Ends the client when the last handle drops it.

@@ -22,6 +22,8 @@ use crate::clock;
 pub(super) struct Link {
     config: Arc<Config>,
     credit: Credit,
+    /// What is not released comes again in the next process.
+    is_stored: bool,
     states: watch::Sender<ClientState>,
     news: Notify,
     inner: Mutex<Inner>,
@@ -75,6 +77,7 @@ impl Link {
     pub(super) fn new(
         config: Arc<Config>,
         credit: Credit,
+        is_stored: bool,
         stored: Option<Snapshot>,
     ) -> (Arc<Self>, watch::Receiver<ClientState>) {
         let first = ClientState::Connecting { attempt: 1, delay: Duration::ZERO };
@@ -98,7 +101,8 @@ impl Link {
             is_over: false,
             saved: None,
         };
-        let link = Self { config, credit, states, news: Notify::new(), inner: Mutex::new(inner) };
+        let (news, inner) = (Notify::new(), Mutex::new(inner));
+        let link = Self { config, credit, is_stored, states, news, inner };
         (Arc::new(link), watching)
     }
 
@@ -205,11 +209,15 @@ impl Link {
         }
     }
 
+    /// Discards what comes in from now on. Of a session that survives its process nothing is
+    /// discarded: what nobody has seen here comes again in the next.
     pub(super) fn receiver_gone(&self) {
         let mut inner = self.lock();
         inner.receiver_gone = true;
         let gone = (std::mem::take(&mut inner.queue), inner.receiver.take());
-        inner.session.release(clock::now(), u64::MAX);
+        if !self.is_stored {
+            inner.session.release(clock::now(), u64::MAX);
+        }
         drop(inner);
         drop(gone);
         self.news.notify_one();
@@ -219,6 +227,14 @@ impl Link {
 
     pub(super) async fn news(&self) {
         self.news.notified().await;
+    }
+
+    /// Leaves what was not handed out to the next process, where it comes again.
+    pub(super) fn leave_unread(&self) {
+        let is_left = |event: &ClientEvent| {
+            matches!(event, ClientEvent::Message(Message { number: Some(_), .. }))
+        };
+        self.lock().queue.retain(|(_, event)| !is_left(event));
     }
 
     pub(super) fn take_orders(&self) -> Orders {
@@ -297,7 +313,8 @@ impl Link {
         while let Some(event) = inner.session.poll_event(now) {
             match event {
                 Event::Message(message) if inner.receiver_gone => {
-                    message.number.into_iter().for_each(|it| inner.session.release(now, it));
+                    let number = message.number.filter(|_| !self.is_stored);
+                    number.into_iter().for_each(|it| inner.session.release(now, it));
                 }
                 Event::Message(message) => inner.push(ClientEvent::Message(message), &mut wakers),
                 Event::Gap(direction, gap) => {

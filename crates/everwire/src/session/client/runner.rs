@@ -300,7 +300,10 @@ impl Runner {
             return;
         }
         if orders.leave {
-            self.setup.save(&self.link);
+            if self.setup.has_store() {
+                self.link.leave_unread();
+                self.setup.save(&self.link);
+            }
             return self.stop(ClientStop::Left);
         }
         if orders.dropped && !self.is_closing {

@@ -119,6 +119,40 @@ async fn a_client_that_leaves_is_followed_by_the_next() {
     assert_eq!(notes.all(), ["session", "detached", "resumed", "detached", "resumed"]);
 }
 
+/// Whoever drops or leaves a session has not seen what he did not take: the next client has it.
+#[tokio::test]
+async fn what_was_not_taken_comes_to_the_next_client() {
+    let ways: [(&str, fn(SessionClient)); 4] = [
+        ("dropped", drop),
+        ("left", |client| drop(client.leave())),
+        ("split, the sender first", |client| drop(client.split().0)),
+        ("split, the receiver first", |client| {
+            let (sender, receiver) = client.split();
+            drop(receiver);
+            drop(sender);
+        }),
+    ];
+    for (way, let_go) in ways {
+        let (_server, url, notes, sessions) = echo(Sessions::builder()).await;
+        let store = Shared::default();
+        let mut first = builder(&url).store(store.clone()).start().unwrap();
+        assert_eq!(hear(&mut first).await, "attached");
+        for text in ["one", "two", "three"] {
+            sessions.all()[0].send_text(text).unwrap();
+        }
+        assert_eq!(hear(&mut first).await, "one");
+        // The others wait behind it by now; whether or not, they must come.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let_go(first);
+        notes.until(2).await;
+        let mut second = builder(&url).store(store).start().unwrap();
+        assert_eq!(hear(&mut second).await, "resumed", "{way}");
+        for text in ["one", "two", "three"] {
+            assert_eq!(hear(&mut second).await, text, "{way}");
+        }
+    }
+}
+
 /// An older copy of the state is honest: what the server was told to forget is a gap.
 #[tokio::test]
 async fn an_older_copy_is_told_as_a_gap() {
