@@ -323,6 +323,7 @@ impl Link {
                 Event::Lost { unacknowledged } => {
                     inner.generation += 1;
                     inner.push(ClientEvent::Lost { unacknowledged }, &mut wakers);
+                    wakers.append(&mut inner.writers); // The new session has room.
                 }
                 Event::Opened { id } => {
                     inner.told_attached = true;
@@ -331,6 +332,8 @@ impl Link {
                 }
                 Event::Resumed { epoch } => {
                     inner.told_attached = true;
+                    // WELCOME says what may be forgotten.
+                    wakers.append(&mut inner.writers);
                     inner.push(ClientEvent::Resumed { epoch }, &mut wakers);
                     others.push(Event::Resumed { epoch });
                 }
@@ -345,8 +348,9 @@ impl Link {
 
     /// Tells the application that no connection carries the session any more, if it does not know.
     pub(super) fn detached(&self) {
-        let mut wakers = Vec::new();
         let mut inner = self.lock();
+        // Without a connection the oldest may make room, or the session end.
+        let mut wakers = std::mem::take(&mut inner.writers);
         if std::mem::take(&mut inner.told_attached) {
             let closure = inner.closure.take();
             inner.push(ClientEvent::Detached { closure }, &mut wakers);

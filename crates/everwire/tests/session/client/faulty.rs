@@ -1,11 +1,18 @@
 //! Servers that break the protocol: each fault has its code, and ends with an honest word.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use everwire::{
     CloseCode, Message, Server, WebSocket,
-    session::{SUBPROTOCOL, SessionClient},
+    session::{
+        Buffer, ClientSender, Overflow, SUBPROTOCOL, SessionClient, SessionSendError, Sessions,
+    },
 };
+use everwire_testkit::Cut;
+use tokio::task::JoinHandle;
 
 use super::{builder, hear};
 use crate::common::{soon, start};
@@ -178,6 +185,52 @@ async fn a_welcome_that_never_comes_is_another_attempt() {
     assert!(client.state().to_string().starts_with("connecting"), "{}", client.state());
     let end = soon(client.close(everwire::session::Code::NORMAL, "")).await;
     assert!(end.unacknowledged.is_empty());
+}
+
+/// A client with room for one message, which is sent and not acknowledged, and a task that waits to
+/// send another; then its connection is cut, and it goes to `next`.
+async fn waits_for_room(
+    overflow: Overflow,
+    next: Option<String>,
+) -> (SessionClient, JoinHandle<Result<u64, SessionSendError>>) {
+    let (_server, url, notes) = scripted(frames(&[WELCOME])).await;
+    let (proxy, url) = super::proxied(&url).await;
+    let n_asked = AtomicU32::new(0);
+    let buffer = Buffer { bytes: 1 << 20, entries: 1, age: None, overflow };
+    let client = builder(&url).buffer(buffer).url(move |_| {
+        let place = match n_asked.fetch_add(1, Ordering::Relaxed) {
+            0 => Some(url.clone()),
+            _ => next.clone(),
+        };
+        async move { place.ok_or_else(|| "nowhere".into()) }
+    });
+    let mut client = client.start().unwrap();
+    assert_eq!(hear(&mut client).await, "attached");
+    client.send("first").await.unwrap();
+    until_heard(&notes, &format!("11{}", hex(b"first"))).await;
+    let sender = ClientSender::clone(&client);
+    let waiting = tokio::spawn(async move { sender.send("second").await });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(!waiting.is_finished());
+    proxy.cut(Cut::Reset);
+    (client, waiting)
+}
+
+#[tokio::test]
+async fn who_waits_for_room_goes_on_in_the_session_that_follows_a_lost_one() {
+    let (_server, url, ..) = crate::echo(Sessions::builder()).await;
+    let (mut client, waiting) = waits_for_room(Overflow::Refuse, Some(url)).await;
+    assert_eq!(soon(waiting).await.unwrap(), Ok(1));
+    assert_eq!(hear(&mut client).await, "detached");
+    assert_eq!(hear(&mut client).await, "lost [first]");
+    assert_eq!(hear(&mut client).await, "attached");
+    assert_eq!(hear(&mut client).await, "second");
+}
+
+#[tokio::test]
+async fn who_waits_for_room_goes_on_when_without_a_connection_the_oldest_make_it() {
+    let (_client, waiting) = waits_for_room(Overflow::Evict, None).await;
+    assert_eq!(soon(waiting).await.unwrap(), Ok(2));
 }
 
 /// Whatever code a server closes with, the session is not decided by it.
