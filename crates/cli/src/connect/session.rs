@@ -73,11 +73,12 @@ async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdic
         tokio::select! {
             event = next(&room, &mut receiver) => match event {
                 Some(ClientEvent::Message(message)) => {
-                    let number = message.number.filter(|_| has_store);
+                    let receipt = message.number.filter(|_| has_store);
+                    let receipt = receipt.and_then(|_| receiver.receipt());
                     exchange.received(plain(message));
-                    if let Some(number) = number {
+                    if let Some(receipt) = receipt {
                         let sender = sender.clone();
-                        exchange.output.then(move || sender.release(number));
+                        exchange.output.then(move || sender.release(receipt));
                     }
                 }
                 Some(ClientEvent::Ended(end)) => break end,

@@ -148,6 +148,12 @@ impl SessionClient {
     pub async fn recv(&mut self) -> Option<Result<Message, Missing>> {
         self.receiver.recv().await
     }
+
+    /// Returns what releases the last message, as [`ClientReceiver::receipt`] does.
+    #[must_use]
+    pub fn receipt(&self) -> Option<Receipt> {
+        self.receiver.receipt()
+    }
 }
 
 impl Deref for SessionClient {
@@ -199,11 +205,11 @@ impl ClientSender {
         }
     }
 
-    /// Gives back the credit of all messages up to this number; with
-    /// [`Acks::Manual`](super::Acks::Manual) the server may forget them, and with a store they do
-    /// not come again.
-    pub fn release(&self, number: u64) {
-        self.link.act(|session, now| session.release(now, number));
+    /// Gives back the credit of the message with this [receipt](ClientReceiver::receipt) and of all
+    /// before it; with [`Acks::Manual`](super::Acks::Manual) the server may forget them, and with a
+    /// store they do not come again. A receipt of a session that was lost since does nothing.
+    pub fn release(&self, receipt: Receipt) {
+        self.link.release(receipt);
     }
 
     /// Says goodbye once all that was accepted has been sent. While there is no connection, that is
@@ -289,6 +295,14 @@ impl fmt::Debug for SessionClient {
     }
 }
 
+/// Names a message of the server that was handed out, of one session among those that a client has
+/// one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    generation: u64,
+    number: u64,
+}
+
 /// The receiving half of a [`SessionClient`]. Dropped, what comes in is discarded from then on; with
 /// a [store](SessionClientBuilder::store) nothing is discarded, the next process receives it: what
 /// was not taken counts against the [window](SessionClientBuilder::window) until then.
@@ -325,6 +339,13 @@ impl ClientReceiver {
                 _ => {}
             }
         }
+    }
+
+    /// Returns what [releases](ClientSender::release) the last message that was handed out; `None`
+    /// before the first. Volatile messages have none.
+    #[must_use]
+    pub fn receipt(&self) -> Option<Receipt> {
+        self.link.receipt()
     }
 
     /// Polls for what happens next.

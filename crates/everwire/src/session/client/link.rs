@@ -15,7 +15,7 @@ use everwire_session::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{ClientEnd, ClientEvent, ClientState};
+use super::{ClientEnd, ClientEvent, ClientState, Receipt};
 use crate::clock;
 
 /// Between the handles and the runner.
@@ -49,7 +49,11 @@ struct Inner {
     receiver: Option<Waker>,
     receiver_gone: bool,
     /// The message that was handed out last and is not released yet.
-    taken: Option<(u64, u64)>,
+    taken: Option<Receipt>,
+    /// The numbered message that was handed out last.
+    handed: Option<Receipt>,
+    /// The name of the session of this generation: it changes before `generation` does.
+    name: Bytes,
     writers: Vec<Waker>,
     orders: Orders,
     /// The application was told that a connection is attached.
@@ -94,6 +98,8 @@ impl Link {
             receiver: None,
             receiver_gone: false,
             taken: None,
+            handed: None,
+            name: Bytes::new(),
             writers: Vec::new(),
             orders: Orders::default(),
             told_attached: false,
@@ -183,18 +189,17 @@ impl Link {
         if let Some((generation, ClientEvent::Message(Message { number: Some(number), .. }))) =
             &event
         {
+            let receipt = Receipt { generation: *generation, number: *number };
+            inner.handed = Some(receipt);
             match self.credit {
-                Credit::Taken => released = Some((*generation, *number)),
-                Credit::Next => inner.taken = Some((*generation, *number)),
+                Credit::Taken => released = Some(receipt),
+                Credit::Next => inner.taken = Some(receipt),
                 Credit::Application => {}
             }
         }
-        let released = released.filter(|(generation, _)| *generation == inner.generation);
-        if let Some((_, number)) = released {
-            inner.session.release(now, number);
-        }
+        let is_released = released.is_some_and(|receipt| inner.release(now, receipt));
         // While more waits to be taken, the credit is worth no wake-up.
-        let tells = released.is_some() && inner.queue.is_empty();
+        let tells = is_released && inner.queue.is_empty();
         let is_over = inner.is_over;
         if event.is_none() && !is_over {
             inner.receiver = Some(cx.waker().clone());
@@ -206,6 +211,17 @@ impl Link {
         match event {
             None if !is_over => Poll::Pending,
             event => Poll::Ready(event.map(|(_, event)| event)),
+        }
+    }
+
+    pub(super) fn receipt(&self) -> Option<Receipt> {
+        self.lock().handed
+    }
+
+    /// Gives back the credit of a message and all before it.
+    pub(super) fn release(&self, receipt: Receipt) {
+        if self.lock().release(clock::now(), receipt) {
+            self.news.notify_one();
         }
     }
 
@@ -327,11 +343,13 @@ impl Link {
                 }
                 Event::Opened { id } => {
                     inner.told_attached = true;
+                    inner.name = id.clone();
                     inner.push(ClientEvent::Attached { id: id.clone() }, &mut wakers);
                     others.push(Event::Opened { id });
                 }
                 Event::Resumed { epoch } => {
                     inner.told_attached = true;
+                    inner.name = inner.session.id().clone();
                     // WELCOME says what may be forgotten.
                     wakers.append(&mut inner.writers);
                     inner.push(ClientEvent::Resumed { epoch }, &mut wakers);
@@ -393,6 +411,15 @@ impl Link {
 }
 
 impl Inner {
+    /// Releases a message of this session; returns whether it is one.
+    fn release(&mut self, now: Instant, receipt: Receipt) -> bool {
+        let is_ours = receipt.generation == self.generation && self.name == *self.session.id();
+        if is_ours {
+            self.session.release(now, receipt.number);
+        }
+        is_ours
+    }
+
     fn push(&mut self, event: ClientEvent, wakers: &mut Vec<Waker>) {
         if self.receiver_gone {
             return;

@@ -186,16 +186,38 @@ async fn with_manual_acks_the_application_says_what_it_has_dealt_with() {
     let start = || builder(&url).acks(Acks::Manual).store(store.clone()).start().unwrap();
     let mut client = start();
     assert_eq!(hear(&mut client).await, "attached");
+    let mut receipts = Vec::new();
+    assert_eq!(client.receipt(), None);
     for text in ["one", "two", "three"] {
         sessions.all()[0].send_text(text).unwrap();
         assert_eq!(hear(&mut client).await, text);
+        receipts.extend(client.receipt());
     }
-    client.release(2);
+    client.release(receipts[1]);
     until(|| sessions.all()[0].buffered().1 == 1).await;
     soon(client.leave()).await;
     let mut client = start();
     assert_eq!(hear(&mut client).await, "resumed");
     assert_eq!(hear(&mut client).await, "three");
+}
+
+/// A message of a session that is over says nothing about those of the next.
+#[tokio::test]
+async fn what_is_released_too_late_is_not_released_in_the_next_session() {
+    let (_server, url, _, sessions) = echo(Sessions::builder()).await;
+    let store = Shared::default();
+    let mut client = builder(&url).acks(Acks::Manual).store(store.clone()).start().unwrap();
+    assert_eq!(hear(&mut client).await, "attached");
+    sessions.all()[0].send_text("old").unwrap();
+    assert_eq!(hear(&mut client).await, "old");
+    let old = client.receipt().unwrap();
+    sessions.all()[0].end(Code::new(4000).unwrap(), "afresh");
+    while hear(&mut client).await != "attached" {}
+    client.send("new").await.unwrap();
+    assert_eq!(hear(&mut client).await, "new");
+    client.release(old);
+    soon(client.leave()).await;
+    assert_eq!(store.0.lock().unwrap().as_ref().unwrap().recv, 0);
 }
 
 #[tokio::test]
