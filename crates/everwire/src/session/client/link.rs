@@ -308,6 +308,10 @@ impl Link {
     /// Returns what has to be stored, if that has changed since [`saved`](Self::saved) was called.
     pub(super) fn unsaved(&self) -> Option<Snapshot> {
         let inner = self.lock();
+        // What is over is forgotten, whatever still changes.
+        if inner.session.is_ended() {
+            return None;
+        }
         let snapshot = inner.session.snapshot();
         // Without a token there is nothing to come back to.
         let has_changed = inner.saved.as_ref() != Some(&stated(&snapshot));

@@ -1,8 +1,17 @@
 //! Sessions that survive the client's process.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use everwire::session::{Acks, Code, SessionClient, SessionFile, Sessions};
+use everwire::session::{
+    Acks, Code, SessionClient, SessionFile, SessionStore, Sessions, Snapshot,
+};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{builder, hear, moves::Shared};
@@ -218,6 +227,44 @@ async fn what_is_released_too_late_is_not_released_in_the_next_session() {
     client.release(old);
     soon(client.leave()).await;
     assert_eq!(store.0.lock().unwrap().as_ref().unwrap().recv, 0);
+}
+
+/// A store that counts what is saved after it was told to forget.
+#[derive(Clone, Default)]
+struct Forgetful(Shared, Arc<AtomicBool>);
+
+impl SessionStore for Forgetful {
+    fn load(&self) -> std::io::Result<Option<Snapshot>> {
+        self.0.load()
+    }
+
+    fn save(&self, session: &Snapshot) -> std::io::Result<()> {
+        assert!(!self.1.load(Ordering::Relaxed), "saved after its end");
+        self.0.save(session)
+    }
+
+    fn forget(&self) -> std::io::Result<()> {
+        self.1.store(true, Ordering::Relaxed);
+        self.0.forget()
+    }
+}
+
+/// What is over is forgotten for good, whatever the application deals with meanwhile.
+#[tokio::test]
+async fn a_session_that_is_over_is_not_stored_again() {
+    let (_server, url, _, sessions) = echo(Sessions::builder()).await;
+    let store = Forgetful::default();
+    let mut client = builder(&url).acks(Acks::Manual).store(store.clone()).start().unwrap();
+    assert_eq!(hear(&mut client).await, "attached");
+    sessions.all()[0].send_text("one").unwrap();
+    assert_eq!(hear(&mut client).await, "one");
+    let receipt = client.receipt().unwrap();
+    sessions.all()[0].close(Code::NORMAL, "");
+    until(|| store.1.load(Ordering::Relaxed)).await;
+    client.release(receipt); // Its connection is still being closed.
+    assert_eq!(hear(&mut client).await, "session ended by the server with 1000 []");
+    soon(client.ended()).await;
+    assert!(store.0.load().unwrap().is_none());
 }
 
 #[tokio::test]
