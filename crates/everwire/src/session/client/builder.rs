@@ -230,7 +230,7 @@ impl Setup {
             if let Err(error) = store.save(&snapshot) {
                 tracing::warn!(%error, "session cannot be stored");
             }
-            link.saved(&snapshot);
+            link.saved(snapshot);
         }
     }
 

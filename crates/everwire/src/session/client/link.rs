@@ -61,12 +61,9 @@ struct Inner {
     /// How the connection that carried the session ended.
     closure: Option<Arc<Closure>>,
     is_over: bool,
-    /// What was stored last.
-    saved: Option<Saved>,
+    /// What was stored last, without messages.
+    saved: Option<Snapshot>,
 }
-
-/// What of a snapshot has to be stored before it is stated.
-type Saved = (Bytes, u64, u64, u64);
 
 /// What the handles want of the runner.
 #[derive(Debug, Default)]
@@ -301,26 +298,30 @@ impl Link {
         inner.session.poll_timeout()
     }
 
+    /// Returns what the session has to say, unless something has to be stored before that.
     pub(super) fn poll_transmit(&self, attempt: u64) -> Option<Transmit> {
-        self.lock().session.poll_transmit(clock::now(), attempt)
+        let mut inner = self.lock();
+        if self.is_stored && inner.is_unsaved() {
+            return None;
+        }
+        inner.session.poll_transmit(clock::now(), attempt)
     }
 
     /// Returns what has to be stored, if that has changed since [`saved`](Self::saved) was called.
     pub(super) fn unsaved(&self) -> Option<Snapshot> {
         let inner = self.lock();
-        // What is over is forgotten, whatever still changes.
-        if inner.session.is_ended() {
-            return None;
-        }
-        let snapshot = inner.session.snapshot();
-        // Without a token there is nothing to come back to.
-        let has_changed = inner.saved.as_ref() != Some(&stated(&snapshot));
-        (has_changed && !snapshot.token.is_empty()).then_some(snapshot)
+        inner.is_unsaved().then(|| inner.session.snapshot())
     }
 
     /// Notes that this was stored.
-    pub(super) fn saved(&self, snapshot: &Snapshot) {
-        self.lock().saved = Some(stated(snapshot));
+    pub(super) fn saved(&self, mut snapshot: Snapshot) {
+        snapshot.unacknowledged = Vec::new();
+        self.lock().saved = Some(snapshot);
+    }
+
+    /// Returns whether something has to be stored before anything is said.
+    pub(super) fn is_unsaved(&self) -> bool {
+        self.is_stored && self.lock().is_unsaved()
     }
 
     /// Queues what happened for the application; returns what the runner has to see to.
@@ -424,6 +425,17 @@ impl Inner {
         is_ours
     }
 
+    /// Returns whether what is stored is out of date.
+    fn is_unsaved(&self) -> bool {
+        // What is over is forgotten, whatever still changes.
+        if self.session.is_ended() {
+            return false;
+        }
+        let marks = self.session.marks();
+        // Without a token there is nothing to come back to.
+        !marks.token.is_empty() && self.saved.as_ref() != Some(&marks)
+    }
+
     fn push(&mut self, event: ClientEvent, wakers: &mut Vec<Waker>) {
         if self.receiver_gone {
             return;
@@ -442,10 +454,6 @@ impl Inner {
         self.queue.push_back((self.generation, event));
         wakers.extend(self.receiver.take());
     }
-}
-
-fn stated(snapshot: &Snapshot) -> Saved {
-    (snapshot.token.clone(), snapshot.attempt, snapshot.recv, snapshot.next)
 }
 
 /// Returns the settings of the session itself, and who gives credit back.

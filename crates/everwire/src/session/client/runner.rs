@@ -171,9 +171,15 @@ impl Runner {
 
     /// Stores what is to be stated, then states it.
     fn transmit(&mut self) {
-        self.setup.save(&self.link);
-        let Some(carrier) = &mut self.carrier else { return };
-        let is_closed = carrier.transmit(&self.link);
+        let is_closed = loop {
+            self.setup.save(&self.link);
+            let Some(carrier) = &mut self.carrier else { return };
+            let is_closed = carrier.transmit(&self.link);
+            // What was accepted or released in between is stored before anything else is said.
+            if is_closed || !self.link.is_unsaved() {
+                break is_closed;
+            }
+        };
         if is_closed && !self.link.look(ClientSession::is_ended) {
             // It was given up, and the path may be dead: nobody waits for it.
             let Some(carrier) = self.carrier.take() else { return };

@@ -4,19 +4,21 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
 
-use everwire::session::{
-    Acks, Code, SessionClient, SessionFile, SessionStore, Sessions, Snapshot,
+use everwire::{
+    Server,
+    session::{Acks, Code, SessionClient, SessionFile, SessionStore, Sessions, Snapshot},
 };
 use tokio::runtime::{Builder, Runtime};
 
 use super::{builder, hear, moves::Shared};
 use crate::{
-    common::{soon, until},
+    Plain,
+    common::{soon, start, until},
     echo,
 };
 
@@ -45,7 +47,7 @@ impl Process {
     }
 }
 
-fn server() -> (Runtime, everwire::Server, String, crate::common::Notes, Sessions) {
+fn server() -> (Runtime, Server, String, crate::common::Notes, Sessions) {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (server, url, notes, sessions) = runtime.block_on(echo(Sessions::builder()));
     (runtime, server, url, notes, sessions)
@@ -183,7 +185,7 @@ async fn an_older_copy_is_told_as_a_gap() {
         old.attempt = attempt;
         old
     });
-    let mut second = builder(&url).store(Shared(std::sync::Arc::new(copy.into()))).start().unwrap();
+    let mut second = builder(&url).store(Shared(Arc::new(copy.into()))).start().unwrap();
     assert_eq!(hear(&mut second).await, "resumed");
     assert_eq!(hear(&mut second).await, "gap In 1-2");
 }
@@ -227,6 +229,31 @@ async fn what_is_released_too_late_is_not_released_in_the_next_session() {
     client.release(old);
     soon(client.leave()).await;
     assert_eq!(store.0.lock().unwrap().as_ref().unwrap().recv, 0);
+}
+
+/// What the server has heard is stored, at any moment: it was before it went out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_goes_out_when_it_is_stored() {
+    let (store, n_early) = (Shared::default(), Arc::new(AtomicU32::new(0)));
+    let (seen, counter) = (store.clone(), n_early.clone());
+    let sessions = Sessions::builder().pull(move |mut session| {
+        let (seen, counter) = (seen.clone(), counter.clone());
+        async move {
+            while let Some(Ok(message)) = session.recv().await {
+                let next = seen.0.lock().unwrap().as_ref().map_or(0, |stored| stored.next);
+                counter.fetch_add(u32::from(message.number.unwrap() >= next), Ordering::Relaxed);
+            }
+        }
+    });
+    let server = Server::builder().push("/", |_| Plain).sessions(&sessions);
+    let (_server, addr) = start(server.bind("127.0.0.1:0")).await;
+    let mut client = builder(&format!("ws://{addr}/")).store(store).start().unwrap();
+    assert_eq!(hear(&mut client).await, "attached");
+    for n in 0..2000 {
+        soon(client.send(format!("{n}"))).await.unwrap();
+    }
+    until(|| client.buffered().1 == 0).await;
+    assert_eq!(n_early.load(Ordering::Relaxed), 0);
 }
 
 /// A store that counts what is saved after it was told to forget.
