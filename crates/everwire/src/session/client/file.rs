@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use data_encoding::BASE64;
-use everwire_session::{Kind, Message};
+use everwire_session::{Kind, MAX_NUMBER, Message};
 use serde_json::{Value, json};
 
 use super::{SessionStore, Snapshot};
@@ -113,7 +113,7 @@ fn encode(session: &Snapshot) -> Value {
 }
 
 fn decode(value: &Value) -> Option<Snapshot> {
-    let number = |name: &str| value.get(name)?.as_u64();
+    let number = |name: &str| value.get(name)?.as_u64().filter(|number| *number < MAX_NUMBER);
     let bytes = |value: &Value| BASE64.decode(value.as_str()?.as_bytes()).ok().map(Bytes::from);
     if number("everwire")? != 1 {
         return None;
@@ -183,9 +183,22 @@ mod tests {
         let (_folder, path) = file();
         let store = SessionFile::open(&path).unwrap();
         let whole = encode(&snapshot()).to_string();
-        for broken in
-            ["", "{}", "[]", &whole[..whole.len() / 2], &whole.replace("\"next\":6", "\"next\":3")]
-        {
+        let huge = |name: &str, number: u64| {
+            let mut value = encode(&snapshot());
+            value[name] = json!(number);
+            value.to_string()
+        };
+        for broken in [
+            "",
+            "{}",
+            "[]",
+            &whole[..whole.len() / 2],
+            &whole.replace("\"next\":6", "\"next\":3"),
+            &huge("attempt", u64::MAX),
+            &huge("epoch", 1 << 53),
+            &huge("recv", (1 << 53) - 1),
+            &huge("next", u64::MAX),
+        ] {
             fs::write(&path, broken).unwrap();
             let error = store.load().unwrap_err();
             assert!(error.to_string().contains("remove it"), "{broken}: {error}");
