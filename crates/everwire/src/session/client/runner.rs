@@ -13,7 +13,7 @@ use super::{
     ClientEnd, ClientState, ClientStop, Setup,
     carrier::{Carrier, Heard},
     link::Link,
-    opening::{self, Asked, Opened},
+    opening::{self, Asked, Opened, Place, Way},
     wait::{self, Happened, Opening, Pending},
 };
 use crate::{
@@ -35,7 +35,9 @@ pub(super) struct Runner {
     /// Another connection is wanted beside the one that carries the session.
     beside: Option<Beside>,
     /// Where the server sent us.
-    place: Option<String>,
+    place: Option<Place>,
+    /// How we came to the server that carries the session.
+    way: Option<Way>,
     /// A fresh ticket that the server asked for.
     asking: Option<Pending<Option<Bytes>>>,
     /// A server has answered `everwire.v1`.
@@ -67,6 +69,7 @@ impl Runner {
             opening: None,
             beside: None,
             place: None,
+            way: None,
             asking: None,
             was_welcome: false,
             is_closing: false,
@@ -231,7 +234,7 @@ impl Runner {
                 Retry::After { after, spread }
             }
             Welcome::Moved(url) => {
-                self.place = Some(url);
+                self.place = self.way.as_ref().map(|way| way.place(url));
                 Retry::After { after: Duration::ZERO, spread: Duration::from_millis(100) }
             }
             Welcome::Auth if self.setup.ticket.is_some() => Retry::RefreshTokenOnce,
@@ -248,7 +251,9 @@ impl Runner {
         let [after, spread] = [goaway.after, goaway.spread].map(Duration::from_millis);
         let limit = self.setup.policy.advice_limit;
         let delay = after.min(limit).saturating_add(uniform(spread.min(limit)));
-        self.place = Some(goaway.url).filter(|url| !url.is_empty()).or(self.place.take());
+        if let Some(way) = self.way.as_ref().filter(|_| !goaway.url.is_empty()) {
+            self.place = Some(way.place(goaway.url));
+        }
         let at = clock::now() + delay;
         self.beside = Some(Beside { at, n_failed: 0, is_suspicion: false });
     }
@@ -369,13 +374,13 @@ impl Runner {
 
     /// Lets a new connection carry the session.
     fn adopt(&mut self, opened: Opened, is_beside: bool) {
-        let Opened { ws, said, took } = opened;
+        let Opened { ws, said, took, way } = opened;
         if is_beside && (self.is_over_suspicion() || self.is_closing_carrier()) {
             // The old one spoke before we said anything on the new one.
             self.beside = None;
             return Carrier::new(ws, 0).drop_with(CloseCode::NORMAL_CLOSURE);
         }
-        self.took = took;
+        (self.took, self.way) = (took, Some(way));
         let (number, hello) = match said {
             Some(number) => (number, None),
             None => match self.link.hello() {
@@ -396,14 +401,20 @@ impl Runner {
 
     fn failed(&mut self, error: AttemptError, is_beside: bool) {
         tracing::debug!(%error, is_beside, "attempt to connect failed");
-        self.place = None;
+        let was_sent = self.place.take().is_some();
         if !is_beside {
-            let retry = match &error {
+            let ending = Ending::Failed(Arc::new(error));
+            let retry = match &ending {
+                // Where we were sent is not where we were told to go: that is tried again.
+                _ if was_sent && ending.retry() == Retry::Never => Some(Retry::Now),
                 // One server of several may be older than the others.
-                AttemptError::NoSessions { .. } if self.was_welcome => Some(Retry::Now),
+                Ending::Failed(error) if self.was_welcome => {
+                    let has_none = matches!(**error, AttemptError::NoSessions { .. });
+                    has_none.then_some(Retry::Now)
+                }
                 _ => None,
             };
-            return self.lost(Ending::Failed(Arc::new(error)), retry);
+            return self.lost(ending, retry);
         }
         if let Some(beside) = &mut self.beside {
             beside.n_failed += 1;

@@ -12,10 +12,10 @@ use everwire::{
     },
 };
 use everwire_testkit::Cut;
-use tokio::task::JoinHandle;
+use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{builder, hear};
-use crate::common::{soon, start};
+use crate::common::{read_head, soon, start};
 
 /// WELCOME: NEW, windows of 262,144, messages up to 1 MiB, as in the specification's examples.
 const WELCOME: &str = "6000010000008080108080\
@@ -171,6 +171,30 @@ async fn moved_is_followed_and_busy_is_waited_for() {
     let client = super::client(&busy_url);
     crate::common::until(|| client.state().to_string().starts_with("connecting in 60.0 s")).await;
     drop((client, notes));
+}
+
+/// What names the user is for the host that the application chose, wherever that sends us.
+#[tokio::test]
+async fn what_is_meant_for_one_host_is_not_told_another() {
+    let place = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", place.local_addr().unwrap());
+    let moved = format!("6005{:02x}{}", url.len(), hex(url.as_bytes()));
+    let (_home, home_url, _) = scripted(frames(&[&moved])).await;
+    let _client = builder(&home_url)
+        .token(|_| async { Ok("secret".to_owned()) })
+        .headers(|_| async {
+            let name = http::header::COOKIE;
+            Ok([(name, http::HeaderValue::from_static("a=secret"))].into_iter().collect())
+        })
+        .start()
+        .unwrap();
+    let (mut stream, _) = soon(place.accept()).await.unwrap();
+    let head = soon(read_head(&mut stream)).await.to_lowercase();
+    assert!(head.contains("everwire.v1"), "{head}");
+    // Nor is the token of the session, which goes to whoever proves to be that host.
+    for name in ["authorization", "cookie", "secret", "everwire-hello"] {
+        assert!(!head.contains(name), "{head}");
+    }
 }
 
 /// A WELCOME that never comes is waited for, for a time.
