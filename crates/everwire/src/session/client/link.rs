@@ -10,13 +10,13 @@ use std::{
 use bytes::Bytes;
 use everwire_proto::{Closure, Message as WsMessage};
 use everwire_session::{
-    Acks, Attempt, ClientSession, Code, Config, Event, Kind, Message, Prepared, SendError,
-    Snapshot, Transmit,
+    Acks, Attempt, ClientSession, Code, Config, Direction, Event, GapRange, Kind, Message,
+    Prepared, SendError, Snapshot, Transmit,
 };
 use tokio::sync::{Notify, watch};
 
 use super::{ClientEnd, ClientEvent, ClientState, Receipt};
-use crate::clock;
+use crate::{clock, session::pull};
 
 /// Between the handles and the runner.
 pub(super) struct Link {
@@ -42,8 +42,10 @@ pub(super) enum Credit {
 
 struct Inner {
     session: ClientSession,
-    /// Each with the number of the session it came from.
+    /// Each with the number of the session it came from. The window bounds its messages.
     queue: VecDeque<(u64, ClientEvent)>,
+    /// How many of those are volatile: no window bounds them.
+    n_volatile: usize,
     /// The number of the session: messages of an older one are not released in this one.
     generation: u64,
     receiver: Option<Waker>,
@@ -91,6 +93,7 @@ impl Link {
         let inner = Inner {
             session,
             queue: VecDeque::new(),
+            n_volatile: 0,
             generation: 0,
             receiver: None,
             receiver_gone: false,
@@ -183,6 +186,9 @@ impl Link {
         let mut inner = self.lock();
         let mut released = inner.taken.take();
         let event = inner.queue.pop_front();
+        if let Some((_, ClientEvent::Message(Message { number: None, .. }))) = &event {
+            inner.n_volatile -= 1;
+        }
         if let Some((generation, ClientEvent::Message(Message { number: Some(number), .. }))) =
             &event
         {
@@ -337,10 +343,17 @@ impl Link {
                     let number = message.number.filter(|_| !self.is_stored);
                     number.into_iter().for_each(|it| inner.session.release(now, it));
                 }
-                Event::Message(message) => inner.push(ClientEvent::Message(message), &mut wakers),
-                Event::Gap(direction, gap) => {
+                // It may be dropped, and nothing else bounds how many wait.
+                Event::Message(Message { number: None, .. })
+                    if inner.n_volatile >= self.config.volatile_entries => {}
+                Event::Message(message) => {
+                    inner.n_volatile += usize::from(message.number.is_none());
+                    inner.push(ClientEvent::Message(message), &mut wakers);
+                }
+                Event::Gap(direction, gap) if !inner.extends_gap(direction, &gap) => {
                     inner.push(ClientEvent::Gap(direction, gap), &mut wakers);
                 }
+                Event::Gap(..) => {}
                 Event::Lost { unacknowledged } => {
                     inner.generation += 1;
                     inner.push(ClientEvent::Lost { unacknowledged }, &mut wakers);
@@ -423,6 +436,17 @@ impl Inner {
             self.session.release(now, receipt.number);
         }
         is_ours
+    }
+
+    /// Adds a gap to the one that is told last, if it goes on there.
+    fn extends_gap(&mut self, direction: Direction, gap: &GapRange) -> bool {
+        let (generation, n_waiting) = (self.generation, self.queue.len());
+        match self.queue.back_mut() {
+            Some((of, ClientEvent::Gap(side, last))) if (*of, *side) == (generation, direction) => {
+                pull::extend_gap(last, gap, n_waiting)
+            }
+            _ => false,
+        }
     }
 
     /// Returns whether what is stored is out of date.

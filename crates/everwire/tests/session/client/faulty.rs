@@ -173,6 +173,26 @@ async fn moved_is_followed_and_busy_is_waited_for() {
     drop((client, notes));
 }
 
+/// What costs a server no credit is bounded all the same while the application takes nothing.
+#[tokio::test]
+async fn volatile_messages_and_gaps_that_nobody_takes_do_not_pile_up() {
+    let gaps = (1..=100).map(|n| format!("70 {n:02x} {n:02x} 01"));
+    let script = std::iter::once(WELCOME.to_owned())
+        .chain((0..100).map(|_| format!("13{}", hex(b"volatile"))))
+        .chain(gaps)
+        .chain([format!("11{}", hex(b"end"))]);
+    let script = script.map(|hex| Message::from(bytes(&hex))).collect();
+    let (_server, url, notes) = scripted(script).await;
+    let mut client = super::client(&url);
+    until_heard(&notes, "2065").await; // ACK: 101 messages are here, or will not come.
+    assert_eq!(hear(&mut client).await, "attached");
+    for _ in 0..64 {
+        assert_eq!(hear(&mut client).await, "volatile");
+    }
+    assert_eq!(hear(&mut client).await, "gap In 1-100");
+    assert_eq!(hear(&mut client).await, "end");
+}
+
 /// What names the user is for the host that the application chose, wherever that sends us.
 #[tokio::test]
 async fn what_is_meant_for_one_host_is_not_told_another() {
