@@ -266,6 +266,8 @@ impl Runner {
             if let Some(carrier) = self.carrier.take() {
                 carrier.leave();
             }
+            // An attempt that is under way is one of the session that is over.
+            self.opening = None;
             self.link.renew(unacknowledged);
             self.setup.forget();
             self.follow(Failure::new(Retry::Now));
