@@ -358,7 +358,7 @@ impl Reconnector {
 }
 
 /// Adds a time that may be for ever.
-fn later(now: Instant, delay: Duration) -> Instant {
+pub(crate) fn later(now: Instant, delay: Duration) -> Instant {
     const FOREVER: Duration = Duration::from_secs(1 << 32);
     now + delay.min(FOREVER)
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     clock, random,
-    reconnect::{AttemptError, AttemptInfo, Ending, Failure, Phase, Reconnector, Retry},
+    reconnect::{AttemptError, AttemptInfo, Ending, Failure, Phase, Reconnector, Retry, later},
 };
 
 /// How long an end waits for its connection to be closed.
@@ -254,7 +254,7 @@ impl Runner {
         if let Some(way) = self.way.as_ref().filter(|_| !goaway.url.is_empty()) {
             self.place = Some(way.place(goaway.url));
         }
-        let at = clock::now() + delay;
+        let at = later(clock::now(), delay);
         self.beside = Some(Beside { at, n_failed: 0, is_suspicion: false });
     }
 
@@ -336,7 +336,7 @@ impl Runner {
             if has_nothing {
                 self.abort(code, &reason);
             } else {
-                let deadline = clock::now() + self.link.patience();
+                let deadline = later(clock::now(), self.link.patience());
                 self.link.act(|session, _| session.close(code, &reason, Some(deadline)));
             }
         }
@@ -421,7 +421,7 @@ impl Runner {
         if let Some(beside) = &mut self.beside {
             beside.n_failed += 1;
             let longest = self.setup.policy.longest_delay(beside.n_failed, Duration::ZERO);
-            beside.at = clock::now() + uniform(longest);
+            beside.at = later(clock::now(), uniform(longest));
         }
     }
 

@@ -96,6 +96,17 @@ async fn a_dropped_client_ends_its_session() {
     assert_eq!(notes.until(2).await, ["session", "ended 1000 by Peer"]);
 }
 
+/// Who keeps a session for ever waits for ever to say goodbye.
+#[tokio::test]
+async fn a_time_without_end_is_no_trouble() {
+    let mut client = builder("ws://127.0.0.1:1/").ttl(Duration::MAX).start().unwrap();
+    client.send("unheard").await.unwrap();
+    let closing = client.close(Code::NORMAL, "");
+    assert!(tokio::time::timeout(Duration::from_millis(100), closing).await.is_err());
+    soon(client.leave()).await;
+    assert!(hear(&mut client).await.ends_with("next with its store [unheard]"));
+}
+
 /// The runtime goes, and with it the client's task; its handles learn it.
 #[test]
 fn a_runtime_that_goes_down_ends_the_client_once() {
