@@ -44,6 +44,9 @@ pub(super) struct Runner {
     was_welcome: bool,
     is_closing: bool,
     last: Option<Ending>,
+    /// When a connection was attached last, and how often we were asked to move since that lasted.
+    attached: Option<Instant>,
+    n_advised: u32,
     /// How long it took to open the connection that is being attached.
     took: Duration,
     told: Option<(u8, u32, Phase)>,
@@ -74,6 +77,8 @@ impl Runner {
             was_welcome: false,
             is_closing: false,
             last: None,
+            attached: None,
+            n_advised: 0,
             took: Duration::ZERO,
             told: None,
             ending: EndOnDrop(link.clone(), None),
@@ -215,6 +220,7 @@ impl Runner {
         self.was_welcome = true;
         self.beside = None;
         let (now, spread) = (clock::now(), self.link.look(ClientSession::first_spread));
+        self.attached = Some(now);
         self.machine.set_first_spread(spread);
         if self.machine.phase() == Phase::Attempting {
             self.machine.handle_opened(now, self.took);
@@ -249,12 +255,19 @@ impl Runner {
 
     fn go_away(&mut self, goaway: Goaway) {
         let [after, spread] = [goaway.after, goaway.spread].map(Duration::from_millis);
-        let limit = self.setup.policy.advice_limit;
-        let delay = after.min(limit).saturating_add(uniform(spread.min(limit)));
+        let (policy, now) = (&self.setup.policy, clock::now());
+        let limit = policy.advice_limit;
+        let mut delay = after.min(limit).saturating_add(uniform(spread.min(limit)));
+        // Servers that send us to each other without end are followed ever more slowly.
+        let lasted = self.attached.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
+        self.n_advised = if lasted < policy.stable_after { self.n_advised + 1 } else { 0 };
+        if self.n_advised > 1 {
+            delay = delay.max(uniform(policy.longest_delay(self.n_advised - 1, Duration::ZERO)));
+        }
         if let Some(way) = self.way.as_ref().filter(|_| !goaway.url.is_empty()) {
             self.place = Some(way.place(goaway.url));
         }
-        let at = later(clock::now(), delay);
+        let at = later(now, delay);
         self.beside = Some(Beside { at, n_failed: 0, is_suspicion: false });
     }
 

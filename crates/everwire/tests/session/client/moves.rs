@@ -10,8 +10,11 @@ use std::{
 
 use everwire::{
     Drain, Server,
-    reconnect::BoxError,
-    session::{Identity, Principal, SessionStore, Sessions, Snapshot},
+    reconnect::{BoxError, ReconnectPolicy},
+    session::{
+        Identity, Principal, SessionConfig, SessionHandler, SessionMessage, SessionSender,
+        SessionStore, Sessions, Snapshot,
+    },
 };
 
 use super::{builder, client, hear, proxied};
@@ -143,6 +146,39 @@ async fn advice_to_go_away_moves_the_session_without_a_break() {
     assert_eq!(hear(&mut client).await, "here");
     assert_eq!(elsewhere.tally().connections, 1);
     assert_eq!(notes.all(), ["session", "resumed", "here"]);
+}
+
+/// Asks its clients to move whenever they come.
+struct Restless(Arc<AtomicU32>);
+
+impl SessionHandler for Restless {
+    fn on_session(&mut self, session: &SessionSender) {
+        session.go_away(Duration::ZERO, Duration::ZERO, "");
+    }
+
+    fn on_message(&mut self, _: &SessionSender, _: SessionMessage) {}
+
+    fn on_resumed(&mut self, session: &SessionSender) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        session.go_away(Duration::ZERO, Duration::ZERO, "");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_asks_to_move_without_end_is_followed_ever_more_slowly() {
+    let n_moves = Arc::new(AtomicU32::new(0));
+    let counter = n_moves.clone();
+    let mut config = SessionConfig::server();
+    config.terms.attach_burst = 1000;
+    let sessions = Sessions::builder().config(config).push(move |_| Restless(counter.clone()));
+    let (_server, addr) = start(Server::builder().push("/", |_| Plain).sessions(&sessions)).await;
+    let mut policy = ReconnectPolicy::default();
+    (policy.base, policy.cap) = (Duration::from_secs(10_000), Duration::from_secs(10_000));
+    let _client = builder(&format!("ws://{addr}/")).policy(policy).start().unwrap();
+    until(|| n_moves.load(Ordering::Relaxed) > 0).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // The first advice is followed; then the next is 10,000 s away, less what chance makes of it.
+    assert!(n_moves.load(Ordering::Relaxed) <= 4, "{n_moves:?}");
 }
 
 #[tokio::test]
