@@ -273,6 +273,14 @@ impl Link {
         self.lock().session.hello(clock::now())
     }
 
+    /// Begins an attempt whose HELLO travels in the upgrade request.
+    pub(super) fn hello_in_request(&self) -> Option<Attempt> {
+        let mut inner = self.lock();
+        let attempt = inner.session.hello(clock::now())?;
+        inner.session.await_opening(attempt.number);
+        Some(attempt)
+    }
+
     /// Handles a message that arrived on the connection of this attempt.
     pub(super) fn receive(&self, attempt: u64, message: WsMessage<'static>) {
         let now = clock::now();

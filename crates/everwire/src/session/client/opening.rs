@@ -73,7 +73,7 @@ pub(super) async fn open(
     let early = asked.early && setup.early && is_home && !setup.client.follows_redirects();
     let mut said = None;
     if early {
-        let Some(attempt) = link.hello() else { return std::future::pending().await };
+        let Some(attempt) = link.hello_in_request() else { return std::future::pending().await };
         setup.save(&link);
         let mut value = HeaderValue::try_from(Hello::base64(&attempt.hello))
             .expect("base64url has no characters that a header must not have");

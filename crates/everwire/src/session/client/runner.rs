@@ -397,7 +397,10 @@ impl Runner {
         }
         (self.took, self.way) = (took, Some(way));
         let (number, hello) = match said {
-            Some(number) => (number, None),
+            Some(number) => {
+                self.link.act(|session, now| session.handle_opened(now, number));
+                (number, None)
+            }
             None => match self.link.hello() {
                 Some(attempt) => (attempt.number, Some(attempt.hello)),
                 None => return Carrier::new(ws, 0).drop_with(CloseCode::NORMAL_CLOSURE),
