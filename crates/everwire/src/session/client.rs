@@ -256,7 +256,7 @@ impl ClientSender {
         ClientStates { watch: self.link.states(), first: true }
     }
 
-    /// Waits until the client has stopped for good and everything is closed.
+    /// Waits until the client has stopped for good, as [`Ended`](ClientState::Ended) says.
     ///
     /// # Cancel safety
     /// Nothing is lost.
