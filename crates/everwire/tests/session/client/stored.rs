@@ -300,6 +300,8 @@ async fn a_store_that_cannot_be_read_begins_no_other_session() {
     let path = folder.path().join("session.json");
     std::fs::write(&path, "not ours").unwrap();
     let error = builder("ws://127.0.0.1:1/").store(SessionFile::open(&path).unwrap()).start();
-    let error = error.unwrap_err().to_string();
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+    let error = error.to_string();
     assert!(error.starts_with("stored session cannot be loaded: "), "{error}");
 }
