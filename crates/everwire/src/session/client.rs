@@ -184,7 +184,7 @@ impl ClientSender {
     /// Dropped before it is done, nothing was sent.
     pub async fn send(&self, message: impl Into<WsMessage<'_>>) -> Result<u64, SendError> {
         let message = prepared(message.into());
-        poll_fn(|cx| self.link.poll_send(cx, &message)).await
+        self.link.send_when_room(&message).await
     }
 
     /// Sends a message if there is room for it; returns its number.

@@ -1,7 +1,8 @@
 //! What a client's handles share with the task that runs it.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
+    future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
@@ -56,7 +57,9 @@ struct Inner {
     handed: Option<Receipt>,
     /// The name of the session of this generation: it changes before `generation` does.
     name: Bytes,
-    writers: Vec<Waker>,
+    /// Who waits for room, in the order in which they came.
+    writers: BTreeMap<u64, Waker>,
+    next_writer: u64,
     orders: Orders,
     /// The application was told that a connection is attached.
     told_attached: bool,
@@ -100,7 +103,8 @@ impl Link {
             taken: None,
             handed: None,
             name: Bytes::new(),
-            writers: Vec::new(),
+            writers: BTreeMap::new(),
+            next_writer: 0,
             orders: Orders::default(),
             told_attached: false,
             closure: None,
@@ -144,27 +148,48 @@ impl Link {
         sent
     }
 
-    /// Accepts a message, or waits for room.
-    pub(super) fn poll_send(
+    /// Accepts a message as soon as there is room.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is done, nothing was sent, and nobody waits.
+    pub(super) async fn send_when_room(&self, message: &Prepared) -> Result<u64, SendError> {
+        let mut writer = Writer { link: self, place: None };
+        poll_fn(|cx| self.poll_send(cx, message, &mut writer.place)).await
+    }
+
+    fn poll_send(
         &self,
-        cx: &mut Context<'_>,
+        cx: &Context<'_>,
         message: &Prepared,
+        place: &mut Option<u64>,
     ) -> Poll<Result<u64, SendError>> {
-        let mut inner = self.lock();
-        if inner.is_over {
-            return Poll::Ready(Err(SendError::Closed));
-        }
-        let sent = inner.session.send(clock::now(), message.clone());
-        if let Err(SendError::Full { .. }) = sent {
-            // Under the same lock, so that room that comes in between is not missed.
-            if !inner.writers.iter().any(|writer| writer.will_wake(cx.waker())) {
-                inner.writers.push(cx.waker().clone());
+        // Cloned and dropped without the lock: a waker may be code of the application.
+        let mut waker = None;
+        loop {
+            let mut inner = self.lock();
+            if inner.is_over {
+                return Poll::Ready(Err(SendError::Closed));
             }
-            return Poll::Pending;
+            let sent = inner.session.send(clock::now(), message.clone());
+            if !matches!(sent, Err(SendError::Full { .. })) {
+                drop(inner);
+                self.news.notify_one();
+                return Poll::Ready(sent);
+            }
+            // Under the same lock, so that room that comes in between is not missed.
+            let waits = place.and_then(|place| inner.writers.get(&place));
+            if waits.is_some_and(|writer| writer.will_wake(cx.waker())) {
+                return Poll::Pending;
+            }
+            if let Some(waker) = waker.take() {
+                let old = inner.wait_for_room(place, waker);
+                drop(inner);
+                drop(old);
+                return Poll::Pending;
+            }
+            drop(inner);
+            waker = Some(cx.waker().clone());
         }
-        drop(inner);
-        self.news.notify_one();
-        Poll::Ready(sent)
     }
 
     pub(super) fn send_volatile(&self, kind: Kind, payload: &[u8]) -> bool {
@@ -181,7 +206,23 @@ impl Link {
     }
 
     /// Polls for what happens next.
-    pub(super) fn poll_event(&self, cx: &mut Context<'_>) -> Poll<Option<ClientEvent>> {
+    pub(super) fn poll_event(&self, cx: &Context<'_>) -> Poll<Option<ClientEvent>> {
+        // As for `poll_send`.
+        let mut waker = None;
+        loop {
+            if let Some(event) = self.take_event(cx, &mut waker) {
+                return event;
+            }
+            waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Takes the next event, or leaves `waker`; `None` if it needs one.
+    fn take_event(
+        &self,
+        cx: &Context<'_>,
+        waker: &mut Option<Waker>,
+    ) -> Option<Poll<Option<ClientEvent>>> {
         let now = clock::now();
         let mut inner = self.lock();
         let mut released = inner.taken.take();
@@ -204,16 +245,21 @@ impl Link {
         // While more waits to be taken, the credit is worth no wake-up.
         let tells = is_released && inner.queue.is_empty();
         let is_over = inner.is_over;
-        if event.is_none() && !is_over {
-            inner.receiver = Some(cx.waker().clone());
+        let waits = inner.receiver.as_ref().is_some_and(|it| it.will_wake(cx.waker()));
+        let mut has_waker = true;
+        if event.is_none() && !is_over && !waits {
+            has_waker = waker.is_some();
+            // What it takes the place of is dropped by the caller.
+            std::mem::swap(&mut inner.receiver, waker);
         }
         drop(inner);
         if tells {
             self.news.notify_one();
         }
         match event {
-            None if !is_over => Poll::Pending,
-            event => Poll::Ready(event.map(|(_, event)| event)),
+            None if !has_waker => None,
+            None if !is_over => Some(Poll::Pending),
+            event => Some(Poll::Ready(event.map(|(_, event)| event))),
         }
     }
 
@@ -365,7 +411,7 @@ impl Link {
                 Event::Lost { unacknowledged } => {
                     inner.generation += 1;
                     inner.push(ClientEvent::Lost { unacknowledged }, &mut wakers);
-                    wakers.append(&mut inner.writers); // The new session has room.
+                    wakers.extend(inner.take_writers()); // The new session has room.
                 }
                 Event::Opened { id } => {
                     inner.told_attached = true;
@@ -377,11 +423,11 @@ impl Link {
                     inner.told_attached = true;
                     inner.name = inner.session.id().clone();
                     // WELCOME says what may be forgotten.
-                    wakers.append(&mut inner.writers);
+                    wakers.extend(inner.take_writers());
                     inner.push(ClientEvent::Resumed { epoch }, &mut wakers);
                     others.push(Event::Resumed { epoch });
                 }
-                Event::Writable => wakers.append(&mut inner.writers),
+                Event::Writable => wakers.extend(inner.take_writers()),
                 other => others.push(other),
             }
         }
@@ -394,7 +440,7 @@ impl Link {
     pub(super) fn detached(&self) {
         let mut inner = self.lock();
         // Without a connection the oldest may make room, or the session end.
-        let mut wakers = std::mem::take(&mut inner.writers);
+        let mut wakers: Vec<_> = inner.take_writers().collect();
         if std::mem::take(&mut inner.told_attached) {
             let closure = inner.closure.take();
             inner.push(ClientEvent::Detached { closure }, &mut wakers);
@@ -411,7 +457,7 @@ impl Link {
         inner.generation += 1;
         inner.push(ClientEvent::Lost { unacknowledged }, &mut wakers);
         // There is room again.
-        wakers.append(&mut inner.writers);
+        wakers.extend(inner.take_writers());
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -422,7 +468,7 @@ impl Link {
         if std::mem::replace(&mut inner.is_over, true) {
             return;
         }
-        let mut wakers = std::mem::take(&mut inner.writers);
+        let mut wakers: Vec<_> = inner.take_writers().collect();
         inner.push(ClientEvent::Ended(end), &mut wakers);
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
@@ -436,7 +482,35 @@ impl Link {
     }
 }
 
+/// Leaves its place among those that wait for room when it is dropped.
+struct Writer<'a> {
+    link: &'a Link,
+    place: Option<u64>,
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            let left = self.link.lock().writers.remove(&place);
+            drop(left);
+        }
+    }
+}
+
 impl Inner {
+    /// Leaves a waker in a place of its own; returns what was there.
+    fn wait_for_room(&mut self, place: &mut Option<u64>, waker: Waker) -> Option<Waker> {
+        let place = *place.get_or_insert_with(|| {
+            self.next_writer += 1;
+            self.next_writer
+        });
+        self.writers.insert(place, waker)
+    }
+
+    fn take_writers(&mut self) -> impl Iterator<Item = Waker> + use<> {
+        std::mem::take(&mut self.writers).into_values()
+    }
+
     /// Releases a message of this session; returns whether it is one.
     fn release(&mut self, now: Instant, receipt: Receipt) -> bool {
         let is_ours = receipt.generation == self.generation && self.name == *self.session.id();
