@@ -1,6 +1,7 @@
 //! Servers that break the protocol: each fault has its code, and ends with an honest word.
 
 use std::{
+    ops::Range,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -20,6 +21,9 @@ use crate::common::{read_head, soon, start};
 /// WELCOME: NEW, windows of 262,144, messages up to 1 MiB, as in the specification's examples.
 const WELCOME: &str = "6000010000008080108080\
     40e0d403a8c301904ee80710101112131415161718191a1b1c1d1e1f04c0ffee01";
+
+/// Where the token stands in it, in hexadecimal digits.
+const TOKEN: Range<usize> = 46..78;
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<_> = hex.chars().filter(|c| !c.is_whitespace()).collect();
@@ -280,15 +284,37 @@ async fn who_waits_for_room_goes_on_when_without_a_connection_the_oldest_make_it
 /// Whatever code a server closes with, the session is not decided by it.
 #[tokio::test]
 async fn a_close_decides_nothing_but_4509() {
-    for code in [1000, 1001, 1008, 1011, 3000, 4400, 4408, 4413, 4500, 4503] {
-        let close = move |ws: WebSocket| async move {
-            ws.send(Message::from(bytes(WELCOME))).await.ok();
-            ws.close(CloseCode::new(code).unwrap(), "").unwrap().await;
+    for code in [1000, 1001, 1008, 1011, 3000, 4400, 4408, 4413, 4500, 4503, 4509] {
+        let hellos = crate::common::Notes::default();
+        let heard = hellos.clone();
+        let close = move |ws: WebSocket| {
+            let heard = heard.clone();
+            async move {
+                let (sender, mut receiver) = ws.split();
+                if let Some(hello) = receiver.recv().await {
+                    heard.add(hex(&hello.into_payload()));
+                }
+                if heard.all().len() == 1 {
+                    sender.send(Message::from(bytes(WELCOME))).await.ok();
+                    drop(sender.close(CloseCode::new(code).unwrap(), ""));
+                }
+                sender.closed().await;
+            }
         };
         let server = Server::builder().subprotocols([SUBPROTOCOL]).pull("/", close);
         let (_server, addr) = start(server).await;
-        let mut client = super::client(&format!("ws://{addr}/"));
+        let mut client = builder(&format!("ws://{addr}/")).early(false).start().unwrap();
         assert_eq!(hear(&mut client).await, "attached");
-        assert_eq!(hear(&mut client).await, "detached", "{code}");
+        if code == 4509 {
+            let end = "session taken over by another client (4509) []";
+            assert_eq!(hear(&mut client).await, end);
+            assert_eq!(hear(&mut client).await, "nothing");
+            assert_eq!(hellos.all().len(), 1);
+        } else {
+            assert_eq!(hear(&mut client).await, "detached", "{code}");
+            // The next attempt shows the token.
+            let token = &hex(&bytes(WELCOME))[TOKEN];
+            assert!(hellos.until(2).await[1].contains(token), "{code}: {:?}", hellos.all());
+        }
     }
 }
