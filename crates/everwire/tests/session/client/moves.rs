@@ -67,7 +67,8 @@ async fn a_ticket_is_renewed_in_time() {
     let tickets = move |ticket: &[u8]| {
         seen.fetch_add(1, Ordering::Relaxed);
         let good = ticket.starts_with(b"ticket ");
-        good.then(|| Identity::new(Principal::new("alice")).valid_for(Duration::from_secs(1)))
+        // The first is asked for again in time: the server leaves two seconds for it.
+        good.then(|| Identity::new(Principal::new("alice")).valid_for(Duration::from_secs(10)))
     };
     let (_server, url, _, sessions) = echo(Sessions::builder().tickets(tickets)).await;
     let asked = Arc::new(AtomicU32::new(0));
@@ -81,8 +82,8 @@ async fn a_ticket_is_renewed_in_time() {
         .start()
         .unwrap();
     assert_eq!(hear(&mut client).await, "attached");
-    until(|| shown.load(Ordering::Relaxed) >= 4).await;
-    assert!(asked.load(Ordering::Relaxed) >= 4);
+    until(|| shown.load(Ordering::Relaxed) >= 2).await;
+    assert!(asked.load(Ordering::Relaxed) >= 2);
     client.send("still alice").await.unwrap();
     assert_eq!(hear(&mut client).await, "still alice");
     assert_eq!(sessions.stats().opened, 1);
