@@ -17,7 +17,7 @@ use everwire::{
     },
 };
 
-use super::{builder, client, hear, proxied};
+use super::{builder, client, hear, nowhere, proxied};
 use crate::{
     Plain,
     common::{soon, start, until},
@@ -114,7 +114,8 @@ async fn providers_that_fail_are_asked_again() {
     let (_server, url, ..) = echo(Sessions::builder()).await;
     let n_asked = Arc::new(AtomicU32::new(0));
     let provider = n_asked.clone();
-    let mut client = builder("ws://127.0.0.1:1/")
+    let (_socket, nowhere) = nowhere();
+    let mut client = builder(&nowhere)
         .url(move |_| {
             let (n, url) = (provider.fetch_add(1, Ordering::Relaxed), url.clone());
             async move {
@@ -185,8 +186,13 @@ async fn a_server_that_asks_to_move_without_end_is_followed_ever_more_slowly() {
 #[tokio::test]
 async fn a_server_that_shuts_down_and_comes_back_has_lost_the_session_and_the_list_is_told() {
     let (server, url, ..) = echo(Sessions::builder()).await;
-    let addr = server.local_addr().unwrap();
-    let mut client = client(&url);
+    let place = Arc::new(Mutex::new(url.clone()));
+    let provider = place.clone();
+    let client = builder(&url).url(move |_| {
+        let url = provider.lock().unwrap().clone();
+        async { Ok::<_, BoxError>(url) }
+    });
+    let mut client = client.start().unwrap();
     assert_eq!(hear(&mut client).await, "attached");
     client.send("heard").await.unwrap();
     assert_eq!(hear(&mut client).await, "heard");
@@ -195,9 +201,8 @@ async fn a_server_that_shuts_down_and_comes_back_has_lost_the_session_and_the_li
     assert_eq!(hear(&mut client).await, "detached");
     client.send("unheard").await.unwrap();
     client.send("either").await.unwrap();
-    let sessions = Sessions::builder().push(|_| crate::Echo(crate::common::Notes::default()));
-    let server = Server::builder().push("/", |_| Plain).sessions(&sessions);
-    let _server = server.bind(addr.to_string()).start().await.unwrap();
+    let (_server, url, ..) = echo(Sessions::builder()).await;
+    *place.lock().unwrap() = url;
     assert_eq!(hear(&mut client).await, "lost [unheard either]");
     assert_eq!(hear(&mut client).await, "attached");
     client.send("afresh").await.unwrap();
@@ -223,16 +228,14 @@ async fn a_server_that_is_busy_is_left_alone_for_as_long_as_it_says() {
 /// A server that does not answer at all, then one that does.
 #[tokio::test]
 async fn a_client_waits_for_its_server_to_appear() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    drop(listener);
-    let mut client = client(&format!("ws://{addr}/"));
+    let (socket, url) = nowhere();
+    let mut client = client(&url);
     client.send("early").await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     let sessions = Sessions::builder().push(|_| crate::Echo(crate::common::Notes::default()));
     let server = Server::builder().push("/", |_| Plain).sessions(&sessions);
-    let _server = server.bind(addr.to_string()).start().await.unwrap();
+    let listener = socket.listen(128).unwrap().into_std().unwrap();
+    let _server = server.listener(listener).start().await.unwrap();
     assert_eq!(hear(&mut client).await, "attached");
     assert_eq!(hear(&mut client).await, "early");
-    let (_other, _) = start(Server::builder()).await;
 }

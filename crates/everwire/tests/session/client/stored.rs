@@ -15,7 +15,7 @@ use everwire::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-use super::{builder, hear, moves::Shared};
+use super::{builder, hear, moves::Shared, nowhere};
 use crate::{
     Plain,
     common::{soon, start, until},
@@ -299,7 +299,8 @@ async fn a_store_that_cannot_be_read_begins_no_other_session() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("session.json");
     std::fs::write(&path, "not ours").unwrap();
-    let error = builder("ws://127.0.0.1:1/").store(SessionFile::open(&path).unwrap()).start();
+    let (_socket, url) = nowhere();
+    let error = builder(&url).store(SessionFile::open(&path).unwrap()).start();
     let error = error.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
     let error = error.to_string();
