@@ -444,7 +444,9 @@ impl Runner {
     /// Nothing carries the session any more, or still nothing does.
     fn lost(&mut self, ending: Ending, retry: Option<Retry>) {
         let retry = retry.unwrap_or_else(|| match (ending.retry(), &ending) {
-            (Retry::RefreshTokenOnce, _) if !self.setup.has_provider() => Retry::Never,
+            (Retry::RefreshTokenOnce, Ending::Failed(_)) if !self.setup.has_provider() => {
+                Retry::Never
+            }
             // The close of a connection decides nothing about the session.
             (retry @ Retry::After { .. }, _) | (retry, Ending::Failed(_)) => retry,
             _ => Retry::Now,
