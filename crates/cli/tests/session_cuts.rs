@@ -174,6 +174,14 @@ impl Talk {
                 self.seen.attached += 1;
             }
             Some(ClientEvent::Detached { .. }) => {}
+            // A session that its client never confirmed is kept for 10 s only. All is told, and said
+            // again from the beginning.
+            Some(ClientEvent::Lost { unacknowledged })
+                if self.ledger.messages == 0 && unacknowledged.len() as u64 == self.said =>
+            {
+                self.ledger = Ledger::default();
+                self.said = 0;
+            }
             other => return Err(format!("after {} messages: {other:?}", self.seen.messages)),
         }
         Ok(())
