@@ -75,8 +75,8 @@ async function one(EverwireSocket, url, options, seed, number, enough) {
 }
 
 /** Lets so many sockets talk, and adds up what they saw. */
-export async function load(EverwireSocket, url, options, { seed, sockets }, enough) {
-  const runs = Array.from({ length: sockets }, (_, i) => one(EverwireSocket, url, options, seed, i + 1, enough));
+export async function load(EverwireSocket, urls, options, { seed, sockets }, enough) {
+  const runs = Array.from({ length: sockets }, (_, i) => one(EverwireSocket, urls[i % urls.length], options, seed, i + 1, enough));
   const sum = { sent: 0, detached: 0, resumed: 0, lost: 0, doubled: 0, reordered: 0, wrong: [] };
   for (const [i, seen] of (await Promise.all(runs)).entries()) {
     for (const key of ['sent', 'detached', 'resumed', 'lost', 'doubled', 'reordered']) sum[key] += seen[key];
