@@ -119,7 +119,8 @@ async function startProxy(i) {
       const kind = /^cut \d+ (\w+)/.exec(line)?.[1];
       if (!kind) continue;
       kinds[kind] = (kinds[kind] ?? 0) + 1;
-      if (++cuts === wanted.count) calm();
+      if (++cuts % 1000 === 0) console.error(`${cuts} cuts after ${Math.round((Date.now() - began) / 1000)} s`);
+      if (cuts === wanted.count) calm();
     }
   })();
   return `ws://${address}/echo`;
@@ -132,9 +133,7 @@ setTimeout(() => {
   process.exit(1);
 }, LIMIT).unref();
 
-const progress = setInterval(() => process.stderr.isTTY && process.stderr.write(`\r${cuts} cuts `), 1000);
 const seen = await (where === 'node' ? inNode() : inChromium(server));
-clearInterval(progress);
 const what = where === 'node' ? `Node ${process.version.slice(1)}` : `Chromium ${seen.version}`;
 const of = Object.entries(kinds)
   .sort()
@@ -142,7 +141,7 @@ const of = Object.entries(kinds)
 for (const line of seen.wrong.slice(0, 20)) console.log(line);
 console.log(
   `${what}, seed ${wanted.seed}: ${cuts} cuts (${of.join(', ')}), ${wanted.sockets} sockets, ${proxies} proxies, ${seen.sent} messages there and back, ` +
-    `resumed ${seen.resumed} times: ${seen.lost} lost, ${seen.doubled} doubled, ${seen.reordered} reordered, ` +
+    `resumed ${seen.resumed} times, begun again ${seen.again} times: ${seen.lost} lost, ${seen.doubled} doubled, ${seen.reordered} reordered, ` +
     `${seen.wrong.length} complaints; ${Math.round((Date.now() - began) / 1000)} s`,
 );
 const well = cuts >= wanted.count && seen.sent > 0 && !(seen.lost || seen.doubled || seen.reordered || seen.wrong.length);
