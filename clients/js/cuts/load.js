@@ -33,7 +33,7 @@ async function one(EverwireSocket, url, options, seed, number, enough, again = 0
   const random = randomOf(seed + number);
   const told = { again, detached: 0, resumed: 0 };
   let unconfirmed = false;
-  const wrong = [];
+  const wrong = again > 3 ? [`begun again ${again} times`] : []; // That much bad luck is none.
   /** The numbers of the messages that came back, in their order. */
   const log = [];
   let sent = 0;
