@@ -174,9 +174,14 @@ impl Attach {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         H: Handler,
     {
+        self.run(io, HandlerApp::new(handler))
+    }
+
+    /// Runs the connection in a task of its own, for this app.
+    pub(crate) fn run<S: Stream, A: App + 'static>(self, io: S, app: A) -> Sender {
         let shared = self.shared();
         let sender = Sender::unguarded(shared.clone());
-        tokio::spawn(self.driver(io, shared, HandlerApp::new(handler)));
+        tokio::spawn(self.driver(io, shared, app));
         sender
     }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use everwire_proto::{Closure, Message};
+use everwire_proto::{Closure, Event, Message};
 use everwire_session::{
     Code, HEADER_NAME, Hello, Malformed, Principal, SUBPROTOCOL, SUBPROTOCOL_HELLO_PREFIX,
 };
@@ -13,7 +13,11 @@ use super::{
     live::{self, Live},
     sessions::{Answer, Table},
 };
-use crate::{Conn, Handler, UpgradeRequest, clock};
+use crate::{
+    Conn, UpgradeRequest, clock,
+    driver::{App, Called},
+    shared::Shared,
+};
 
 /// What a path does with clients that offer `everwire.v1`.
 #[derive(Clone)]
@@ -36,12 +40,12 @@ impl SessionRoute {
     }
 
     /// Makes what runs a connection.
-    pub(crate) fn handler(&self, request: &UpgradeRequest) -> SessionSocket {
+    pub(crate) fn app(&self, request: &UpgradeRequest) -> SessionSocket {
         self.socket(hello_of(request))
     }
 
     fn socket(&self, hello: Option<Result<Hello, Malformed>>) -> SessionSocket {
-        SessionSocket { table: self.0.clone(), stage: Stage::Asked(hello) }
+        SessionSocket { table: self.0.clone(), stage: Stage::Asked(hello), was_read: false }
     }
 
     /// Makes what runs a connection whose client says HELLO by itself.
@@ -67,6 +71,8 @@ fn hello_of(request: &UpgradeRequest) -> Option<Result<Hello, Malformed>> {
 pub(crate) struct SessionSocket {
     table: Arc<Table>,
     stage: Stage,
+    /// Something came for the session since it was last settled.
+    was_read: bool,
 }
 
 enum Stage {
@@ -111,8 +117,27 @@ impl SessionSocket {
     }
 }
 
-impl Handler for SessionSocket {
-    fn on_open(&mut self, conn: &mut Conn<'_>) {
+impl SessionSocket {
+    #[inline]
+    fn message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
+        match (&self.stage, message) {
+            (Stage::Attached(live, epoch), message) => {
+                self.was_read = true;
+                live.receive(conn.now, *epoch, message);
+            }
+            (Stage::Waiting { .. }, Message::Binary(frame)) => {
+                self.hello(conn, Hello::parse(&frame.into_bytes()));
+            }
+            (Stage::Waiting { .. }, Message::Text(_)) => {
+                self.hello(conn, Err(Malformed::TextMessage));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl App for SessionSocket {
+    fn open(&mut self, conn: &mut Conn<'_>) {
         let Stage::Asked(hello) = &mut self.stage else { return };
         if let Some(hello) = hello.take() {
             return self.hello(conn, hello);
@@ -126,20 +151,24 @@ impl Handler for SessionSocket {
         self.stage = Stage::Waiting { until: conn.now + wait, reminder };
     }
 
-    fn on_message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
-        match (&self.stage, message) {
-            (Stage::Attached(live, epoch), message) => live.receive(conn, *epoch, message),
-            (Stage::Waiting { .. }, Message::Binary(frame)) => {
-                self.hello(conn, Hello::parse(&frame.into_bytes()));
-            }
-            (Stage::Waiting { .. }, Message::Text(_)) => {
-                self.hello(conn, Err(Malformed::TextMessage));
-            }
-            _ => {}
+    #[inline]
+    fn event(&mut self, conn: &mut Conn<'_>, event: Event<'_>) {
+        if let Event::Message(message) = event {
+            self.message(conn, message);
         }
     }
 
-    fn on_notify(&mut self, conn: &mut Conn<'_>) {
+    /// Settles all that came in one go: so it is transmitted, and looked after, once.
+    #[inline]
+    fn input_end(&mut self, conn: &mut Conn<'_>) {
+        if std::mem::take(&mut self.was_read)
+            && let Stage::Attached(live, epoch) = &self.stage
+        {
+            live.transmit(conn, *epoch);
+        }
+    }
+
+    fn notify(&mut self, conn: &mut Conn<'_>) {
         match &self.stage {
             Stage::Attached(live, epoch) => live.transmit(conn, *epoch),
             Stage::Waiting { until, .. } if *until <= clock::now() => {
@@ -150,14 +179,14 @@ impl Handler for SessionSocket {
         }
     }
 
-    fn on_drain(&mut self, conn: &mut Conn<'_>) {
+    fn drain(&mut self, conn: &mut Conn<'_>) {
         if let Stage::Attached(live, epoch) = &self.stage {
             live.go_away();
             live.transmit(conn, *epoch);
         }
     }
 
-    fn on_close(&mut self, _: &Closure) {
+    fn close(&mut self, _: &Shared, _: &Closure) {
         match &self.stage {
             Stage::Attached(live, epoch) => live.closed(*epoch),
             Stage::Waiting { reminder, .. } => reminder.abort(),
@@ -165,3 +194,5 @@ impl Handler for SessionSocket {
         }
     }
 }
+
+impl Called for SessionSocket {}
