@@ -9,10 +9,10 @@ const out = process.argv[2] ?? 'dist';
 
 // Properties of our own objects, whose names are shortened. Nothing of the platform and nothing of the API may be called so.
 const OURS = [
-  'accept acked acknowledge measured advise answered ask attach attached attempting authenticate begin byPeer bytes closed count',
-  'deadDue deadline due done frames heard hello leave linked lo lost messages next patience position',
-  'probe pump questionDue receive recv room said sample sleep smoothed stating suspect suspectDue suspected suspend',
-  'taken tell tick view volatile waits wake welcome ws delay gap',
+  'accept acked acknowledge advise advised answered ask attach attached attempting authenticate begin bytes closed deadDue deadline',
+  'delay done due ended giveUp heard hello kept leave link live lo next outbox patience payloads pending position probe pump questionDue',
+  'receive recv refused renewal room roundTrip said sample sleep smoothed stating suspect suspectDue suspected suspend tell tick view',
+  'waits wake welcome ws',
 ]
   .join(' ')
   .split(' ');
@@ -23,13 +23,18 @@ async function bundle(name) {
     bundle: true,
     format: 'esm',
     target: 'es2022',
+    mangleProps: new RegExp(`^(${OURS.join('|')})$`),
+    minifySyntax: true,
     write: false,
   });
-  const { code } = await minify(outputFiles[0].text.replace(/\bconst\b/g, 'let'), {
+  const text = outputFiles[0].text
+    .replace(/^function (\w+)\((.*)\) \{$/gm, 'let $1 = ($2) => {')
+    .replace(/\b(const|var)\b/g, 'let')
+    .replace(/([=!])==/g, '$1='); // Nothing in src compares values of different types.
+  const { code } = await minify(text, {
     module: true,
     ecma: 2022,
-    compress: { passes: 3, pure_getters: true, unsafe_arrows: true, keep_fargs: false },
-    mangle: { properties: { regex: new RegExp(`^(${OURS.join('|')})$`), builtins: true } },
+    compress: { passes: 2, reduce_funcs: false, pure_getters: true, unsafe: true, unsafe_arrows: true, keep_fargs: false },
     format: { comments: false },
   });
   return `${code}\n`;

@@ -1,11 +1,11 @@
 /** Opens WebSockets for a session, or for a plain connection, and tells the application what becomes of them. */
 
 import type { EverwireEventMap } from './events.js';
-import { Code, Status, encodeData, encodeText, payloadOf, type Kind, type Payload, type Refused } from './frame.js';
+import { Code, Status, bytesOf, encodeData, payloadOf, type Payload } from './frame.js';
 import type { Asked, Options, Provided } from './options.js';
 import { watch } from './page.js';
 import { createReconnect } from './reconnect.js';
-import { createSession, type Link, type Emit, type Session, type Stored } from './session.js';
+import { createSession, type Link, type Listener, type Session, type Stored } from './session.js';
 
 const clock = () => Date.now();
 
@@ -29,6 +29,8 @@ export type State = 'connecting' | 'attached' | 'detached' | 'plain' | 'closed';
 
 /** Tells the application, and calls `finished` when its listeners are. */
 type Dispatch = (type: keyof EverwireEventMap, properties?: object, finished?: () => void) => void;
+
+type Present = (bytes: Uint8Array<ArrayBuffer> | ArrayBuffer) => Blob | ArrayBuffer;
 
 /** What an application sees. */
 export interface View {
@@ -60,18 +62,21 @@ interface Attempt extends Link {
 
 const absolute = (url: string | URL) => new URL(url, globalThis.location?.href).href.replace(/^http/, 'ws');
 const bare = (url: string) => url.replace(/[?#].*/, '');
-const bytesOf = (data: string | ArrayBuffer) => (typeof data === 'string' ? data : new Uint8Array(data));
 
-async function provided<T>(value: Provided<T>, asked: Asked): Promise<T> {
-  return typeof value === 'function' ? (value as (asked: Asked) => T | Promise<T>)(asked) : value;
+function limit(what: string, size: number, limit: number | undefined) {
+  if (size > limit!) throw new RangeError(`${what} of ${size} bytes, the server takes ${limit}`);
 }
+
+const provided = <T>(value: Provided<T>, asked: Asked) =>
+  typeof value === 'function' ? (value as (asked: Asked) => T | Promise<T>)(asked) : value;
 
 /** base64url without padding, for a HELLO among the subprotocols. See RFC 4648 §5. */
 const base64url = (bytes: Uint8Array) =>
   btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
 
-export function createClient(source: Provided<string | URL>, options: Options, dispatch: Dispatch): Client {
-  const { session: mode = 'auto', early = true, bufferBytes = 1 << 20, bufferMessages = 4096, store } = options;
+/** `present` makes of bytes what a message event has. */
+export function createClient(source: Provided<string | URL>, options: Options, dispatch: Dispatch, present: Present): Client {
+  const { session: mode = 'auto', early = true, bufferBytes = 1 << 20, bufferMessages = 4096, evict, store } = options;
   const reconnect = createReconnect(clock);
   const finished = new AbortController();
   let url = typeof source === 'function' ? '' : absolute(source);
@@ -87,11 +92,14 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   let failures = 0;
   /** A server has answered everwire.v1. */
   let welcomed = false;
-  let refusals = 0;
+  /** The last ticket was refused. */
+  let refused = false;
   /** Where the server sent us, and when to go there; 0 until we are there. */
   let moved: string | undefined;
   let moveAt = Infinity;
   let closeAt = Infinity;
+  /** When the ticket should be renewed. */
+  let renewAt = Infinity;
   let asleep = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let timerAt = Infinity;
@@ -101,25 +109,24 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   let reading: Promise<void> | undefined;
   let readingBytes = 0;
 
-  /** Begins a session. What was sent before any server was there has no number yet. */
-  const begin = (stored?: Stored) => {
-    const { window = 262_144, maxMessage = 1_048_576, ttl = 60_000 } = options;
-    const before = welcomed ? [] : (session?.frames ?? []);
-    const emit: Emit = (type, event) => created === session && happened(type, event);
-    const created = createSession({ clock, window, maxMessage, ttl, store }, emit, stored);
-    session = created;
-    for (const frame of before) session.send(frame);
+  /** Begins a session with what was sent before, which has no number yet. */
+  const begin = (before: Payload[] = [], stored?: Stored) => {
+    session = createSession(options, clock, listener, stored);
+    for (const payload of before) session.send(encodeData(payload, false));
   };
+
+  const complain = (error: unknown) => void dispatch('error', { error });
 
   // ---------------------------------------------------------------- sending
 
-  /** Throws if a message of this size cannot be kept. */
+  /** Makes room for a message of this size. Throws if it cannot be kept. */
   const admit = (size: number, volatile: boolean) => {
-    const limit = session.welcome?.[4];
-    if (size > limit!) throw new RangeError(`${size} bytes, the server takes ${limit}`);
-    const kept = session.bytes + readingBytes;
-    if (!volatile && ((kept && kept + size > bufferBytes) || session.count >= bufferMessages)) {
-      throw new DOMException(`${kept} bytes are unacknowledged`, 'QuotaExceededError');
+    limit('message', size, session.welcome?.[4]);
+    for (const { outbox } = session; !volatile; session.giveUp()) {
+      const kept = outbox.bytes + readingBytes;
+      const count = outbox.kept.length;
+      if ((!kept || kept + size <= bufferBytes) && count < bufferMessages) return;
+      if (!evict || session.live || !count) throw new DOMException(`${kept} bytes are unacknowledged`, 'QuotaExceededError');
     }
   };
 
@@ -135,7 +142,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     readingBytes += size;
     const last = before
       .then(action)
-      .catch((error) => void dispatch('error', { error }))
+      .catch(complain)
       .then(() => {
         readingBytes -= size;
         if (last === reading) reading = undefined;
@@ -163,15 +170,12 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   const drop = (attempt: Attempt | undefined, code: number = Code.Normal) => {
     if (attempt === trying) trying = undefined;
     if (attempt === current) current = undefined;
-    const ws = attempt?.ws;
-    if (!ws) return;
-    ws.onopen = ws.onmessage = ws.onclose = null;
-    ws.close(code);
+    attempt?.ws?.close(code);
   };
 
   /** The attempt came to nothing. */
   const failed = () => {
-    if (trying?.said) session.closed(trying, ABNORMAL);
+    session.closed(trying!, ABNORMAL);
     drop(trying);
     moved = undefined;
     // Perhaps it was our offer: the other way is tried at once.
@@ -180,95 +184,86 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   };
 
   const ticketFor = async (asked: Asked) => {
-    const ticket = await provided(options.ticket ?? '', asked);
-    const bytes = typeof ticket === 'string' ? encodeText(ticket) : ticket;
-    if (bytes.length > MAX_TICKET) throw new RangeError(`ticket of ${bytes.length} bytes, at most ${MAX_TICKET}`);
+    const bytes = bytesOf(await provided(options.ticket ?? '', asked));
+    limit('ticket', bytes.length, MAX_TICKET);
     return bytes;
   };
 
   const connect = async () => {
-    const now = clock();
     const attempt: Attempt = {
-      due: now + ATTEMPT_WITHIN,
+      due: clock() + ATTEMPT_WITHIN,
       send: (frame) => attempt.ws!.send(frame as Uint8Array<ArrayBuffer>),
       close: (code) => drop(attempt, code),
     };
     trying = attempt;
-    reconnect.attempting();
     settle();
     try {
       await ready;
-      const asked = { attempt: ++attempts, refresh: refusals > 0 };
+      const asked = { attempt: ++attempts, refresh: refused };
       const target = absolute(moved ?? (await provided(source, asked)));
       const ticket = await ticketFor(asked);
-      if (attempt === trying) open(attempt, target, ticket);
+      if (attempt !== trying) return;
+      if (url.startsWith('wss:') && target.startsWith('ws:')) {
+        throw new RangeError(`${target} after ${url}`);
+      }
+      url = target;
+      open(attempt, ticket);
     } catch (error) {
       if (attempt !== trying) return;
-      dispatch('error', { error });
+      complain(error);
       failed();
     }
+    settle();
   };
 
-  const open = (attempt: Attempt, target: string, ticket: Uint8Array) => {
-    const WebSocket = options.WebSocket ?? globalThis.WebSocket;
-    url = target;
+  const open = (attempt: Attempt, ticket: Uint8Array) => {
     const verdict = welcomed || verdicts.get(bare(url));
-    // Chromium fails a connection whose offers are all ignored, and says nothing: so every other attempt is without.
-    const offers = mode === 'required' || (mode === 'auto' && !plain && (verdict ?? failures % 2 === 0));
     const offered = [options.protocols ?? []].flat();
-    if (offers) {
-      attempt.said = early && welcomed && !session.linked;
+    // Chromium fails a connection whose offers are all ignored, and says nothing: so every other attempt is without.
+    if (mode === 'required' || (mode === 'auto' && !plain && (verdict ?? failures % 2 === 0))) {
+      attempt.said = early && welcomed && !current;
       if (attempt.said) offered.unshift('everwire-h.' + base64url(session.hello(attempt, ticket, false)));
       offered.unshift(PROTOCOL);
     }
-    const ws = (attempt.ws = new WebSocket(url, offered));
+    const ws = (attempt.ws = new (options.WebSocket ?? WebSocket)(url, offered));
     ws.binaryType = 'arraybuffer';
     ws.onopen = () => opened(attempt, ws, ticket);
     ws.onmessage = ({ data }) => received(attempt, data);
     ws.onclose = (event) => lost(attempt, event);
     ws.onerror = () => {}; // A close follows. Some implementations want to be heard.
-    settle();
   };
 
   const opened = (attempt: Attempt, ws: WebSocket, ticket: Uint8Array) => {
-    if (ws.protocol === PROTOCOL) {
-      // From the HELLO on the older socket has no effect.
-      if (!attempt.said) attempt.send(session.hello(attempt, ticket, true));
-      drop(current);
-      current = attempt;
-      trying = undefined;
-    } else if (welcomed) {
-      failed();
-    } else if (mode === 'required') {
-      finish(MANDATORY_EXTENSION, `the server does not speak ${PROTOCOL}`);
-    } else {
-      becomePlain(attempt, ws);
-    }
+    if (attempt !== trying) return;
+    const speaks = ws.protocol === PROTOCOL;
+    if (!speaks && welcomed) return failed();
+    if (!speaks && mode === 'required') return finish(MANDATORY_EXTENSION, `the server does not speak ${PROTOCOL}`);
+    // From the HELLO on the older socket has no effect.
+    if (speaks && !attempt.said) attempt.send(session.hello(attempt, ticket, true));
+    drop(current);
+    current = attempt;
+    trying = undefined;
+    if (!speaks) becomePlain(ws);
     settle();
   };
 
-  const becomePlain = (attempt: Attempt, ws: WebSocket) => {
-    current = attempt;
-    trying = undefined;
+  const becomePlain = (ws: WebSocket) => {
+    const before = session.outbox.payloads();
     if (mode === 'auto') verdicts.set(bare(url), false);
     reconnect.attach();
     if (plain) dispatch('lost', { unacknowledged: [] });
     plain = true;
     attach(true);
-    const { frames } = session;
-    welcomed = true; // Nothing is carried over from here.
     begin();
-    welcomed = false;
-    for (const frame of frames) ws.send(payloadOf(frame) as string);
+    for (const payload of before) ws.send(payload as string);
     if (readyState === 2) ws.close(Code.Normal);
   };
 
   const received = (attempt: Attempt, data: string | ArrayBuffer) => {
     if (attempt !== current) return;
-    if (plain) deliver(bytesOf(data));
-    else session.receive(attempt, bytesOf(data));
-    // The first socket spoke before the second had said HELLO.
-    if (session.attached && !session.suspected && moveAt) drop(trying);
+    if (plain) deliver(data);
+    else session.receive(attempt, data);
+    if (content()) drop(trying); // The first socket spoke before the second had said HELLO.
     settle();
   };
 
@@ -282,7 +277,6 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     } else if (readyState === 2 || !again) {
       return finish(code, reason, wasClean);
     } else {
-      reconnect.lost();
       dispatch('detached');
     }
     settle();
@@ -290,75 +284,69 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   // ---------------------------------------------------------------- what happens to the session
 
-  const happened: Emit = (type, event: any) => {
-    const now = clock();
-    switch (type) {
-      case 'open':
-      case 'resumed': {
-        const fresh = type === 'open';
-        welcomed = true;
-        refusals = 0;
-        moveAt = Infinity;
-        verdicts.set(bare(url), true);
-        reconnect.attach(event[8]);
-        if (fresh) void store?.claim(event[10]);
-        return attach(fresh);
-      }
-      case 'message':
-        return deliver(event.data, event.taken);
-      case 'ended':
-        return ended(event.code, event.byPeer, event.reason, event.unacknowledged);
-      case 'refused':
-        return refused(event);
-      case 'goaway':
-        moved = event[3] || moved;
-        moveAt = now + event[1] + Math.random() * event[2];
-        return;
-      case 'ticket':
-        return void ticketFor({ attempt: attempts, refresh: true }).then(
-          (ticket) => session.authenticate(ticket),
-          (error) => dispatch('error', { error }),
-        );
-      case 'suspect':
-        return void (trying || connect());
-      case 'detached':
-        reconnect.lost();
-    }
-    dispatch(type as keyof EverwireEventMap, event);
-  };
-
-  const refused = ([, status, after, spread]: Refused | [Kind, Status, any, any]) => {
-    drop(current);
-    reconnect.advise(0, 0);
-    if (status === Status.Busy) reconnect.advise(after, spread);
-    if (status === Status.Moved) moved = after;
-    if (status === Status.Auth && (refusals++ || typeof options.ticket !== 'function')) session.abort(Code.Unauthenticated);
-  };
-
-  const ended = (code: number, byPeer: boolean, reason: string, unacknowledged: Payload[]) => {
-    drop(current);
-    store?.forget();
-    // It selects a protocol that it does not speak.
-    const mute = !welcomed && !byPeer && mode === 'auto' && code === Code.Malformed;
-    if (mute) failures++;
-    if (!mute && (code < 3000 || code >= Code.Malformed || readyState > 1)) {
-      return finish(code, reason, byPeer || code < Code.Timeout, unacknowledged);
-    }
-    begin();
-    if (!mute) dispatch('lost', { unacknowledged });
-  };
-
   const attach = (fresh: boolean) => {
     if (readyState) return void dispatch('resumed', { fresh });
     readyState = 1;
     dispatch('open');
   };
 
-  const deliver = (data: Payload, taken?: () => void) =>
-    dispatch('message', { data, origin: new URL(url).origin }, () => {
+  const deliver = (data: Payload | ArrayBuffer, taken?: () => void) =>
+    dispatch('message', { data: typeof data === 'object' ? present(data as ArrayBuffer) : data, origin: new URL(url).origin }, () => {
       taken?.(); // The server may send more.
       settle();
     });
+
+  const listener: Listener = {
+    attached(welcome, fresh) {
+      welcomed = true;
+      refused = false;
+      moveAt = Infinity;
+      verdicts.set(bare(url), true);
+      reconnect.attach(welcome[8]);
+      if (fresh) void store?.claim(welcome[10]);
+      attach(fresh);
+    },
+
+    message: deliver,
+    tell: dispatch,
+
+    ended(code, byPeer, reason, unacknowledged) {
+      drop(current);
+      // It selects a protocol that it does not speak.
+      const mute = !welcomed && !byPeer && mode === 'auto' && code === Code.Malformed;
+      if (mute) failures++;
+      if (!mute && (code < 3000 || code >= Code.Malformed || readyState > 1)) {
+        return finish(code, reason, byPeer || code < Code.Timeout, unacknowledged);
+      }
+      store?.forget();
+      begin(mute ? unacknowledged : []);
+      if (!mute) dispatch('lost', { unacknowledged });
+    },
+
+    refused([, status, after, spread]) {
+      drop(current);
+      reconnect.advise(0, 0);
+      if (status === Status.Busy) reconnect.advise(after, spread);
+      if (status === Status.Moved) moved = after;
+      if (status === Status.Auth) {
+        if (refused || typeof options.ticket !== 'function') session.abort(Code.Unauthenticated);
+        refused = true;
+      }
+    },
+
+    advised([, after, spread, elsewhere]) {
+      moved = elsewhere || moved;
+      moveAt = clock() + after + Math.random() * spread;
+    },
+
+    renewal(after) {
+      renewAt = clock() + after;
+    },
+
+    suspect() {
+      if (!trying) void connect();
+    },
+  };
 
   const finish = (code: number, reason = '', wasClean = false, unacknowledged: Payload[] = []) => {
     if (readyState > 2) return;
@@ -366,7 +354,6 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     drop(current);
     drop(trying);
     store?.forget();
-    store?.release();
     finished.abort();
     settle();
     if (!wasClean) dispatch('error');
@@ -399,8 +386,16 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   const leave = () => (store || plain ? sleep() : session.abort(Code.Normal));
 
+  const renew = () => {
+    renewAt = Infinity;
+    ticketFor({ attempt: attempts, refresh: true }).then((ticket) => session.authenticate(ticket), complain);
+  };
+
+  /** Whether the WebSocket that is there will do. */
+  const content = () => current && session.live?.suspectDue !== 0 && moveAt;
+
   /** Whether another WebSocket is wanted. */
-  const wanting = () => !trying && (plain ? !current : !session.linked || session.suspected || !moveAt);
+  const wanting = () => !trying && !content();
 
   const tick = () => {
     const now = clock();
@@ -408,9 +403,10 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     if (now >= trying?.due!) failed();
     if (now >= closeAt) finish(ABNORMAL);
     if (now >= moveAt) retryAt = moveAt = 0;
-    if (now >= retryAt) {
-      retryAt = globalThis.navigator?.onLine === false ? now + LOOK_EVERY : Infinity; // True means little.
-      if (retryAt === Infinity && wanting()) void connect();
+    if (now >= renewAt) renew();
+    if (!trying && now >= retryAt) {
+      retryAt = Infinity;
+      if (wanting()) void connect();
     }
     settle();
   };
@@ -423,8 +419,8 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       timerAt = Infinity;
       return;
     }
-    if (wanting() && retryAt === Infinity) retryAt = now + reconnect.delay();
-    const at = Math.min(session.deadline, retryAt, closeAt, moveAt || Infinity, trying?.due ?? Infinity, now + LOOK_EVERY);
+    if (wanting() && retryAt === Infinity) retryAt = now + reconnect.delay(!!current);
+    const at = Math.min(session.deadline, closeAt, renewAt, moveAt || Infinity, trying ? trying.due : retryAt, now + LOOK_EVERY);
     if (timerAt <= at && timerAt > now) return; // A timer that comes too early looks again.
     clearTimeout(timer);
     timerAt = at;
@@ -436,8 +432,8 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   };
 
   begin();
-  ready = store?.restore().then((stored) => stored && begin(stored));
-  watch({ wake, sleep, leave }, finished.signal);
+  ready = store?.restore().then((stored) => stored && begin(session.outbox.payloads(), stored));
+  watch(wake, sleep, leave, finished.signal);
   void connect();
 
   return {
@@ -453,29 +449,28 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       },
       get state() {
         if (readyState > 2) return 'closed';
-        if (plain ? current : session.attached) return plain ? 'plain' : 'attached';
+        if (plain ? current : session.live) return plain ? 'plain' : 'attached';
         return readyState ? 'detached' : 'connecting';
       },
       get rtt() {
-        return session.measured;
+        return session.roundTrip.smoothed;
       },
       get bufferedAmount() {
-        return session.bytes + readingBytes + ((plain && current?.ws?.bufferedAmount) || 0);
+        return session.outbox.bytes + readingBytes + (plain && current ? current.ws!.bufferedAmount : 0);
       },
     },
     send,
     close(code = Code.Normal, reason = '') {
-      if ((code !== 1000 && !(code > 2999 && code < 5000)) || encodeText(reason).length > 123) {
-        throw new DOMException('the code must be 1000 or 3000 to 4999, the reason at most 123 bytes', 'InvalidAccessError');
+      if ((code !== 1000 && !(code > 2999 && code < 5000)) || bytesOf(reason).length > 123) {
+        throw new DOMException('code 1000 or 3000-4999, reason of 123 bytes at most', 'InvalidAccessError');
       }
       if (readyState > 1) return;
-      const hurry = !readyState;
       readyState = 2;
       inOrder(() => {
         if (plain) {
           closeAt = clock() + (current ? CLOSE_WITHIN : 0);
           current?.ws!.close(code, reason);
-        } else if (hurry && !session.count) {
+        } else if (!welcomed && !session.outbox.kept.length) {
           closeAt = 0;
         } else {
           session.close(code, reason);

@@ -86,6 +86,8 @@ export type Welcome =
   | [kind: Kind.Welcome, status: Status.Stale]
   | [kind: Kind.Welcome, status: Status.Version, version: number];
 
+export type Goaway = [kind: Kind.Goaway, after: number, spread: number, url: string];
+
 /** A frame from a server. The first byte of DATA has its flags. */
 export type Frame =
   | [kind: Kind.Data, flags: number, data: Payload, size: number]
@@ -93,18 +95,13 @@ export type Frame =
   | [kind: Kind.Ping | Kind.Pong, token: number, counts: Counts]
   | Welcome
   | [kind: Kind.Gap, from: number, to: number, reason: number]
-  | [kind: Kind.Goaway, after: number, spread: number, url: string]
+  | Goaway
   | [kind: Kind.Bye | Kind.ByeReply, code: number, counts: Counts, reason: string]
   | [kind: Kind.TicketWanted | Kind.TicketAccepted, expires: number];
 
-/** The peer broke the protocol: the code says how. */
-export class Violation {
-  constructor(readonly code: number) {}
-}
-
-/** Fails unless `condition` holds. */
+/** Throws the code that says how the peer broke the protocol, unless `condition` holds. */
 export function demand(condition: unknown, code: number = Code.Malformed): asserts condition {
-  if (!condition) throw new Violation(code);
+  if (!condition) throw code;
 }
 
 /** The largest number. See §2. */
@@ -113,27 +110,27 @@ export const MAX = 2 ** 53 - 1;
 const utf8 = new TextEncoder();
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-export const encodeText = (text: string) => utf8.encode(text);
+export const bytesOf = (payload: Payload) => (typeof payload === 'string' ? utf8.encode(payload) : payload);
 
-/** Returns the text that these bytes are. Throws a Violation if they are not UTF-8. */
+/** Returns the text that these bytes are. Throws a code if they are not UTF-8. */
 function textOf(bytes: Uint8Array): string {
   try {
     return strict.decode(bytes);
   } catch {
-    throw new Violation(Code.Malformed);
+    throw Code.Malformed;
   }
 }
 
 /**
- * The elements of bodies, a letter for each: `n` a number, `p` one that is at least 1, `u` a byte, `c` counts, `k` the code of an
- * end, `t` a token, `i` an id, `l` a URL, `r` a reason.
+ * The elements of bodies, a letter for each: `n` a number, `p` one that is at least 1, `g` the reason of a gap, `c` counts, `k` the
+ * code of an end, `t` a token, `i` an id, `l` a URL, `r` a reason. A byte is read as a number: all that are known are below 128.
  */
 const BODIES: Partial<Record<Kind, string>> = {
   [Kind.Ack]: 'c',
   [Kind.Ping]: 'nc',
   [Kind.Pong]: 'nc',
-  [Kind.Welcome]: 'u',
-  [Kind.Gap]: 'pnu',
+  [Kind.Welcome]: 'n',
+  [Kind.Gap]: 'png',
   [Kind.Goaway]: 'nnl',
   [Kind.Bye]: 'kcr',
   [Kind.ByeReply]: 'kcr',
@@ -143,10 +140,10 @@ const BODIES: Partial<Record<Kind, string>> = {
 
 /** What follows the status of a WELCOME. */
 const ACCEPTED = 'pcpnppnti';
-const WELCOMES = [ACCEPTED, ACCEPTED, ACCEPTED, 'knr', 'nn', 'l', '', '', 'u'];
+const WELCOMES = [ACCEPTED, ACCEPTED, ACCEPTED, 'knr', 'nn', 'l', '', '', 'n'];
 
 /**
- * Reads a frame from a server. Throws a Violation if it is malformed, if only a client may send it, or if its payload is larger
+ * Reads a frame from a server. Throws a code if it is malformed, if only a client may send it, or if its payload is larger
  * than `maxMessage`.
  */
 export function decode(bytes: Uint8Array, maxMessage = MAX): Frame {
@@ -158,16 +155,12 @@ export function decode(bytes: Uint8Array, maxMessage = MAX): Frame {
     return [Kind.Data, kind % 16, kind & Flag.Text ? textOf(payload) : payload, payload.length];
   }
 
-  const byte = () => {
-    demand(at < bytes.length);
-    return bytes[at++]!;
-  };
   const number = (min = 0, max = MAX) => {
     let value = 0;
     for (let scale = 1, next = 128; next > 127; scale *= 128) {
-      next = byte();
+      next = bytes[at++]!;
       value += (next % 128) * scale;
-      // As few bytes as it needs. Above the limit the sum has lost its last bits, and is still above.
+      // As few bytes as it needs. Above the limit the sum has lost its last bits, and is still above. Behind the end it is no number.
       demand(value <= MAX && (next || scale === 1));
     }
     demand(value >= min && value <= max);
@@ -175,14 +168,13 @@ export function decode(bytes: Uint8Array, maxMessage = MAX): Frame {
   };
   const part = (max: number) => {
     const length = number(0, max);
-    at += length;
-    demand(at <= bytes.length);
+    at += length; // If that is behind the end, it is so at the end.
     return bytes.subarray(at - length, at);
   };
   const readers: Record<string, () => unknown> = {
     n: number,
     p: () => number(1),
-    u: byte,
+    g: () => number(1, 5),
     c: () => {
       const recv = number();
       return [recv, number(0, recv), number(), number()];
@@ -204,32 +196,36 @@ export function decode(bytes: Uint8Array, maxMessage = MAX): Frame {
 
   const frame: any[] = [kind, ...read(BODIES[kind])];
   if (kind === Kind.Welcome) frame.push(...read(WELCOMES[frame[1]]));
-  if (kind === Kind.Gap) demand(frame[2] >= frame[1] && frame[3] > 0 && frame[3] < 6);
+  if (kind === Kind.Gap) demand(frame[2] >= frame[1]);
   demand(at === bytes.length);
   return frame as Frame;
 }
 
-/** Writes a frame: numbers as the protocol has them, bytes as they are. */
-export function encode(kind: Kind, ...elements: (number | Uint8Array | number[])[]): Uint8Array {
+/** Writes a frame: numbers, and bytes or text with their length before them. */
+export function encode(kind: Kind, ...elements: (number | string | Uint8Array | number[])[]): Uint8Array {
   const bytes: number[] = [kind];
-  for (const element of elements.flat()) {
+  const write = (element: number | string | Uint8Array) => {
     if (typeof element === 'number') {
-      let rest = element;
-      for (; rest > 127; rest = Math.floor(rest / 128)) bytes.push((rest % 128) + 128);
-      bytes.push(rest);
+      for (; element > 127; element = Math.floor(element / 128)) bytes.push((element % 128) + 128);
+      bytes.push(element);
     } else {
-      bytes.push(...element);
+      const body = bytesOf(element);
+      write(body.length);
+      bytes.push(...body);
     }
-  }
+  };
+  elements.flat().forEach(write);
   return Uint8Array.from(bytes);
 }
 
+/** Writes what presents a ticket. */
+export const encodeTicket = (ticket: Uint8Array) => Uint8Array.of(Kind.Ticket, ...ticket);
+
 /** Writes DATA. The payload is copied. */
 export function encodeData(payload: Payload, volatile: boolean): Uint8Array {
-  const text = typeof payload === 'string';
-  const body = text ? encodeText(payload) : payload;
+  const body = bytesOf(payload);
   const bytes = new Uint8Array(body.length + 1);
-  bytes[0] = Kind.Data + +text + Flag.Volatile * +volatile;
+  bytes[0] = Kind.Data + +(typeof payload === 'string') + Flag.Volatile * +volatile;
   bytes.set(body, 1);
   return bytes;
 }

@@ -11,15 +11,15 @@ export type Inbox = ReturnType<typeof createInbox>;
 
 /** In manual mode a message is done when the application has taken it, else when it was received. */
 export function createInbox(clock: () => number, full: number, manual: boolean, first = 0) {
-  /** Messages that the application has not taken yet: number and cost; and their cost in all. */
-  const held: [number: number, cost: number][] = [];
+  /** Messages that the application has not taken yet, in their order; and their cost in all. */
+  const held = new Set<number>();
   let heldCost = 0;
   /** What the peer may send beyond what was received. */
   let credit = 0;
   let stated = 0;
   let unstated = 0;
 
-  const soon = (atOnce = false) => {
+  const soon = (atOnce?: boolean) => {
     self.due = Math.min(self.due, clock() + (atOnce ? 0 : ACK_AFTER));
   };
 
@@ -28,26 +28,26 @@ export function createInbox(clock: () => number, full: number, manual: boolean, 
     /** When an ACK is due. */
     due: Infinity,
 
-    done: () => (manual && held[0] ? held[0][0] - 1 : self.recv),
+    done: ([oldest] = held) => (manual && oldest ? oldest - 1 : self.recv),
     room: () => Math.max(0, full - heldCost),
 
-    /** Counts a reliable message in, and returns what to call when the application has taken it. */
-    message(size: number) {
+    /** Counts a reliable message in, and returns what to call when the application has taken it, which calls `then`. */
+    message(size: number, then: () => void) {
       demand(credit > 0, Code.Window);
       demand(self.recv < MAX, Code.Counters);
       const cost = size + COST;
-      const entry: [number, number] = [++self.recv, cost];
+      const number = ++self.recv;
       credit -= cost;
       heldCost += cost;
       unstated += cost;
-      held.push(entry);
+      held.add(number);
       soon(self.recv - stated >= ACK_MESSAGES || unstated >= full / 2);
       return () => {
-        const i = held.indexOf(entry);
-        held.splice(i, 1);
+        held.delete(number);
         heldCost -= cost;
         const plenty = self.room() - credit >= full / 2;
-        if (plenty || credit <= 0 || (manual && !i)) soon(plenty);
+        if (plenty || credit <= 0 || manual) soon(plenty);
+        then();
       };
     },
 

@@ -10,6 +10,8 @@ const STALLED = 10_000;
 const STUCK = 60_000;
 const DELAYED_ACK = 200;
 
+export type RoundTrip = ReturnType<typeof createRoundTrip>;
+
 /** A smoothed round trip, as in RFC 6298. It belongs to the path and outlives a socket. */
 export function createRoundTrip() {
   let deviation = 0;
@@ -20,7 +22,7 @@ export function createRoundTrip() {
 
     sample(ms: number) {
       const before = self.smoothed ?? ms;
-      deviation = self.smoothed === undefined ? ms / 2 : (deviation * 3 + Math.abs(before - ms)) / 4;
+      deviation = self.smoothed ? (deviation * 3 + Math.abs(before - ms)) / 4 : ms / 2;
       self.smoothed = (before * 7 + ms) / 8;
     },
 
@@ -32,25 +34,24 @@ export function createRoundTrip() {
 
 export type Liveness = ReturnType<typeof createLiveness>;
 
-export function createLiveness(clock: () => number, roundTrip: ReturnType<typeof createRoundTrip>, silence: number) {
+export function createLiveness(clock: () => number, roundTrip: RoundTrip, silence: number) {
   let last = clock();
   /** Since when something is unacknowledged, and no more is acknowledged. */
   let waiting = Infinity;
   let progress = 0;
-  let pings: [token: number, sent: number, at: number][] = [];
+  /** The last PING, until it is answered. Answers to older ones say nothing more. */
+  let ping: [sent: number, at: number] | undefined;
   let token = 0;
 
   const self = {
-    /** No answer came to a question: another socket should be tried. */
-    suspected: false,
-    /** When silence makes the socket suspect. */
+    /** When silence makes the socket suspect. 0 when it is: no answer came to a question, and another socket should be tried. */
     suspectDue: Infinity,
 
     /** When the peer should be asked. */
     questionDue: () =>
-      self.suspected || self.suspectDue < Infinity
+      self.suspectDue < Infinity
         ? Infinity
-        : Math.min(Math.max(waiting, last) + PATIENCE, pings.length ? Infinity : waiting + STALLED),
+        : Math.min(Math.max(waiting, last) + PATIENCE, ping ? Infinity : waiting + STALLED),
 
     /** When silence, or a peer that acknowledges nothing, makes the socket dead. */
     deadDue: () => Math.min(last + silence, waiting + STUCK),
@@ -59,13 +60,6 @@ export function createLiveness(clock: () => number, roundTrip: ReturnType<typeof
     heard() {
       last = clock();
       self.suspectDue = Infinity;
-      self.suspected = false;
-    },
-
-    /** Nobody answered. */
-    suspect() {
-      self.suspectDue = Infinity;
-      self.suspected = true;
     },
 
     /** So much of what was sent is acknowledged. */
@@ -76,18 +70,17 @@ export function createLiveness(clock: () => number, roundTrip: ReturnType<typeof
 
     /** Asks the peer: returns the token of a PING. `sent` is what its counts say. */
     ask(sent: number) {
-      pings.push([++token, sent, clock()]);
+      ping = [sent, clock()];
       self.suspectDue = Math.min(self.suspectDue, clock() + roundTrip.patience());
-      return token;
+      return ++token;
     },
 
     /** A PONG came. It must acknowledge what was sent before its PING. */
     answered(answer: number, recv: number) {
-      const ping = pings.find((ping) => ping[0] === answer);
-      if (!ping) return;
-      demand(recv >= ping[1], Code.Counters);
-      pings = pings.filter((ping) => ping[0] > answer);
-      roundTrip.sample(clock() - ping[2]);
+      if (!ping || answer !== token) return;
+      demand(recv >= ping[0], Code.Counters);
+      roundTrip.sample(clock() - ping[1]);
+      ping = undefined;
     },
   };
   return self;

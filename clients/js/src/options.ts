@@ -37,6 +37,10 @@ export interface Options {
   /** The same, in messages. Default: 4096. */
   bufferMessages?: number;
   /**
+   * While detached, the oldest messages give way to new ones, and a `gap` says so, instead of `send` throwing. Default: false.
+   */
+  evict?: boolean;
+  /**
    * Where the session is kept that it survives a reload of the page, such as a `TabStore`. A message is then done when its listeners
    * have finished. Default: none, the session ends with the page.
    */

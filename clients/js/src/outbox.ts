@@ -5,14 +5,19 @@ import { Code, demand, payloadOf, type Counts, type Payload } from './frame.js';
 /** What a message costs beyond its payload, which is a byte less than its frame. */
 const COST = 31;
 
+/** Reasons of gaps. */
+export const EVICTED = 1;
 const RESTART = 4;
 const OVERSIZE = 5;
 
+/** DATA frames in their order; null where a message became a gap. */
+export type Kept = (Uint8Array | null)[];
+
 export type Outbox = ReturnType<typeof createOutbox>;
 
-export function createOutbox(first = 1) {
-  /** From `lo` on; null where a message became a gap. */
-  const kept: (Uint8Array | null)[] = [];
+/** The next message gets the number `next`; those in `kept` have the numbers before. */
+export function createOutbox(next = 1, kept: Kept = []) {
+  const first = next - kept.length;
   /** What the peer needs no more. */
   let freed = 0;
   let credit = 0;
@@ -21,19 +26,27 @@ export function createOutbox(first = 1) {
   /** The end of the last gap that the application knows of. */
   let announced = 0;
 
+  /** What a frame in the buffer carries, in bytes. */
+  const size = (frame: Uint8Array | null | undefined): number => (frame ? frame.length - 1 : 0);
   const cost = (number: number): number => (kept[number - self.lo]?.length ?? -COST) + COST;
 
   /** Returns a frame. What is larger than the peer takes becomes a gap. */
   const at = (number: number, maxMessage: number): Uint8Array | null | undefined => {
     const frame = kept[number - self.lo];
-    if (!frame || frame.length - 1 <= maxMessage) return frame;
-    self.bytes -= frame.length - 1;
+    if (size(frame) <= maxMessage) return frame;
+    self.bytes -= size(frame);
     return (kept[number - self.lo] = null);
   };
 
+  const free = (): void => {
+    self.bytes -= size(kept.shift());
+    self.lo++;
+  };
+
   const self = {
+    kept,
     /** The number that the next accepted message gets, and that of the oldest that is kept. */
-    next: first,
+    next,
     lo: first,
     /** The number of the last message, or end of a gap, that was put on this socket. */
     position: 0,
@@ -42,18 +55,21 @@ export function createOutbox(first = 1) {
     /** Payload bytes that are kept. */
     bytes: 0,
 
-    /** The DATA frames that are kept. */
-    frames: (): Uint8Array[] => kept.filter((frame) => frame !== null),
-
     /** The messages above this number that are kept. */
-    messages: (above?: number): Payload[] =>
+    payloads: (above?: number): Payload[] =>
       kept.flatMap((frame, i) => (frame && self.lo + i > (above ?? self.acked) ? [payloadOf(frame)] : [])),
 
     /** Keeps a DATA frame until the peer needs it no more. */
     accept(frame: Uint8Array) {
       kept.push(frame);
-      self.bytes += frame.length - 1;
+      self.bytes += size(frame);
       self.next++;
+    },
+
+    /** Gives up the oldest message, which the application is told. */
+    giveUp() {
+      announced = self.lo;
+      free();
     },
 
     /** Begins a socket whose WELCOME says this. */
@@ -70,7 +86,7 @@ export function createOutbox(first = 1) {
       while (self.acked < recv) inFlight -= cost(++self.acked);
       credit = window;
       freed = done;
-      for (; self.lo <= done; self.lo++) self.bytes -= (kept.shift()?.length ?? 1) - 1;
+      while (self.lo <= done) free();
     },
 
     /** Puts on the socket what the peer's window takes. The last argument of `gap` is whether the application knows of it. */
@@ -79,7 +95,7 @@ export function createOutbox(first = 1) {
       send: (frame: Uint8Array) => void,
       gap: (from: number, to: number, reason: number, known: boolean) => void,
     ) {
-      for (let from; (from = self.position + 1) < self.next; ) {
+      for (let from: number; (from = self.position + 1) < self.next; ) {
         const frame = at(from, maxMessage);
         if (frame) {
           if (inFlight >= credit) return;
@@ -87,16 +103,15 @@ export function createOutbox(first = 1) {
           inFlight += cost(from);
           send(frame);
         } else {
-          const restart = from < self.lo;
-          let to = restart ? self.lo - 1 : from;
-          while (!restart && to + 1 < self.next && !at(to + 1, maxMessage)) to++;
+          const [to, reason] = from < first ? [first - 1, RESTART] : from < self.lo ? [self.lo - 1, EVICTED] : [from, OVERSIZE];
           const known = to <= announced;
           self.position = to;
           if (!known) announced = to;
-          gap(from, to, restart ? RESTART : OVERSIZE, known);
+          gap(from, to, reason, known);
         }
       }
     },
   };
+  for (const frame of kept) self.bytes += size(frame);
   return self;
 }

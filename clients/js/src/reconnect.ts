@@ -4,31 +4,28 @@
 const FIRST_SPREAD = 1000;
 const BASE = 500;
 const CAP = 30_000;
-/** An outage that lasts so long is met with patience. */
-const SLOW_AFTER = 300_000;
+/** An outage of so many attempts, which is one of some five minutes, is met with patience. */
+const SLOW_AFTER = 24;
+const SLOW = [CAP, 270_000];
 /** A connection that lasted so long was no accident. */
 const STABLE_AFTER = 10_000;
 const ADVICE_LIMIT = 3_600_000;
-/** What wakes a client comes in swarms. */
-const WAKE_SPACING = 1000;
 
-/** Close codes of a plain connection after which nobody comes back, and those after which once only. */
-const NEVER = /^(1000|1008|3003|3[5-9]..|4[5-9]..)$/;
-const ONCE = /^(1002|1003|1007|1010|3000|4401|4501)$/;
+const SERVICE_RESTART = 1012;
+const TRY_AGAIN_LATER = 1013;
+/** Close codes of a plain connection after which nobody comes back. */
+const NEVER = /^(1000|1008|3003|[34][5-9]..)$/;
 
 export function createReconnect(clock: () => number) {
-  /** Retries since the last stable connection, and since when it fails. */
+  /** Retries since the last stable connection. */
   let retries = 0;
-  let outage: number | undefined;
   let attached = Infinity;
   let spread = FIRST_SPREAD;
   let advice: [after: number, spread: number] | undefined;
-  /** The wait that is going on was advised. */
-  let advised = false;
-  let attempted = 0;
-  let warned = false;
+  /** What the wait that is going on was advised by. */
+  let advised = advice;
 
-  const self = {
+  return {
     /** The server says when to come back. */
     advise(after: number, spread: number) {
       advice = [after, spread];
@@ -36,20 +33,10 @@ export function createReconnect(clock: () => number) {
 
     /** A connection was closed by the peer: notes the advice in its reason. Returns whether coming back makes sense. */
     closed(code: number, reason: string) {
-      const number = (name: string) => RegExp(name + ' *= *(\\d+)').exec(reason)?.[1];
-      const after = number('retry');
-      const spread = number('spread');
-      if (after ?? spread) self.advise(+(after ?? 0), +(spread ?? 0));
-      else if (code === 1012) self.advise(5000, 25_000);
-      else if (code === 1013) self.advise(CAP, CAP);
-      const once = ONCE.test(`${code}`);
-      const again = once ? !warned : !NEVER.test(`${code}`);
-      warned ||= once;
-      return again;
-    },
-
-    attempting() {
-      attempted = clock();
+      const [, after, spread = 0] = /retry=(\d+)(?:;spread=(\d+))?/.exec(reason) ?? [];
+      if (after) advice = [+after, +spread];
+      else if (code === SERVICE_RESTART || code === TRY_AGAIN_LATER) advice = [5000, 25_000];
+      return !NEVER.test(`${code}`);
     },
 
     /** A connection can be used. `first`: over how long clients should come back when it is lost. */
@@ -58,29 +45,20 @@ export function createReconnect(clock: () => number) {
       spread = first;
     },
 
-    lost() {
-      if (clock() - attached >= STABLE_AFTER) {
-        retries = 0;
-        outage = undefined;
-        warned = false;
+    /** Draws how long to wait before the next attempt, which replaces a connection or is `beside` one. */
+    delay(beside: boolean) {
+      if (!beside) {
+        if (clock() - attached >= STABLE_AFTER) retries = 0;
+        attached = Infinity;
       }
-      attached = Infinity;
-    },
-
-    /** Draws how long to wait before the next attempt. */
-    delay() {
-      const retry = retries++;
-      outage ??= clock();
-      let range = [0, retry ? Math.min(CAP, BASE * 2 ** retry) : spread];
-      if (clock() - outage >= SLOW_AFTER) range = [CAP, SLOW_AFTER - CAP];
-      range = advice ?? range;
-      advised = !!advice;
+      advised = advice;
       advice = undefined;
-      return Math.min(ADVICE_LIMIT, range[0]! + Math.random() * range[1]!);
+      const usual = [0, retries ? Math.min(CAP, BASE * 2 ** retries) : spread];
+      const [after, over] = advised ?? (retries++ < SLOW_AFTER ? usual : SLOW);
+      return Math.min(ADVICE_LIMIT, after! + Math.random() * over!);
     },
 
     /** Something happened that makes success likely: returns when to try, instead of `at`. Advice stands. */
-    wake: (at: number) => (advised ? at : Math.min(at, Math.max(clock(), attempted + WAKE_SPACING))),
+    wake: (at: number) => (advised ? at : Math.min(at, clock())),
   };
-  return self;
 }

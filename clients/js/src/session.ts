@@ -7,15 +7,17 @@
  * This is a closure and not a class, because a minifier shortens local names only.
  */
 
-import { Code, Flag, Kind, MAX, Status, Violation, decode, demand, encode, encodeText } from './frame.js';
-import type { Accepted, Counts, Frame, Payload, Refused, Welcome } from './frame.js';
+import { Code, Flag, Kind, Status, decode, demand, encode, encodeTicket } from './frame.js';
+import type { Accepted, Counts, Frame, Goaway, Payload, Refused, Welcome } from './frame.js';
 import { createInbox } from './inbox.js';
-import { createLiveness, createRoundTrip, type Liveness } from './liveness.js';
-import { createOutbox } from './outbox.js';
-import type { SessionStore } from './store.js';
+import { createLiveness, createRoundTrip, type Liveness, type RoundTrip } from './liveness.js';
+import type { Options } from './options.js';
+import { EVICTED, createOutbox, type Kept, type Outbox } from './outbox.js';
 
 const WELCOME_WITHIN = 10_000;
 const BYE_WITHIN = 5000;
+/** Before a ticket expires a fresh one is shown, but not in a hurry. */
+const RENEW_MIN = 1000;
 /** Of gaps. See docs/protocol.md §7. */
 const REASONS = ['', 'evicted-bytes', 'evicted-age', 'conflated', 'restart', 'oversize'];
 
@@ -25,58 +27,45 @@ export interface Link {
   close(code: number): void;
 }
 
-/** What the application, or the code that opens sockets, learns. */
-export interface SessionEvents {
-  /** A new session; the same one again. */
-  open: Accepted;
-  resumed: Accepted;
-  /** Call `taken` when the application has done with it. */
-  message: { data: Payload; volatile: boolean; taken: (() => void) | undefined };
+/** What the code that opens sockets learns. */
+export interface Listener {
+  /** A socket carries the session, which is a new one or the same as before. */
+  attached(welcome: Accepted, fresh: boolean): void;
+  /** Call `taken`, which a volatile message does not have, when the application has done with it. */
+  message(data: Payload, taken?: () => void): void;
+  /** What the application learns as it is. */
+  tell<T extends keyof Told>(type: T, event?: Told[T]): void;
+  ended(code: number, byPeer: boolean, reason: string, unacknowledged: Payload[]): void;
+  /** The server wants this client later, elsewhere, or with another ticket. */
+  refused(welcome: Refused): void;
+  advised(goaway: Goaway): void;
+  /** The server wants a fresh ticket in so many ms. */
+  renewal(after: number): void;
+  /** Another socket should be opened beside this one. */
+  suspect(): void;
+}
+
+export interface Told {
   detached: object;
   /** These messages will not come. */
   gap: { direction: 'in' | 'out'; from: number; to: number; reason: string };
   /** The other end has forgotten the session. */
   lost: { unacknowledged: Payload[] };
-  ended: { code: number; reason: string; byPeer: boolean; unacknowledged: Payload[] };
-  /** The server wants this client later, elsewhere, or with another ticket. */
-  refused: Refused;
-  goaway: [kind: Kind, after: number, spread: number, url: string];
-  /** The server asks for a fresh ticket. */
-  ticket: object;
-  /** Another socket should be opened beside this one. */
-  suspect: object;
 }
-
-export type Emit = <T extends keyof SessionEvents>(type: T, event: SessionEvents[T]) => void;
 
 /** What survives the page. */
-export type Stored = [id: number[], token: number[], attempt: number, recv: number, next: number];
+export type Stored = [id: number[], token: number[], attempt: number, recv: number, next: number, kept?: Kept];
 
-export interface SessionConfig {
-  /** The wall clock, in ms. */
-  clock: () => number;
-  /** What this end takes before its application has taken it, in bytes; each message costs 32 more. */
-  window: number;
-  maxMessage: number;
-  /** How long the server should keep the session while it is detached, in ms. */
-  ttl: number;
-  /** With a store, a message is done when it was taken, and not when it was received. */
-  store?: Pick<SessionStore, 'save'> | undefined;
-}
+export type SessionOptions = Pick<Options, 'window' | 'maxMessage' | 'ttl' | 'store'>;
 
 export interface Session {
-  readonly attached: boolean;
-  /** Whether a socket carries this session, attached or saying HELLO. */
-  readonly linked: boolean;
-  readonly suspected: boolean;
+  /** What is known of the life of the socket, once it is attached. */
+  readonly live: Liveness | undefined;
   /** What the server said last. */
   readonly welcome: Accepted | undefined;
-  /** The smoothed round trip, in ms. */
-  readonly measured: number | undefined;
-  /** Payload bytes, messages, and their frames, that the server may still need. */
-  readonly bytes: number;
-  readonly count: number;
-  readonly frames: Uint8Array[];
+  /** What the server may still need. */
+  readonly outbox: Outbox;
+  readonly roundTrip: RoundTrip;
   /** When to call `tick`. */
   readonly deadline: number;
   /**
@@ -85,13 +74,15 @@ export interface Session {
    */
   hello(link: Link, ticket: Uint8Array, atOnce: boolean): Uint8Array;
   /** A WebSocket message arrived on a socket. */
-  receive(link: Link, message: string | Uint8Array): void;
+  receive(link: Link, message: string | ArrayBuffer): void;
   /** A socket was closed, with this code. */
   closed(link: Link, code: number): void;
   /** Closes the socket and keeps the session, such as before the page sleeps. */
   suspend(): void;
   /** Sends a DATA frame; a volatile one now or never. */
   send(frame: Uint8Array): void;
+  /** Gives up the oldest message that is kept. */
+  giveUp(): void;
   /** Presents another ticket, in the session. */
   authenticate(ticket: Uint8Array): void;
   /** Asks whether the peer is there. */
@@ -106,32 +97,33 @@ export interface Session {
   tick(): void;
 }
 
-export function createSession(config: SessionConfig, emit: Emit, stored?: Stored): Session {
-  const { clock } = config;
+export function createSession(options: SessionOptions, clock: () => number, on: Listener, stored?: Stored): Session {
+  const { window = 262_144, maxMessage = 1_048_576, ttl = 60_000, store } = options;
   const roundTrip = createRoundTrip();
-  const newInbox = (first?: number) => createInbox(clock, config.window, !!config.store, first);
-  let outbox = createOutbox(stored?.[4]);
+  // With a store, a message is done when it was taken, and not when it was received.
+  const newInbox = (first?: number) => createInbox(clock, window, !!store, first);
+  let outbox = createOutbox(stored?.[4], stored?.[5]);
   let inbox = newInbox(stored?.[3]);
   let welcome: Accepted | undefined;
-  let ended = false;
-  /** The socket; and its state, from its WELCOME on. */
   let link: Link | undefined;
   let live: Liveness | undefined;
-  let token = Uint8Array.from(stored?.[1] ?? []);
+  let token: Uint8Array = Uint8Array.from(stored?.[1] ?? []);
   let attempt = stored?.[2] ?? 0;
   let epoch = 0;
   /** The application believes that it is attached. */
   let announced = false;
   let helloRecv = 0;
-  let helloAt: number | undefined;
-  let helloDue = Infinity;
+  let helloAt = 0;
+  /** Its answer measures the round trip. */
+  let measuring = false;
   let goodbye: [code: number, reason: string] | undefined;
   let goodbyeSent = false;
   let goodbyeDue = Infinity;
 
   // ---------------------------------------------------------------- what goes out
 
-  const save = () => config.store?.save([[...(welcome?.[10] ?? [])], [...token], attempt, inbox.done(), outbox.next]);
+  const save = () =>
+    store?.save([[...(welcome?.[10] ?? [])], [...token], attempt, inbox.done(), outbox.next, outbox.kept]);
 
   const transmit = (frame: Uint8Array) => {
     save();
@@ -148,58 +140,63 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
 
   const ask = () => transmit(encode(Kind.Ping, live!.ask(outbox.position), counts()));
 
-  const bye = (kind: Kind, code: number, reason: string) => {
-    const text = encodeText(reason);
-    transmit(encode(kind, code, counts(), text.length, text));
-  };
+  const bye = (kind: Kind, code: number, reason: string) => transmit(encode(kind, code, counts(), reason));
+
+  const tellGap = (direction: 'in' | 'out', from: number, to: number, reason: number) =>
+    on.tell('gap', { direction, from, to, reason: REASONS[reason]! });
 
   /** Sends what may be sent and acknowledges what is due. */
   const flush = () => {
     if (!live) return;
     outbox.pump(welcome![4], transmit, (from, to, reason, known) => {
       transmit(encode(Kind.Gap, from, to, reason));
-      if (!known) emit('gap', { direction: 'out', from, to, reason: REASONS[reason]! });
+      if (!known) tellGap('out', from, to, reason);
     });
-    live?.waits(outbox.position, outbox.acked);
-    if (live && goodbye && !goodbyeSent && outbox.position + 1 === outbox.next) {
+    live.waits(outbox.position, outbox.acked);
+    if (goodbye && !goodbyeSent && outbox.position + 1 === outbox.next) {
       goodbyeSent = true;
       goodbyeDue = clock() + BYE_WITHIN;
       bye(Kind.Bye, ...goodbye);
     }
-    if (live && clock() >= inbox.due) acknowledge();
+    if (clock() >= inbox.due) acknowledge();
   };
 
   // ---------------------------------------------------------------- ends
 
+  const helloDue = () => (link && !live ? helloAt + WELCOME_WITHIN : Infinity);
+
   const unlink = () => {
     link = live = undefined;
-    helloDue = Infinity;
   };
 
   const end = (code: number, byPeer: boolean, reason = '', received?: number) => {
-    if (ended) return;
     unlink();
+    announced = false;
     goodbyeDue = Infinity;
-    ended = true;
-    emit('ended', { code, byPeer, reason, unacknowledged: outbox.messages(received) });
+    on.ended(code, byPeer, reason, outbox.payloads(received));
   };
 
   const abort = (code: number) => {
-    const last = link;
-    if (last && (token.length || live)) bye(Kind.Bye, code, '');
-    last?.close(code);
+    if (link && (token.length || live)) bye(Kind.Bye, code, '');
+    link?.close(code);
     end(code, false);
+  };
+
+  /** Everything was said, or is not waited for any more. */
+  const leave = () => {
+    link?.close(Code.Normal);
+    end(goodbye![0], false, goodbye![1]);
   };
 
   /** The session is lost: a new one follows. */
   const forget = () => {
-    const unacknowledged = outbox.messages();
+    const unacknowledged = outbox.payloads();
     outbox = createOutbox();
     inbox = newInbox();
     inbox.stating();
     epoch = 0;
     token = new Uint8Array();
-    emit('lost', { unacknowledged });
+    on.tell('lost', { unacknowledged });
   };
 
   /** A goodbye does not wait longer than the server remembers the session. */
@@ -208,12 +205,11 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
   };
 
   const detach = () => {
-    if (ended) return;
     unlink();
     if (!announced) return;
     announced = false;
     leaveLater();
-    emit('detached', {});
+    on.tell('detached');
     if (!token.length) forget(); // The server keeps nothing.
   };
 
@@ -229,53 +225,39 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
     // NEW answers a HELLO without a token, the others one with a token.
     demand((status === Status.New) === !token.length);
     if (status === Status.Resumed) demand(counts[2] === helloRecv && newEpoch > epoch, Code.Counters);
-    else demand(!(counts[0] || counts[1] || counts[2]), Code.Counters);
+    else demand(!(counts[0] || counts[2]), Code.Counters);
     if (status === Status.Lost) forget();
     outbox.begin(counts);
-    if (helloAt !== undefined) roundTrip.sample(clock() - helloAt);
+    if (measuring) roundTrip.sample(clock() - helloAt);
     live = createLiveness(clock, roundTrip, accepted[6] + accepted[7]);
     announced = true;
     goodbyeDue = Infinity;
     goodbyeSent = false;
     welcome = accepted;
     epoch = newEpoch;
-    token = Uint8Array.from(accepted[9]);
+    token = accepted[9];
     acknowledge(); // Confirms the token, which is stored before.
-    emit(status === Status.Resumed ? 'resumed' : 'open', welcome);
+    on.attached(welcome, status !== Status.Resumed);
   };
 
   const welcomed = (frame: Welcome) => {
-    helloDue = Infinity;
-    switch (frame[1]) {
-      case Status.Ended:
-        return end(frame[2], true, frame[4], frame[3]);
-      case Status.Stale:
-        return end(Code.Superseded, true);
-      case Status.Version:
-        return end(Code.Version, true);
-      case Status.Busy:
-      case Status.Moved:
-      case Status.Auth:
-        detach();
-        return emit('refused', frame as Refused);
-    }
-    accepted(frame as Accepted);
+    const [, status] = frame;
+    if (status === Status.Ended) return end(frame[2], true, frame[4], frame[3]);
+    if (status > Status.Auth) return end(status === Status.Stale ? Code.Superseded : Code.Version, true);
+    if (status < Status.Ended) return accepted(frame as Accepted);
+    detach();
+    on.refused(frame as Refused);
   };
 
   const check = (counts: Counts) => {
     demand(counts[2] === inbox.recv, Code.Counters);
     outbox.acknowledge(counts);
-    live!.waits(outbox.position, outbox.acked);
   };
 
-  const handle = (frame: Frame) => {
+  const handle = (frame: Exclude<Frame, Welcome>) => {
     switch (frame[0]) {
-      case Kind.Data: {
-        const volatile = frame[1] >= Flag.Volatile;
-        const release = volatile ? undefined : inbox.message(frame[3]);
-        const taken = release && (() => (release(), flush()));
-        return emit('message', { data: frame[2], volatile, taken });
-      }
+      case Kind.Data:
+        return on.message(frame[2], frame[1] < Flag.Volatile ? inbox.message(frame[3], flush) : undefined);
       case Kind.Ack:
         return check(frame[1]);
       case Kind.Ping:
@@ -284,19 +266,15 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
       case Kind.Pong:
         check(frame[2]);
         return live!.answered(frame[1], frame[2][0]);
-      case Kind.Gap: {
-        const [, from, to, reason] = frame;
-        inbox.gap(from, to);
-        return emit('gap', { direction: 'in', from, to, reason: REASONS[reason]! });
-      }
+      case Kind.Gap:
+        inbox.gap(frame[1], frame[2]);
+        return tellGap('in', frame[1], frame[2], frame[3]);
       case Kind.Goaway:
-        return emit('goaway', frame);
+        return on.advised(frame);
       case Kind.TicketWanted:
-        return emit('ticket', {});
+        return on.renewal(0);
       case Kind.TicketAccepted:
-        return;
-      case Kind.Welcome:
-        return demand(false);
+        return frame[1] ? on.renewal(Math.max(RENEW_MIN, frame[1] * 0.75)) : undefined;
     }
     const [kind, code, theirs, reason] = frame;
     try {
@@ -306,8 +284,7 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
     }
     if (kind === Kind.ByeReply) {
       demand(goodbyeSent);
-      link!.close(Code.Normal);
-      end(goodbye![0], false, goodbye![1]);
+      leave();
     } else {
       bye(Kind.ByeReply, code, '');
       end(code, true, reason);
@@ -315,68 +292,45 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
   };
 
   return {
-    get attached() {
-      return !!live;
-    },
-    get linked() {
-      return !!link;
-    },
-    get suspected() {
-      return !!live?.suspected;
+    get live() {
+      return live;
     },
     get welcome() {
       return welcome;
     },
-    get measured() {
-      return roundTrip.smoothed;
+    get outbox() {
+      return outbox;
     },
-    get bytes() {
-      return outbox.bytes;
-    },
-    get count() {
-      return outbox.next - outbox.lo;
-    },
-    get frames() {
-      return outbox.frames();
-    },
+    roundTrip,
     get deadline() {
-      const due = Math.min(helloDue, goodbyeDue);
-      return live ? Math.min(due, inbox.due, live.deadDue(), live.questionDue(), live.suspectDue) : due;
+      const due = Math.min(helloDue(), goodbyeDue);
+      return live ? Math.min(due, inbox.due, live.deadDue(), live.questionDue(), live.suspectDue || Infinity) : due;
     },
 
     hello(newLink, ticket, atOnce) {
       unlink();
       link = newLink;
-      helloDue = clock() + WELCOME_WITHIN;
       helloRecv = inbox.recv;
-      helloAt = atOnce ? clock() : undefined;
+      helloAt = clock();
+      measuring = atOnce;
       attempt++;
       inbox.stating();
       save();
-      return encode(
-        Kind.Hello,
-        [1, attempt, helloRecv, outbox.lo, outbox.next, inbox.room(), config.maxMessage, config.ttl],
-        token.length,
-        token,
-        ticket.length,
-        ticket,
-      );
+      return encode(Kind.Hello, [1, attempt, helloRecv, outbox.lo, outbox.next, inbox.room(), maxMessage, ttl], token, ticket);
     },
 
     receive(from, message) {
       if (from !== link) return;
       try {
         demand(typeof message !== 'string');
-        const frame = decode(message, config.maxMessage);
+        const frame = decode(new Uint8Array(message), maxMessage);
         live?.heard();
-        if (live) handle(frame);
-        else {
-          demand(frame[0] === Kind.Welcome);
-          welcomed(frame);
-        }
+        demand(!live === (frame[0] === Kind.Welcome));
+        if (frame[0] === Kind.Welcome) welcomed(frame);
+        else handle(frame);
       } catch (error) {
-        if (!(error instanceof Violation)) throw error;
-        abort(error.code);
+        if (typeof error !== 'number') throw error;
+        abort(error);
       }
       flush();
     },
@@ -394,16 +348,22 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
 
     send(frame) {
       if (frame[0]! < Kind.Data + Flag.Volatile) {
-        if (outbox.next === MAX) return abort(Code.Counters);
         outbox.accept(frame);
-        flush();
+        if (live) flush();
+        else save();
       } else if (live) {
         link!.send(frame);
       }
     },
 
+    giveUp() {
+      const number = outbox.lo;
+      outbox.giveUp();
+      if (number > outbox.acked) tellGap('out', number, number, EVICTED);
+    },
+
     authenticate(ticket) {
-      if (live) transmit(encode(Kind.Ticket, ticket));
+      if (live) transmit(encodeTicket(ticket));
     },
 
     probe() {
@@ -411,7 +371,7 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
     },
 
     close(code, reason) {
-      goodbye ??= [code, reason];
+      goodbye = [code, reason];
       leaveLater();
       flush();
     },
@@ -420,16 +380,13 @@ export function createSession(config: SessionConfig, emit: Emit, stored?: Stored
     abort,
 
     tick() {
-      if (clock() >= goodbyeDue) {
-        link?.close(Code.Normal);
-        end(goodbye![0], false, goodbye![1]);
-      }
-      if (clock() >= helloDue || (live && clock() >= live.deadDue())) drop(Code.Timeout);
+      if (clock() >= goodbyeDue) leave();
+      if (clock() >= helloDue() || (live && clock() >= live.deadDue())) drop(Code.Timeout);
       if (!live) return;
       if (clock() >= inbox.due) acknowledge();
-      if (clock() >= live.suspectDue) {
-        live.suspect();
-        emit('suspect', {});
+      if (live.suspectDue && clock() >= live.suspectDue) {
+        live.suspectDue = 0;
+        on.suspect();
       } else if (clock() >= live.questionDue()) {
         ask();
       }

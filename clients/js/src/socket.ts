@@ -35,45 +35,31 @@ export class EverwireSocket extends Target {
   declare static readonly CLOSED: 3;
 
   static {
-    const { prototype } = this;
     Object.assign(this, STATES);
-    Object.assign(prototype, STATES);
-    for (const type of EVENTS) {
-      Object.defineProperty(prototype, 'on' + type, {
-        get(this: EverwireSocket) {
-          return this.#handlers[type] ?? null;
-        },
-        set(this: EverwireSocket, handler: any) {
-          this.removeEventListener(type, this.#handlers[type] ?? null);
-          this.#handlers[type] = typeof handler === 'function' ? handler : null;
-          if (this.#handlers[type]) this.addEventListener(type, handler);
-        },
-      });
-    }
+    Object.assign(this.prototype, STATES);
   }
 
   /** How binary messages are handed out. */
   binaryType: BinaryType = 'blob';
-  #handlers: Record<string, EventListener | null> = {};
+  readonly extensions = '';
   #client: Client;
 
   /** Connects. The second argument may be subprotocols, as the standard has them. */
   constructor(url: Provided<string | URL>, options: Options | string | string[] = {}) {
     super();
-    const given = typeof options === 'string' || Array.isArray(options) ? { protocols: options } : options;
-    this.#client = createClient(url, given, (type, properties = {}, finished) => {
-      const { data } = properties as { data?: Uint8Array<ArrayBuffer> };
-      if (data?.slice && typeof data !== 'string') {
-        const bytes = data.slice();
-        properties = { ...properties, data: this.binaryType === 'blob' ? new Blob([bytes]) : bytes.buffer };
-      }
-      this.tell(type, properties, finished);
-    });
+    for (const type of EVENTS) {
+      this[`on${type}`] = null;
+      this.addEventListener(type, (event: any) => this[`on${type}`]?.(event));
+    }
+    // Strings and lists have an `at`.
+    const given = (options as string).at ? { protocols: options as string } : (options as Options);
+    this.#client = createClient(
+      url,
+      given,
+      (...event) => this.tell(...event),
+      (bytes) => (this.binaryType === 'blob' ? new Blob([bytes]) : new Uint8Array(bytes).buffer),
+    );
     Object.defineProperties(this, Object.getOwnPropertyDescriptors(this.#client.view));
-  }
-
-  get extensions(): string {
-    return '';
   }
 
   /**

@@ -11,6 +11,6 @@ export interface SessionStore {
   release(): void;
   /** Stores, at once. */
   save(stored: Stored): void;
-  /** There is nothing to go on with. */
+  /** There is nothing to go on with. Gives the claim back too. */
   forget(): void;
 }

@@ -5,28 +5,49 @@
  * finds the lock taken is the copy.
  */
 
+import type { Kept } from './outbox.js';
 import type { Stored } from './session.js';
 import type { SessionStore } from './store.js';
 
 export type SessionStorage = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
+
+export interface TabStoreOptions {
+  /** Whether messages that the server has not acknowledged survive too. Without, they are a gap after a reload. Default: false. */
+  messages?: boolean;
+  /** Default: the session storage of the tab. */
+  storage?: SessionStorage;
+}
 
 /** Keeps a session in the session storage of its tab, under a name of its own for each socket of a page. */
 export class TabStore implements SessionStore {
   /** A page that holds a lock cannot be kept for the way back. */
   #release = () => {};
   #last = '';
+  /** The name of the session, which a resumed one learns again when it is attached. */
+  #id: number[] = [];
   #key: string;
   #storage: SessionStorage;
+  #messages: boolean;
+  /** The messages that are stored: from this number on, and up to that one. */
+  #lo = 1;
+  #next = 1;
 
-  constructor(name: string, storage: SessionStorage = sessionStorage) {
+  constructor(name: string, { messages = false, storage = sessionStorage }: TabStoreOptions = {}) {
     this.#key = `everwire ${name}`;
     this.#storage = storage;
+    this.#messages = messages;
   }
 
   async restore(): Promise<Stored | undefined> {
     try {
       const stored: Stored = JSON.parse(this.#storage.getItem(this.#key)!);
-      if (stored[1].length && (await this.claim(stored[0]))) return stored;
+      const [id, token, , , next] = stored;
+      // Read before anything else happens to them.
+      const kept = this.#restoreMessages(next);
+      if (token.length && (await this.claim(id))) {
+        this.#id = id;
+        return [id, token, stored[2], stored[3], next, kept];
+      }
     } catch {
       // Nothing is there, or nothing of ours.
     }
@@ -52,18 +73,63 @@ export class TabStore implements SessionStore {
     this.#release();
   }
 
-  save(stored: Stored): void {
-    const text = JSON.stringify(stored);
-    if (text === this.#last) return;
+  save([id, token, attempt, recv, next, kept = []]: Stored): void {
+    if (!token.length) return; // Nobody could go on with it.
+    if (id.length && `${id}` !== `${this.#id}`) {
+      this.#forgetMessages();
+      this.#id = id;
+    }
     try {
-      this.#storage.setItem(this.#key, (this.#last = text));
+      if (this.#messages) this.#saveMessages(next, kept);
+      const text = JSON.stringify([this.#id, token, attempt, recv, next]);
+      if (text !== this.#last) this.#storage.setItem(this.#key, (this.#last = text));
     } catch {
-      // Storage is full or forbidden: the session lives as long as its page.
+      // Storage is full or forbidden. What is stored must not be older than what is done, so nothing is.
+      this.#messages = false;
+      this.#forgetAll();
     }
   }
 
   forget(): void {
+    this.release();
+    this.#forgetAll();
+  }
+
+  #forgetAll(): void {
     this.#last = '';
+    this.#id = [];
+    this.#forgetMessages();
     this.#storage.removeItem(this.#key);
+  }
+
+  // Messages have entries of their own, so that each is written once.
+
+  #saveMessages(next: number, kept: Kept): void {
+    const lo = next - kept.length;
+    for (; this.#lo < Math.min(lo, this.#next); this.#lo++) this.#storage.removeItem(this.#keyOf(this.#lo));
+    this.#lo = lo;
+    for (this.#next = Math.max(this.#next, lo); this.#next < next; this.#next++) {
+      let text = '';
+      for (const byte of kept[this.#next - lo] ?? []) text += String.fromCharCode(byte);
+      this.#storage.setItem(this.#keyOf(this.#next), text);
+    }
+  }
+
+  #restoreMessages(next: number): Kept {
+    const kept: Kept = [];
+    this.#lo = this.#next = next;
+    for (let text; (text = this.#storage.getItem(this.#keyOf(this.#lo - 1))) !== null; this.#lo--) {
+      kept.unshift(text ? Uint8Array.from(text, (character) => character.charCodeAt(0)) : null);
+    }
+    return kept;
+  }
+
+  #forgetMessages(): void {
+    for (; this.#lo < this.#next; this.#lo++) this.#storage.removeItem(this.#keyOf(this.#lo));
+    this.#lo = this.#next = 1;
+  }
+
+  #keyOf(number: number): string {
+    return `${this.#key} ${number}`;
   }
 }

@@ -2,17 +2,18 @@
 
 type Listener = EventListenerOrEventListenerObject;
 
+/** An event that is being told, and what its listeners have not finished. */
+type Told = Event & { pending?: PromiseLike<unknown>[] };
+
 export class Target extends EventTarget {
   /** What is called in the place of a listener. */
   #stead = new WeakMap<Listener, EventListener>();
-  /** What the listeners of the event that is being told have not finished. */
-  #pending: PromiseLike<unknown>[] = [];
 
   override addEventListener(type: string, listener: Listener | null, options?: boolean | AddEventListenerOptions): void {
     if (listener && !this.#stead.has(listener)) {
-      this.#stead.set(listener, (event) => {
+      this.#stead.set(listener, (event: Told) => {
         const result: any = typeof listener === 'function' ? listener.call(this, event) : listener.handleEvent(event);
-        if (result?.then) this.#pending.push(result);
+        if (result?.then) event.pending?.push(result);
       });
     }
     super.addEventListener(type, listener && this.#stead.get(listener)!, options);
@@ -24,12 +25,12 @@ export class Target extends EventTarget {
   }
 
   /** Tells an event with these properties, and calls `finished` when all promises of its listeners have settled. */
-  protected tell(type: string, properties: object, finished?: () => void): void {
-    this.#pending = [];
-    this.dispatchEvent(Object.assign(new Event(type), properties));
-    let left = this.#pending.length;
+  protected tell(type: string, properties?: object, finished?: () => void): void {
+    const pending: PromiseLike<unknown>[] = [];
+    this.dispatchEvent(Object.assign(new Event(type), properties, { pending }));
+    let left = pending.length;
     if (!left) finished?.();
-    for (const promise of this.#pending) {
+    for (const promise of pending) {
       // What is rejected stays unhandled, and is reported as such.
       void Promise.resolve(promise).finally(() => --left || finished?.());
     }

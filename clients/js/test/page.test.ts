@@ -94,20 +94,6 @@ describe('a page', () => {
     expect(it.net.last.closedWith).toBe(1000);
   });
 
-  test('without a network it does not try', async () => {
-    vi.stubGlobal('navigator', { onLine: true });
-    const it = world();
-    await wait(100);
-    vi.stubGlobal('navigator', { onLine: false });
-    it.net.last.cut();
-    await wait(120_000);
-    expect(it.net.sockets.length).toBe(1);
-    vi.stubGlobal('navigator', { onLine: true });
-    happens('online');
-    await wait(1100);
-    expect(it.log).toEqual(['open', 'detached', 'resumed']);
-  });
-
   test('a closed socket listens to nothing', async () => {
     const it = world();
     await wait(100);
@@ -151,14 +137,14 @@ function fakeLocks() {
 describe('a session that survives its page', () => {
   test('goes on after a reload where its listeners had finished', async () => {
     const storage = new FakeStorage();
-    const first = world({ store: new TabStore('chat', storage) });
+    const first = world({ store: new TabStore('chat', { storage }) });
     first.socket.addEventListener('message', ({ data }) => (data === '2' ? new Promise(() => {}) : undefined));
     await wait(100);
     for (const text of ['1', '2', '3']) first.server.last.send(text);
     first.socket.send('a');
     await wait(1000);
     happens('pagehide', { persisted: false });
-    const second = first.another({ store: new TabStore('chat', storage) });
+    const second = first.another({ store: new TabStore('chat', { storage }) });
     await wait(1000);
     expect(second.log).toEqual(['open', 'message 2', 'message 3']);
     second.socket.send('b');
@@ -169,13 +155,13 @@ describe('a session that survives its page', () => {
 
   test('what it had sent and is gone with the page is a gap', async () => {
     const storage = new FakeStorage();
-    const first = world({ store: new TabStore('chat', storage) });
+    const first = world({ store: new TabStore('chat', { storage }) });
     await wait(100);
     first.net.last.blackhole();
     first.socket.send('lost with the page');
     await wait(100);
     page = new EventTarget(); // The first page is gone.
-    const second = first.another({ store: new TabStore('chat', storage) });
+    const second = first.another({ store: new TabStore('chat', { storage }) });
     await wait(100);
     second.socket.send('b');
     await wait(1000);
@@ -184,15 +170,79 @@ describe('a session that survives its page', () => {
     expect(first.server.last.gapsIn).toEqual([[1, 1]]);
   });
 
+  test('with its messages nothing is lost with the page', async () => {
+    const storage = new FakeStorage();
+    const first = world({ store: new TabStore('chat', { storage, messages: true }) });
+    await wait(100);
+    first.socket.send('a');
+    await wait(100);
+    first.server.last.acknowledge();
+    await wait(100);
+    first.net.last.blackhole();
+    first.socket.send('größer');
+    first.socket.send(new Uint8Array([0, 200, 255]));
+    await wait(100);
+    expect(storage.items.size).toBe(3);
+    page = new EventTarget(); // The first page is gone.
+    const second = first.another({ store: new TabStore('chat', { storage, messages: true }) });
+    second.socket.send('later');
+    await wait(1000);
+    expect(second.log).toEqual(['open']);
+    expect(first.server.last.received).toEqual(['ta', 'tgrößer', `b${Buffer.from([0, 200, 255])}`, 'tlater']);
+    expect(first.server.sessions.length).toBe(1);
+    first.server.last.acknowledge();
+    await wait(100);
+    second.socket.send('last');
+    await wait(100);
+    expect([...storage.items.keys()]).toEqual(['everwire chat', 'everwire chat 5']);
+    second.socket.close();
+    await wait(100);
+    expect(storage.items.size).toBe(0);
+  });
+
+  test('a session that follows a lost one is not given its messages', async () => {
+    const storage = new FakeStorage();
+    const first = world({ store: new TabStore('chat', { storage, messages: true }) });
+    await wait(100);
+    first.socket.send('old');
+    first.server.restart();
+    first.socket.onlost = () => first.socket.send('new');
+    await wait(40_000);
+    expect(first.log).toContain('resumed, fresh');
+    page = new EventTarget();
+    const second = first.another({ store: new TabStore('chat', { storage, messages: true }) });
+    await wait(1000);
+    expect(second.log).toEqual(['open']);
+    expect(first.server.last.received).toEqual(['tnew']);
+  });
+
+  test('storage that is full is given up, and nothing is doubled', async () => {
+    const storage = new FakeStorage();
+    const first = world({ store: new TabStore('chat', { storage, messages: true }) });
+    await wait(100);
+    storage.setItem = () => {
+      throw new DOMException('full', 'QuotaExceededError');
+    };
+    first.socket.send('a');
+    await wait(100);
+    expect(storage.items.size).toBe(0);
+    expect(first.server.last.received).toEqual(['ta']);
+    page = new EventTarget();
+    const second = first.another({ store: new TabStore('chat', { storage }) });
+    await wait(1000);
+    expect(second.log).toEqual(['open']);
+    expect(first.server.sessions.length).toBe(2);
+  });
+
   test('a duplicated tab gets a session of its own, and the first keeps its', async () => {
     const locks = fakeLocks();
     vi.stubGlobal('navigator', { locks });
     const storage = new FakeStorage();
-    const first = world({ store: new TabStore('chat', storage) });
+    const first = world({ store: new TabStore('chat', { storage }) });
     await wait(100);
     expect(locks.held.size).toBe(1);
     const copy = storage.copy();
-    const second = first.another({ store: new TabStore('chat', copy) });
+    const second = first.another({ store: new TabStore('chat', { storage: copy }) });
     await wait(100);
     expect(second.log).toEqual(['open']);
     expect(first.server.sessions.length).toBe(2);
@@ -207,7 +257,7 @@ describe('a session that survives its page', () => {
     const locks = fakeLocks();
     vi.stubGlobal('navigator', { locks });
     const storage = new FakeStorage();
-    const first = world({ store: new TabStore('chat', storage) });
+    const first = world({ store: new TabStore('chat', { storage }) });
     await wait(100);
     const old = page;
     page.dispatchEvent(Object.assign(new Event('pagehide'), { persisted: true }));
@@ -215,7 +265,7 @@ describe('a session that survives its page', () => {
     expect(locks.held.size).toBe(0);
     page = new EventTarget();
     vi.stubGlobal('addEventListener', page.addEventListener.bind(page));
-    const second = first.another({ store: new TabStore('chat', storage.copy()) });
+    const second = first.another({ store: new TabStore('chat', { storage: storage.copy() }) });
     await wait(100);
     expect(first.server.sessions.length).toBe(1);
     old.dispatchEvent(new Event('pageshow'));
@@ -227,7 +277,7 @@ describe('a session that survives its page', () => {
 
   test('closing forgets it', async () => {
     const storage = new FakeStorage();
-    const it = world({ store: new TabStore('chat', storage) });
+    const it = world({ store: new TabStore('chat', { storage }) });
     await wait(100);
     expect(storage.items.size).toBe(1);
     it.socket.close();
@@ -238,7 +288,7 @@ describe('a session that survives its page', () => {
   test('what is stored and is none of ours is ignored', async () => {
     for (const text of ['', '{', '{}', '[[],[],1,1,1]', 'null']) {
       const storage = new FakeStorage(new Map([['everwire chat', text]]));
-      const { log } = world({ store: new TabStore('chat', storage) });
+      const { log } = world({ store: new TabStore('chat', { storage }) });
       await wait(100);
       expect(log).toEqual(['open']);
     }

@@ -462,6 +462,44 @@ describe('what the server wants', () => {
     expect(net.last.sent.map((frame) => Buffer.from(frame as Uint8Array).toString('latin1'))).toContain('\xa0fresh');
   });
 
+  test('a ticket that will expire is renewed before it does', async () => {
+    const asked: boolean[] = [];
+    const ticket = ({ refresh }: { refresh: boolean }) => `ticket ${asked.push(refresh)}`;
+    const { server, net } = world({ ticket });
+    await wait(100);
+    server.last.wire!.send(new Uint8Array([0xa2, ...n(100_000)]));
+    await wait(70_000);
+    expect(asked).toEqual([false]);
+    await wait(10_000);
+    expect(asked).toEqual([false, true]);
+    expect(Buffer.from(net.last.sent.at(-1) as Uint8Array).toString('latin1')).toBe('\xa0ticket 2');
+    server.last.wire!.send(new Uint8Array([0xa2, 0])); // It never expires.
+    await wait(1_000_000);
+    expect(asked.length).toBe(2);
+  });
+
+  test('a ticket that does not come is told', async () => {
+    let asked = 0;
+    const ticket = async () => (asked++ ? Promise.reject(new Error('no')) : '');
+    const { server, log } = world({ ticket });
+    await wait(100);
+    server.last.wire!.send(new Uint8Array([0xa1, 0]));
+    await wait(100);
+    expect(log).toEqual(['open', 'error']);
+  });
+
+  test('moved from wss: to ws:, it does not go there', async () => {
+    const { server, net, socket, log } = world({ source: 'wss://safe/' });
+    const errors: unknown[] = [];
+    socket.onerror = ({ error }: any) => void errors.push(String(error));
+    const url = 'ws://unsafe/';
+    server.refuse.push(welcome(5, url.length, ...Buffer.from(url)));
+    await wait(5000);
+    expect(net.sockets.map(({ url }) => url)).toEqual(['wss://safe/', 'wss://safe/']);
+    expect(errors).toEqual(['RangeError: ws://unsafe/ after wss://safe/']);
+    expect(log).toEqual(['error', 'open']);
+  });
+
   test('goaway: another socket first, then the old one goes', async () => {
     const { server, net, log } = world();
     await wait(100);
@@ -538,6 +576,27 @@ describe('back-pressure', () => {
     expect(() => socket.send('x'.repeat(1_048_577))).toThrow(RangeError);
   });
 
+  test('while detached the oldest give way, if that is wanted, and it is told', async () => {
+    const { server, socket, net, log } = world({ bufferBytes: 10, bufferMessages: 3, evict: true });
+    await wait(100);
+    socket.send('12345678');
+    expect(() => socket.send('123')).toThrow(/unacknowledged/); // Attached, nothing gives way.
+    await wait(100);
+    server.last.acknowledge();
+    await wait(100);
+    net.refusing = true;
+    net.last.cut();
+    await wait(5);
+    for (const text of ['aaaa', 'bbbb', 'cccc', 'd', 'e']) socket.send(text);
+    expect(log).toEqual(['open', 'detached', 'gap out 2-2 evicted-bytes', 'gap out 3-3 evicted-bytes']);
+    expect(socket.bufferedAmount).toBe(6);
+    net.refusing = false;
+    await wait(30_000);
+    expect(log.slice(4)).toEqual(['resumed']);
+    expect(server.last.gapsIn).toEqual([[2, 3]]);
+    expect(server.last.received).toEqual(['t12345678', 'tcccc', 'td', 'te']);
+  });
+
   test('a volatile message goes now or never', async () => {
     const { server, socket, net } = world();
     const seen: string[] = [];
@@ -566,6 +625,16 @@ describe('providers', () => {
     net.last.cut();
     await wait(3000);
     expect(net.last.url).toBe('ws://provided-2/?2');
+  });
+
+  test('one that leaves wss: for ws: is refused', async () => {
+    const source = ({ attempt }: { attempt: number }) => (attempt === 2 ? 'http://provided/' : 'https://provided/');
+    const { net, log } = world({ source });
+    await wait(100);
+    net.last.cut();
+    await wait(10_000);
+    expect(net.sockets.map(({ url }) => url)).toEqual(['wss://provided/', 'wss://provided/']);
+    expect(log).toEqual(['open', 'detached', 'error', 'resumed']);
   });
 
   test('one that fails is a failed attempt, and one that hangs too', async () => {

@@ -5,6 +5,7 @@ export type Data = string | ArrayBufferLike | ArrayBufferView | Blob;
 export type State = 'connecting' | 'attached' | 'detached' | 'plain' | 'closed';
 /** Tells the application, and calls `finished` when its listeners are. */
 type Dispatch = (type: keyof EverwireEventMap, properties?: object, finished?: () => void) => void;
+type Present = (bytes: Uint8Array<ArrayBuffer> | ArrayBuffer) => Blob | ArrayBuffer;
 /** What an application sees. */
 export interface View {
     readonly url: string;
@@ -23,5 +24,6 @@ export interface Client {
     send(data: Data, volatile: boolean): void;
     close(code?: number, reason?: string): void;
 }
-export declare function createClient(source: Provided<string | URL>, options: Options, dispatch: Dispatch): Client;
+/** `present` makes of bytes what a message event has. */
+export declare function createClient(source: Provided<string | URL>, options: Options, dispatch: Dispatch, present: Present): Client;
 export {};

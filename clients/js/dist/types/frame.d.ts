@@ -68,25 +68,23 @@ export type Accepted = [
 ];
 export type Refused = [kind: Kind.Welcome, status: Status.Busy, after: number, spread: number] | [kind: Kind.Welcome, status: Status.Moved, url: string] | [kind: Kind.Welcome, status: Status.Auth];
 export type Welcome = Accepted | Refused | [kind: Kind.Welcome, status: Status.Ended, code: number, recv: number, reason: string] | [kind: Kind.Welcome, status: Status.Stale] | [kind: Kind.Welcome, status: Status.Version, version: number];
+export type Goaway = [kind: Kind.Goaway, after: number, spread: number, url: string];
 /** A frame from a server. The first byte of DATA has its flags. */
-export type Frame = [kind: Kind.Data, flags: number, data: Payload, size: number] | [kind: Kind.Ack, counts: Counts] | [kind: Kind.Ping | Kind.Pong, token: number, counts: Counts] | Welcome | [kind: Kind.Gap, from: number, to: number, reason: number] | [kind: Kind.Goaway, after: number, spread: number, url: string] | [kind: Kind.Bye | Kind.ByeReply, code: number, counts: Counts, reason: string] | [kind: Kind.TicketWanted | Kind.TicketAccepted, expires: number];
-/** The peer broke the protocol: the code says how. */
-export declare class Violation {
-    readonly code: number;
-    constructor(code: number);
-}
-/** Fails unless `condition` holds. */
+export type Frame = [kind: Kind.Data, flags: number, data: Payload, size: number] | [kind: Kind.Ack, counts: Counts] | [kind: Kind.Ping | Kind.Pong, token: number, counts: Counts] | Welcome | [kind: Kind.Gap, from: number, to: number, reason: number] | Goaway | [kind: Kind.Bye | Kind.ByeReply, code: number, counts: Counts, reason: string] | [kind: Kind.TicketWanted | Kind.TicketAccepted, expires: number];
+/** Throws the code that says how the peer broke the protocol, unless `condition` holds. */
 export declare function demand(condition: unknown, code?: number): asserts condition;
 /** The largest number. See §2. */
 export declare const MAX: number;
-export declare const encodeText: (text: string) => Uint8Array<ArrayBuffer>;
+export declare const bytesOf: (payload: Payload) => Uint8Array<ArrayBufferLike>;
 /**
- * Reads a frame from a server. Throws a Violation if it is malformed, if only a client may send it, or if its payload is larger
+ * Reads a frame from a server. Throws a code if it is malformed, if only a client may send it, or if its payload is larger
  * than `maxMessage`.
  */
 export declare function decode(bytes: Uint8Array, maxMessage?: number): Frame;
-/** Writes a frame: numbers as the protocol has them, bytes as they are. */
-export declare function encode(kind: Kind, ...elements: (number | Uint8Array | number[])[]): Uint8Array;
+/** Writes a frame: numbers, and bytes or text with their length before them. */
+export declare function encode(kind: Kind, ...elements: (number | string | Uint8Array | number[])[]): Uint8Array;
+/** Writes what presents a ticket. */
+export declare const encodeTicket: (ticket: Uint8Array) => Uint8Array<ArrayBuffer>;
 /** Writes DATA. The payload is copied. */
 export declare function encodeData(payload: Payload, volatile: boolean): Uint8Array;
 /** Returns what a DATA frame of our own carries. */

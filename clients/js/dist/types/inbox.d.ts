@@ -5,10 +5,10 @@ export declare function createInbox(clock: () => number, full: number, manual: b
     recv: number;
     /** When an ACK is due. */
     due: number;
-    done: () => number;
+    done: ([oldest]?: Set<number>) => number;
     room: () => number;
-    /** Counts a reliable message in, and returns what to call when the application has taken it. */
-    message(size: number): () => void;
+    /** Counts a reliable message in, and returns what to call when the application has taken it, which calls `then`. */
+    message(size: number, then: () => void): () => void;
     gap(from: number, to: number): void;
     /** The peer is being told where this end stands. */
     stating(): void;

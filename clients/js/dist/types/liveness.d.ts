@@ -1,4 +1,5 @@
 /** Whether a socket lives, by the wall clock. Belongs to one socket and goes with it. See docs/protocol.md §9. */
+export type RoundTrip = ReturnType<typeof createRoundTrip>;
 /** A smoothed round trip, as in RFC 6298. It belongs to the path and outlives a socket. */
 export declare function createRoundTrip(): {
     /** In milliseconds. */
@@ -8,10 +9,8 @@ export declare function createRoundTrip(): {
     patience: () => number;
 };
 export type Liveness = ReturnType<typeof createLiveness>;
-export declare function createLiveness(clock: () => number, roundTrip: ReturnType<typeof createRoundTrip>, silence: number): {
-    /** No answer came to a question: another socket should be tried. */
-    suspected: boolean;
-    /** When silence makes the socket suspect. */
+export declare function createLiveness(clock: () => number, roundTrip: RoundTrip, silence: number): {
+    /** When silence makes the socket suspect. 0 when it is: no answer came to a question, and another socket should be tried. */
     suspectDue: number;
     /** When the peer should be asked. */
     questionDue: () => number;
@@ -19,8 +18,6 @@ export declare function createLiveness(clock: () => number, roundTrip: ReturnTyp
     deadDue: () => number;
     /** Something arrived. */
     heard(): void;
-    /** Nobody answered. */
-    suspect(): void;
     /** So much of what was sent is acknowledged. */
     waits(position: number, acked: number): void;
     /** Asks the peer: returns the token of a PING. `sent` is what its counts say. */

@@ -1,11 +1,8 @@
 /** What happens to a page: it sleeps, wakes, goes. Nothing of this exists in Node. */
-export interface Page {
-    /** Somebody looks, or the network changed: what is broken should be found out now. */
-    wake(): void;
-    /** The page stands still from now on, maybe for ever, and may be kept for the way back if it has no socket and no lock. */
-    sleep(): void;
-    /** The page goes for good. */
-    leave(): void;
-}
-/** Tells `page` what happens until `signal` aborts. What happens to the document bubbles up to the window. */
-export declare function watch({ wake, sleep, leave }: Page, signal: AbortSignal): void;
+/**
+ * Tells what happens until `signal` aborts. What happens to the document bubbles up to the window.
+ *
+ * `wake`: somebody looks, or the network changed: what is broken should be found out now. `sleep`: the page stands still from now on,
+ * maybe for ever, and may be kept for the way back if it has no socket and no lock. `leave`: the page goes for good.
+ */
+export declare function watch(wake: () => void, sleep: () => void, leave: () => void, signal: AbortSignal): void;

@@ -6,25 +6,33 @@
  *
  * This is a closure and not a class, because a minifier shortens local names only.
  */
-import { Kind } from './frame.js';
-import type { Accepted, Payload, Refused } from './frame.js';
-import type { SessionStore } from './store.js';
+import type { Accepted, Goaway, Payload, Refused } from './frame.js';
+import { type Liveness, type RoundTrip } from './liveness.js';
+import type { Options } from './options.js';
+import { type Kept, type Outbox } from './outbox.js';
 /** The way to a socket. */
 export interface Link {
     send(frame: Uint8Array): void;
     close(code: number): void;
 }
-/** What the application, or the code that opens sockets, learns. */
-export interface SessionEvents {
-    /** A new session; the same one again. */
-    open: Accepted;
-    resumed: Accepted;
-    /** Call `taken` when the application has done with it. */
-    message: {
-        data: Payload;
-        volatile: boolean;
-        taken: (() => void) | undefined;
-    };
+/** What the code that opens sockets learns. */
+export interface Listener {
+    /** A socket carries the session, which is a new one or the same as before. */
+    attached(welcome: Accepted, fresh: boolean): void;
+    /** Call `taken`, which a volatile message does not have, when the application has done with it. */
+    message(data: Payload, taken?: () => void): void;
+    /** What the application learns as it is. */
+    tell<T extends keyof Told>(type: T, event?: Told[T]): void;
+    ended(code: number, byPeer: boolean, reason: string, unacknowledged: Payload[]): void;
+    /** The server wants this client later, elsewhere, or with another ticket. */
+    refused(welcome: Refused): void;
+    advised(goaway: Goaway): void;
+    /** The server wants a fresh ticket in so many ms. */
+    renewal(after: number): void;
+    /** Another socket should be opened beside this one. */
+    suspect(): void;
+}
+export interface Told {
     detached: object;
     /** These messages will not come. */
     gap: {
@@ -37,47 +45,18 @@ export interface SessionEvents {
     lost: {
         unacknowledged: Payload[];
     };
-    ended: {
-        code: number;
-        reason: string;
-        byPeer: boolean;
-        unacknowledged: Payload[];
-    };
-    /** The server wants this client later, elsewhere, or with another ticket. */
-    refused: Refused;
-    goaway: [kind: Kind, after: number, spread: number, url: string];
-    /** The server asks for a fresh ticket. */
-    ticket: object;
-    /** Another socket should be opened beside this one. */
-    suspect: object;
 }
-export type Emit = <T extends keyof SessionEvents>(type: T, event: SessionEvents[T]) => void;
 /** What survives the page. */
-export type Stored = [id: number[], token: number[], attempt: number, recv: number, next: number];
-export interface SessionConfig {
-    /** The wall clock, in ms. */
-    clock: () => number;
-    /** What this end takes before its application has taken it, in bytes; each message costs 32 more. */
-    window: number;
-    maxMessage: number;
-    /** How long the server should keep the session while it is detached, in ms. */
-    ttl: number;
-    /** With a store, a message is done when it was taken, and not when it was received. */
-    store?: Pick<SessionStore, 'save'> | undefined;
-}
+export type Stored = [id: number[], token: number[], attempt: number, recv: number, next: number, kept?: Kept];
+export type SessionOptions = Pick<Options, 'window' | 'maxMessage' | 'ttl' | 'store'>;
 export interface Session {
-    readonly attached: boolean;
-    /** Whether a socket carries this session, attached or saying HELLO. */
-    readonly linked: boolean;
-    readonly suspected: boolean;
+    /** What is known of the life of the socket, once it is attached. */
+    readonly live: Liveness | undefined;
     /** What the server said last. */
     readonly welcome: Accepted | undefined;
-    /** The smoothed round trip, in ms. */
-    readonly measured: number | undefined;
-    /** Payload bytes, messages, and their frames, that the server may still need. */
-    readonly bytes: number;
-    readonly count: number;
-    readonly frames: Uint8Array[];
+    /** What the server may still need. */
+    readonly outbox: Outbox;
+    readonly roundTrip: RoundTrip;
     /** When to call `tick`. */
     readonly deadline: number;
     /**
@@ -86,13 +65,15 @@ export interface Session {
      */
     hello(link: Link, ticket: Uint8Array, atOnce: boolean): Uint8Array;
     /** A WebSocket message arrived on a socket. */
-    receive(link: Link, message: string | Uint8Array): void;
+    receive(link: Link, message: string | ArrayBuffer): void;
     /** A socket was closed, with this code. */
     closed(link: Link, code: number): void;
     /** Closes the socket and keeps the session, such as before the page sleeps. */
     suspend(): void;
     /** Sends a DATA frame; a volatile one now or never. */
     send(frame: Uint8Array): void;
+    /** Gives up the oldest message that is kept. */
+    giveUp(): void;
     /** Presents another ticket, in the session. */
     authenticate(ticket: Uint8Array): void;
     /** Asks whether the peer is there. */
@@ -106,4 +87,4 @@ export interface Session {
     /** Does what is due. */
     tick(): void;
 }
-export declare function createSession(config: SessionConfig, emit: Emit, stored?: Stored): Session;
+export declare function createSession(options: SessionOptions, clock: () => number, on: Listener, stored?: Stored): Session;

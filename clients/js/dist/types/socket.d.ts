@@ -22,9 +22,9 @@ export declare class EverwireSocket extends Target {
     static readonly CLOSED: 3;
     /** How binary messages are handed out. */
     binaryType: BinaryType;
+    readonly extensions = "";
     /** Connects. The second argument may be subprotocols, as the standard has them. */
     constructor(url: Provided<string | URL>, options?: Options | string | string[]);
-    get extensions(): string;
     /**
      * Sends a message, now or when there is a connection again. Throws if it is larger than the server takes, or if what is kept would
      * exceed the buffer.
