@@ -69,14 +69,15 @@ pub(crate) struct WithSessions {
 
 impl Endpoint for WithSessions {
     fn prepare(&self, request: &UpgradeRequest) -> Box<dyn Prepared> {
-        match SessionRoute::select(request) {
-            Some(_) => Box::new(AppPrepared(self.sessions.app(request))),
+        let offers = request.subprotocols();
+        match SessionRoute::select(offers) {
+            Some(_) => Box::new(AppPrepared(self.sessions.app(request.headers(), offers))),
             None => self.others.prepare(request),
         }
     }
 
     fn select_subprotocol(&self, request: &UpgradeRequest) -> Option<&'static str> {
-        SessionRoute::select(request)
+        SessionRoute::select(request.subprotocols())
     }
 
     fn least_message_limit(&self) -> u64 {

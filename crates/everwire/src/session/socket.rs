@@ -6,15 +6,17 @@ use everwire_proto::{Closure, Event, Message};
 use everwire_session::{
     Code, HEADER_NAME, Hello, Malformed, Principal, SUBPROTOCOL, SUBPROTOCOL_HELLO_PREFIX,
 };
+use http::HeaderMap;
 use tokio::task::AbortHandle;
 
 use super::{
     Sessions,
-    live::{self, Live},
+    live::Live,
     sessions::{Answer, Table},
+    transmit,
 };
 use crate::{
-    Conn, UpgradeRequest, clock,
+    Conn, clock,
     driver::{App, Called},
     shared::Shared,
 };
@@ -29,8 +31,7 @@ impl SessionRoute {
     }
 
     /// Returns the subprotocol that a client is answered with, if it wants a session.
-    pub(crate) fn select(request: &UpgradeRequest) -> Option<&'static str> {
-        let offers = request.subprotocols();
+    pub(crate) fn select(offers: &[String]) -> Option<&'static str> {
         offers.iter().any(|offer| offer == SUBPROTOCOL).then_some(SUBPROTOCOL)
     }
 
@@ -40,8 +41,8 @@ impl SessionRoute {
     }
 
     /// Makes what runs a connection.
-    pub(crate) fn app(&self, request: &UpgradeRequest) -> SessionSocket {
-        self.socket(hello_of(request))
+    pub(crate) fn app(&self, headers: &HeaderMap, offers: &[String]) -> SessionSocket {
+        self.socket(hello_of(headers, offers))
     }
 
     fn socket(&self, hello: Option<Result<Hello, Malformed>>) -> SessionSocket {
@@ -56,13 +57,12 @@ impl SessionRoute {
 }
 
 /// Returns the HELLO that came with the request.
-fn hello_of(request: &UpgradeRequest) -> Option<Result<Hello, Malformed>> {
-    if let Some(value) = request.headers().get(HEADER_NAME) {
+fn hello_of(headers: &HeaderMap, offers: &[String]) -> Option<Result<Hello, Malformed>> {
+    if let Some(value) = headers.get(HEADER_NAME) {
         let value = value.to_str().map_err(|_| Malformed::OutOfRange("base64url"));
         return Some(value.and_then(Hello::parse_base64));
     }
-    let mut offers = request.subprotocols().iter();
-    let hello = offers.find_map(|offer| offer.strip_prefix(SUBPROTOCOL_HELLO_PREFIX))?;
+    let hello = offers.iter().find_map(|offer| offer.strip_prefix(SUBPROTOCOL_HELLO_PREFIX))?;
     Some(Hello::parse_base64(hello))
 }
 
@@ -93,7 +93,7 @@ impl SessionSocket {
             Ok(hello) => self.attach(conn, &hello),
             Err(error) => {
                 tracing::debug!(id = %conn.id(), %error, "malformed HELLO");
-                live::close(conn, Code::MALFORMED);
+                transmit::close(conn, Code::MALFORMED);
                 Stage::Refused
             }
         };
@@ -110,7 +110,7 @@ impl SessionSocket {
         match self.table.attach(conn.now, hello, who, &conn.sender()) {
             Answer::Attached(live, epoch) => Stage::Attached(live, epoch),
             Answer::Refused(welcome) => {
-                live::refuse(conn, welcome);
+                transmit::refuse(conn, welcome);
                 Stage::Refused
             }
         }
@@ -172,7 +172,7 @@ impl App for SessionSocket {
         match &self.stage {
             Stage::Attached(live, epoch) => live.transmit(conn, *epoch),
             Stage::Waiting { until, .. } if *until <= clock::now() => {
-                live::close(conn, Code::TIMEOUT);
+                transmit::close(conn, Code::TIMEOUT);
                 self.stage = Stage::Refused;
             }
             _ => {}
