@@ -4,7 +4,10 @@ const { once } = require('node:events');
 const { chromium } = require('playwright-core');
 
 // Nothing waits longer than this, however busy the machine is.
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 40_000;
+
+// So that what was started is ended as well.
+process.on('SIGTERM', () => process.exit(1));
 
 // Nothing here may reach beyond loopback.
 const args = [

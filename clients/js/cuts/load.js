@@ -31,7 +31,8 @@ async function one(EverwireSocket, url, options, seed, number, enough) {
   /** The numbers of the messages that came back, in their order. */
   const log = [];
   let sent = 0;
-  const socket = new EverwireSocket(url, options);
+  // With so many cuts an outage may well outlast the minute that is the default.
+  const socket = new EverwireSocket(url, { ...options, session: 'required', ttl: 600_000 });
   socket.binaryType = 'arraybuffer';
   const closed = new Promise((resolve) => (socket.onclose = resolve));
   for (const type of ['detached', 'resumed']) socket.addEventListener(type, () => told[type]++);

@@ -69,7 +69,7 @@ async function inChromium(server, url) {
   const browser = spawn(
     process.env.CHROMIUM ?? '/usr/bin/chromium',
     ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking']
-      .concat(['--disable-component-update', '--disable-sync', `--user-data-dir=${profile}`, `http://127.0.0.1:${port}/?${query}`]),
+      .concat(['--disable-component-update', '--disable-sync', '--disable-breakpad', `--user-data-dir=${profile}`, `http://127.0.0.1:${port}/?${query}`]),
     { stdio: 'ignore', detached: true },
   );
   process.on('exit', () => {
@@ -87,7 +87,7 @@ async function inNode(url) {
   const WebSocket = globalThis.WebSocket ?? (await import('ws')).WebSocket;
   let enough = false;
   void over.then(() => (enough = true));
-  return load(EverwireSocket, url, { session: 'required', WebSocket }, wanted, () => enough);
+  return load(EverwireSocket, url, { WebSocket }, wanted, () => enough);
 }
 
 let calm;

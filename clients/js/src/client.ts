@@ -302,7 +302,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       refused = false;
       moveAt = Infinity;
       verdicts.set(bare(url), true);
-      reconnect.attach(welcome[8]);
+      reconnect.attach(welcome[8], !fresh);
       if (fresh) void store?.claim(welcome[10]);
       attach(fresh);
     },

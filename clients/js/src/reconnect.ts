@@ -39,8 +39,12 @@ export function createReconnect(clock: () => number) {
       return !NEVER.test(`${code}`);
     },
 
-    /** A connection can be used. `first`: over how long clients should come back when it is lost. */
-    attach(first = FIRST_SPREAD) {
+    /**
+     * A connection can be used. `first`: over how long clients should come back when it is lost. A server that has `resumed` a session
+     * is neither new nor in trouble, and the path is not dead: where connections are short, the session must not wait out its ttl.
+     */
+    attach(first = FIRST_SPREAD, resumed?: boolean) {
+      if (resumed) retries >>= 1;
       attached = clock();
       spread = first;
     },

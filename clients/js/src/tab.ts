@@ -2,12 +2,15 @@
  * A session that survives the reload of its page, and is used by one tab only.
  *
  * The session storage belongs to a tab, but is copied when the tab is duplicated. So a tab holds a lock named after its session: who
- * finds the lock taken is the copy.
+ * finds that lock taken, and not given back within a second, is the copy.
  */
 
 import type { Kept } from './outbox.js';
 import type { Stored } from './session.js';
 import type { SessionStore } from './store.js';
+
+/** A page that is reloaded may find the lock of the one before, which goes soon; a copy finds that of a page that stays. */
+const CLAIM_WITHIN = 1000;
 
 export type SessionStorage = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
 
@@ -59,13 +62,18 @@ export class TabStore implements SessionStore {
     this.release();
     const locks = globalThis.navigator?.locks as LockManager | undefined;
     if (!locks) return true;
+    const waiting = new AbortController();
+    const timer = setTimeout(() => waiting.abort(), CLAIM_WITHIN);
+    this.#release = () => waiting.abort();
     return new Promise((resolve) => {
-      const held = (lock: Lock | null) => {
-        resolve(!!lock);
-        return lock && new Promise<void>((release) => (this.#release = release));
+      const held = () => {
+        clearTimeout(timer);
+        resolve(true);
+        return new Promise<void>((release) => (this.#release = release));
       };
       // Where locks are forbidden, nothing tells copies apart but the server.
-      locks.request(`${this.#key} ${[...id]}`, { ifAvailable: true }, held).catch(() => resolve(true));
+      const failed = () => resolve(!waiting.signal.aborted);
+      locks.request(`${this.#key} ${[...id]}`, { signal: waiting.signal }, held).catch(failed);
     });
   }
 

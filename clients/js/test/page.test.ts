@@ -118,18 +118,17 @@ class FakeStorage {
 
 /** The locks of an origin, as far as they are used. */
 function fakeLocks() {
-  const held = new Set<string>();
+  const held = new Map<string, Promise<unknown>>();
   return {
     held,
-    async request(name: string, options: { ifAvailable: boolean }, callback: (lock: object | null) => unknown) {
-      expect(options.ifAvailable).toBe(true);
-      if (held.has(name)) return callback(null);
-      held.add(name);
-      try {
-        return await callback({ name });
-      } finally {
-        held.delete(name);
-      }
+    async request(name: string, { signal }: { signal: AbortSignal }, callback: () => Promise<void>) {
+      const aborted = new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+      while (held.has(name)) await Promise.race([held.get(name), aborted]);
+      signal.throwIfAborted();
+      const done = callback();
+      held.set(name, done);
+      await done;
+      held.delete(name);
     },
   };
 }
@@ -243,7 +242,9 @@ describe('a session that survives its page', () => {
     expect(locks.held.size).toBe(1);
     const copy = storage.copy();
     const second = first.another({ store: new TabStore('chat', { storage: copy }) });
-    await wait(100);
+    await wait(500);
+    expect(second.log).toEqual([]); // Perhaps it is a reload.
+    await wait(1000);
     expect(second.log).toEqual(['open']);
     expect(first.server.sessions.length).toBe(2);
     expect(locks.held.size).toBe(2);
@@ -251,6 +252,24 @@ describe('a session that survives its page', () => {
     await wait(100);
     expect(first.log).toEqual(['open', 'message for the first']);
     expect(first.socket.state).toBe('attached');
+  });
+
+  test('a reload that comes before the last page has gone waits for its lock', async () => {
+    const locks = fakeLocks();
+    vi.stubGlobal('navigator', { locks });
+    const storage = new FakeStorage();
+    const first = world({ store: new TabStore('chat', { storage }) });
+    await wait(100);
+    const old = page;
+    page = new EventTarget();
+    vi.stubGlobal('addEventListener', page.addEventListener.bind(page));
+    const second = first.another({ store: new TabStore('chat', { storage }) });
+    await wait(300);
+    expect(second.log).toEqual([]);
+    old.dispatchEvent(Object.assign(new Event('pagehide'), { persisted: false }));
+    await wait(1000);
+    expect(second.log).toEqual(['open']);
+    expect(first.server.sessions.length).toBe(1);
   });
 
   test('a sleeping page holds no lock, and finds out whether its session was taken', async () => {

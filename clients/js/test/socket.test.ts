@@ -262,6 +262,22 @@ describe('a connection breaks', () => {
     expect(server.hellos.length).toBe(1);
   });
 
+  test('where connections are short, a session is resumed before it is forgotten', async () => {
+    const { server, net, log } = world();
+    await wait(100);
+    let longest = 0;
+    for (let cuts = 0; cuts < 300; cuts++) {
+      net.last.cut();
+      const began = Date.now();
+      do await wait(50);
+      while (log.at(-1) !== 'resumed');
+      longest = Math.max(longest, Date.now() - began);
+      await wait(500);
+    }
+    expect(longest).toBeLessThan(3000);
+    expect(server.sessions.length).toBe(1);
+  });
+
   test('silence for longer than the heartbeat is death', async () => {
     const { net, log } = world();
     await wait(100);

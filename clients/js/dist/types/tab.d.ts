@@ -2,7 +2,7 @@
  * A session that survives the reload of its page, and is used by one tab only.
  *
  * The session storage belongs to a tab, but is copied when the tab is duplicated. So a tab holds a lock named after its session: who
- * finds the lock taken is the copy.
+ * finds that lock taken, and not given back within a second, is the copy.
  */
 import type { Stored } from './session.js';
 import type { SessionStore } from './store.js';

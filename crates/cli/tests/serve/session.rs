@@ -45,15 +45,27 @@ fn an_echo_survives_cuts_on_every_thread() {
     }
 }
 
-#[test]
-fn an_echo_gives_back_more_than_a_session_keeps() {
-    let server = Server::start(&["--session-buffer", "10KiB"]);
+/// Says messages of this size, all at once, and hears them.
+#[track_caller]
+fn check_echo(args: &[&str], messages: usize, size: usize) {
+    let server = Server::start(args);
     let mut visitor = Visitor::open(&server, "/echo");
-    let messages: Vec<String> = (0..30).map(|n| format!("{n:5000}")).collect();
+    let messages: Vec<String> = (0..messages).map(|n| format!("{n:size$}")).collect();
     messages.iter().for_each(|message| visitor.say(message));
     for message in &messages {
         assert_eq!(visitor.hear(), *message);
     }
+}
+
+#[test]
+fn an_echo_gives_back_more_than_a_session_keeps() {
+    check_echo(&["--session-buffer", "10KiB"], 30, 5000);
+}
+
+#[test]
+fn an_echo_gives_back_more_than_may_be_under_way() {
+    check_echo(&[], 100, 10_000);
+    check_echo(&[], 3000, 300);
 }
 
 #[test]
@@ -154,6 +166,19 @@ fn sessions_are_listed_and_counted() {
         ("sessions{path=\"/chat\"}", [0.0, 0.0]),
     ] {
         assert_eq!([before[name], after[name]], expected, "{name}");
+    }
+}
+
+#[test]
+fn a_goodbye_ends_a_session_at_once() {
+    let server = Server::start(&[]);
+    for path in ["/echo", "/chat"] {
+        let mut visitor = Visitor::open(&server, path);
+        visitor.say("hello");
+        assert_eq!(visitor.hear(), "hello");
+        visitor.close();
+        assert_eq!(visitor.hear(), "ended 1000 by Us");
+        states_until(&server, &[]);
     }
 }
 

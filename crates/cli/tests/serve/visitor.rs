@@ -3,7 +3,7 @@
 use std::{net::TcpStream, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use everwire_session::{ClientSession, Config, Event, Prepared, Transmit};
+use everwire_session::{ClientSession, Code, Config, Event, Prepared, Transmit};
 
 use crate::{
     http,
@@ -46,6 +46,11 @@ impl Visitor {
         assert_eq!(self.session.poll_event(Instant::now()), Some(Event::Detached));
     }
 
+    /// Says goodbye once all is said.
+    pub(crate) fn close(&mut self) {
+        self.session.close(Code::NORMAL, "", None);
+    }
+
     pub(crate) fn say(&mut self, text: &str) {
         self.session.send(Instant::now(), Prepared::text(text)).unwrap();
         self.transmit();
@@ -62,6 +67,7 @@ impl Visitor {
             Event::Gap(direction, gap) => format!("gap {direction:?} {}-{}", gap.from, gap.to),
             Event::Lost { unacknowledged } => format!("lost {}", unacknowledged.len()),
             Event::Goaway(advice) => format!("go away, {} ms", advice.spread),
+            Event::Ended(end) => format!("ended {} by {:?}", end.code, end.by),
             other => format!("{other:?}"),
         }
     }
