@@ -70,6 +70,10 @@ SCENARIOS = {
     "C": Scenario("16 connections × 1 in flight × 64 KiB, binary", 16, 1, 64 << 10, "binary", 64, 640),
     "D1": Scenario("4 connections × 1 in flight × 1 MiB, binary", 4, 1, 1 << 20, "binary", 8, 24),
     "D2": Scenario("4 connections × 1 in flight × 1 MiB, multi-byte text", 4, 1, 1 << 20, "text", 8, 24),
+    # Few connections, so that 64 messages of each come within 200 ms below valgrind and strace as well: then an end
+    # acknowledges as often as it does at full speed.
+    "SA": Scenario("8 connections × 1 in flight × 16 B", 8, 1, 16, "binary", 640, 12_800),
+    "SB": Scenario("8 connections × 16 in flight × 125 B", 8, 16, 125, "binary", 2_048, 51_200),
     "E": Scenario("1 → 1,000 connections × 64 B, 4 messages in flight", 1_000, 4, 64, "binary", 20_000, 160_000,
                   fan_out=True),
 }
@@ -172,6 +176,9 @@ SERVERS = {
         held("everwire-dedicated", Hold(offer=OFFER_OF_BITS), "--deflate", "dedicated"),
         held("everwire-dedicated-32k", Hold(offer=OFFER), "--deflate", "dedicated"),
         Server("pull_echo", "examples/pull_echo", is_ours=True),
+        # The same server, and the load through sessions.
+        Server("sessions", "everwire", ("serve", "--threads", "1", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
+               load_flags=("--session",), is_ours=True),
         Server("fastwebsockets", "peer-fastwebsockets"),
         Server("tokio-websockets", "peer-tokio-websockets"),
         Server("tokio-tungstenite", "peer-tokio-tungstenite"),

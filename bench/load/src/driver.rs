@@ -177,7 +177,7 @@ impl<'a> Driver<'a> {
 
     /// Answers pings until standard input ends.
     pub fn hold_until_stdin_ends(&mut self) -> Result<()> {
-        let template = Template::new(self.options.kind, self.options.size, self.options.raw);
+        let template = Template::new(self.options.kind, self.options.size, self.options.carrier);
         // Shared, since a waker that is dropped takes its unread event along.
         let waker = Arc::new(Waker::new(self.poll.registry(), STDIN)?);
         let thread_waker = Arc::clone(&waker);
@@ -199,9 +199,9 @@ impl<'a> Driver<'a> {
 
     /// Closes every connection and waits until the server has closed TCP.
     pub fn close(&mut self) -> Result<()> {
-        let template = Template::new(self.options.kind, self.options.size, self.options.raw);
+        let template = Template::new(self.options.kind, self.options.size, self.options.carrier);
         for connection in &mut self.connections {
-            connection.start_close(self.options.raw)?;
+            connection.start_close(template.is_raw())?;
         }
         let deadline = Instant::now() + CLOSE_DEADLINE;
         while self.connections.iter().any(|connection| !connection.is_closed()) {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use pico_args::Arguments;
 
 use crate::driver::Until;
-use crate::template::{Kind, STAMP_LEN};
+use crate::template::{Carrier, Kind, STAMP_LEN};
 
 const USAGE: &str = "\
 usage: load --url ws://127.0.0.1:PORT/path [options]
@@ -22,6 +22,7 @@ usage: load --url ws://127.0.0.1:PORT/path [options]
     --warm W        before the first memory reading, W connections do the same (0)
     --first S[,S]   each connection exchanges one message of each size, then idles
   --fan-out         the first connection speaks to all, who receive its messages; a message received counts as one
+  --session         through sessions: messages are frames of everwire.v1, acknowledged by the 64 and not by time
   --raw             no WebSocket: the same bytes to a TCP echo, and the same back
   --pid P           read the server's CPU clock and resident memory";
 
@@ -36,7 +37,7 @@ pub struct Options {
     pub depth: u64,
     pub size: usize,
     pub kind: Kind,
-    pub raw: bool,
+    pub carrier: Carrier,
     pub fan_out: bool,
     pub pid: Option<i32>,
     pub mode: Mode,
@@ -89,7 +90,12 @@ impl Options {
             depth: args.opt_value_from_str("--depth")?.unwrap_or(1),
             size: args.opt_value_from_str("--size")?.unwrap_or(STAMP_LEN),
             kind: args.opt_value_from_str("--kind")?.unwrap_or(Kind::Binary),
-            raw: args.contains("--raw"),
+            carrier: match (args.contains("--raw"), args.contains("--session")) {
+                (false, false) => Carrier::WebSocket,
+                (true, false) => Carrier::Raw,
+                (false, true) => Carrier::Session,
+                (true, true) => bail!("--raw and --session exclude each other"),
+            },
             fan_out: args.contains("--fan-out"),
             pid: args.opt_value_from_str("--pid")?,
             mode,
