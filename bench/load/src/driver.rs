@@ -67,7 +67,7 @@ impl<'a> Driver<'a> {
 
     /// Answers those who ask whether they still live while others are opened.
     fn answer_pings(&mut self) -> Result<()> {
-        let template = Template::new(self.options.kind, self.options.size, self.options.raw);
+        let template = Template::new(self.options.kind, self.options.size, self.options.carrier);
         self.poll.poll(&mut self.events, Some(Duration::ZERO))?;
         for event in &self.events {
             self.connections[event.token().0].drive(&template, 1, &mut self.scratch)?;
