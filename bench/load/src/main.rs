@@ -66,7 +66,7 @@ fn echo(options: &Options, until: Until) -> Result<()> {
             &template,
             options.depth,
             until,
-            options.connections,
+            options.at_a_time,
         )?,
     };
     let seconds = start.elapsed().as_secs_f64();

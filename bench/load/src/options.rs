@@ -12,6 +12,7 @@ use crate::template::{Carrier, Kind, STAMP_LEN};
 const USAGE: &str = "\
 usage: load --url ws://127.0.0.1:PORT/path [options]
   --connections N   connections (64)
+  --at-a-time W     so many of them at a time, all in turn (all)
   --depth D         messages a connection has in flight, sent in one write (1)
   --size S          payload bytes of a message, at least 16 (16)
   --kind K          binary, or text: multi-byte UTF-8 (binary)
@@ -32,6 +33,7 @@ pub struct Options {
     pub host: String,
     pub path: String,
     pub connections: usize,
+    pub at_a_time: usize,
     pub depth: u64,
     pub size: usize,
     pub kind: Kind,
@@ -78,11 +80,13 @@ impl Options {
             _ => bail!("--messages, --seconds and --idle exclude each other"),
         };
 
+        let connections = args.opt_value_from_str("--connections")?.unwrap_or(64);
         let options = Self {
             address,
             host: host.to_owned(),
             path: format!("/{path}"),
-            connections: args.opt_value_from_str("--connections")?.unwrap_or(64),
+            connections,
+            at_a_time: args.opt_value_from_str("--at-a-time")?.unwrap_or(connections),
             depth: args.opt_value_from_str("--depth")?.unwrap_or(1),
             size: args.opt_value_from_str("--size")?.unwrap_or(STAMP_LEN),
             kind: args.opt_value_from_str("--kind")?.unwrap_or(Kind::Binary),
@@ -110,8 +114,8 @@ impl Options {
                 "a message needs at least {STAMP_LEN} bytes for its connection and sequence number"
             );
         }
-        if self.connections == 0 || self.depth == 0 {
-            bail!("--connections and --depth must be at least 1");
+        if self.connections == 0 || self.at_a_time == 0 || self.depth == 0 {
+            bail!("--connections, --at-a-time and --depth must be at least 1");
         }
         Ok(self)
     }
