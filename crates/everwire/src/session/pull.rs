@@ -208,7 +208,8 @@ impl Waiting {
                 self.n_volatile += 1;
             }
             (SessionEvent::Gap(side, gap), Some(SessionEvent::Gap(of, last))) if side == of => {
-                if extend_gap(last, gap, n_waiting) {
+                let is_one = extend_gap(last, gap, n_waiting);
+                if is_one {
                     return false;
                 }
             }

@@ -431,7 +431,7 @@ fn a_servers_first_spread_is_no_measure_of_its_advice() {
     for spread in [Duration::ZERO, Duration::from_secs(60)] {
         let mut machine =
             Reconnector::new(ReconnectPolicy::default(), start, |bytes: &mut [u8]| {
-                bytes.fill(0xFF)
+                bytes.fill(0xFF);
             });
         machine.set_first_spread(spread);
         let mut now = start;

@@ -538,8 +538,9 @@ impl Inner {
             return false;
         }
         let marks = self.session.marks();
-        // Without a token there is nothing to come back to.
-        !marks.token.is_empty() && self.saved.as_ref() != Some(&marks)
+        // Without a token there is no session to come back to; what was accepted waits for one.
+        let is_something = !marks.token.is_empty() || self.session.buffered().1 > 0;
+        is_something && self.saved.as_ref() != Some(&marks)
     }
 
     fn push(&mut self, event: ClientEvent, wakers: &mut Vec<Waker>) {

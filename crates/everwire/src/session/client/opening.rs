@@ -9,8 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Setup, link::Link};
 use crate::{
-    ConnectError, WebSocket, clock,
-    dial::{Scheme, Target},
+    ConnectError, WebSocket,
+    client::sent_to,
+    clock,
+    dial::Target,
     reconnect::{AttemptError, AttemptInfo, Provider, guarded},
 };
 
@@ -24,7 +26,7 @@ pub(super) struct Opened {
     pub(super) said: Option<u64>,
     /// How long connecting took.
     pub(super) took: Duration,
-    pub(super) way: Way,
+    pub(super) way: Box<Way>,
 }
 
 /// Where an attempt leads.
@@ -65,7 +67,7 @@ pub(super) async fn open(
         tokio::join!(way(&setup, info, place), headers(&setup, info), ticket(&setup, info));
     let (way, client) = (way?, setup.client.clone().connect_timeout(asked.timeout));
     let client = client.replace_headers(headers?);
-    let (mut client, is_home) = client.sent_to(&way.home, way.at.clone());
+    let (mut client, is_home) = client.led_to(&way.home, way.at.clone());
     if let Some(ticket) = ticket? {
         link.act(|session, _| session.set_ticket(ticket));
     }
@@ -90,9 +92,12 @@ pub(super) async fn open(
         }
     });
     match (opened, said) {
-        (Ok(ws), said) => {
-            Ok(Opened { ws, said, took: clock::now().saturating_duration_since(begun), way })
-        }
+        (Ok(ws), said) => Ok(Opened {
+            ws,
+            said,
+            took: clock::now().saturating_duration_since(begun),
+            way: Box::new(way),
+        }),
         (Err(error), said) => {
             said.into_iter().for_each(|attempt| link.closed(attempt, None));
             Err(error)
@@ -144,32 +149,8 @@ impl Place {
     /// It is no URL, or leads from `wss` to `ws`.
     fn way(&self) -> Result<Way, ConnectError> {
         let Self { url, from } = self;
-        let at = Target::parse(url)
-            .map_err(|source| ConnectError::BadRedirect { location: url.clone(), source })?;
-        if (from.at.scheme(), at.scheme()) == (Scheme::Wss, Scheme::Ws) {
-            return Err(ConnectError::InsecureRedirect { location: at.to_string() });
-        }
+        let at = sent_to(&from.at, url)?;
         Ok(Way { home: from.home.clone(), at })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_server_leads_from_wss_to_ws() {
-        let home = Target::parse("wss://a/").unwrap();
-        let way = Way { at: home.clone(), home };
-        let lead = |url: &str| way.place(url.to_owned()).way();
-        assert_eq!(lead("wss://b/").unwrap().at.to_string(), "wss://b/");
-        for bad in ["ws://b/", "http://a/", "/b", "ftp://b/", ""] {
-            let error = lead(bad).unwrap_err().to_string();
-            assert!(error.starts_with("server redirects "), "{bad}: {error}");
-        }
-        // Nor by way of another.
-        let further = lead("wss://b/").unwrap().place("ws://a/".to_owned()).way();
-        assert!(matches!(further, Err(ConnectError::InsecureRedirect { .. })), "{further:?}");
     }
 }
 
@@ -182,4 +163,24 @@ async fn headers(setup: &Setup, info: &AttemptInfo) -> Result<HeaderMap, Attempt
     let mut merged = HeaderMap::new();
     all.into_iter().for_each(|headers| merged.extend(headers));
     Ok(merged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_server_leads_from_wss_to_ws() {
+        let home = Target::parse("wss://a/").unwrap();
+        let way = Way { at: home.clone(), home };
+        let lead = |url: &str| way.place(url.to_owned()).way();
+        assert_eq!(lead("wss://b/").unwrap().at.to_string(), "wss://b/");
+        for bad in ["ws://b/", "http://a/", "ftp://b/"] {
+            let error = lead(bad).unwrap_err().to_string();
+            assert!(error.starts_with("server redirects "), "{bad}: {error}");
+        }
+        // Nor by way of another.
+        let further = lead("wss://b/").unwrap().place("ws://a/".to_owned()).way();
+        assert!(matches!(further, Err(ConnectError::InsecureRedirect { .. })), "{further:?}");
+    }
 }

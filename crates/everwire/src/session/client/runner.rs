@@ -395,7 +395,7 @@ impl Runner {
             self.beside = None;
             return Carrier::new(ws, 0).drop_with(CloseCode::NORMAL_CLOSURE);
         }
-        (self.took, self.way) = (took, Some(way));
+        (self.took, self.way) = (took, Some(*way));
         let (number, hello) = match said {
             Some(number) => {
                 self.link.act(|session, now| session.handle_opened(now, number));
