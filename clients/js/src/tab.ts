@@ -31,6 +31,7 @@ export class TabStore implements SessionStore {
   /** The name of the session, which a resumed one learns again when it is attached. */
   #id: number[] = [];
   #key: string;
+  #name: string;
   #storage: SessionStorage;
   #messages: boolean;
   /** The messages that are stored: from this number on, and up to that one. */
@@ -38,6 +39,7 @@ export class TabStore implements SessionStore {
   #next = 1;
 
   constructor(name: string, { messages = false, storage = sessionStorage }: TabStoreOptions = {}) {
+    this.#name = name;
     this.#key = `everwire ${name}`;
     this.#storage = storage;
     this.#messages = messages;
@@ -173,6 +175,7 @@ export class TabStore implements SessionStore {
   }
 
   #keyOf(number: number): string {
-    return `${this.#key} ${number}`;
+    // No session can be called so, whatever its name.
+    return `everwire#${number} ${this.#name}`;
   }
 }

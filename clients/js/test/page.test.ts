@@ -193,7 +193,7 @@ describe('a session that survives its page', () => {
     await wait(100);
     second.socket.send('last');
     await wait(100);
-    expect([...storage.items.keys()]).toEqual(['everwire chat', 'everwire chat 5']);
+    expect([...storage.items.keys()]).toEqual(['everwire chat', 'everwire#5 chat']);
     second.socket.close();
     await wait(100);
     expect(storage.items.size).toBe(0);
@@ -338,6 +338,21 @@ describe('a session that survives its page', () => {
     happens('pageshow');
     await wait(2000);
     expect(locks.held.size).toBe(0);
+  });
+
+  test('a name that looks like another with a number has entries of its own', async () => {
+    const storage = new FakeStorage();
+    const first = world({ store: new TabStore('room', { storage, messages: true }) });
+    first.another({ store: new TabStore('room 1', { storage, messages: true }) });
+    await wait(100);
+    first.socket.send('of the first');
+    await wait(100);
+    page = new EventTarget(); // The page is gone.
+    vi.stubGlobal('addEventListener', page.addEventListener.bind(page));
+    const second = first.another({ store: new TabStore('room 1', { storage, messages: true }) });
+    await wait(1000);
+    expect(second.log).toEqual(['open']);
+    expect(first.server.sessions.length).toBe(2);
   });
 
   test('closing forgets it', async () => {
