@@ -45,14 +45,18 @@ class Scenario:
     more: int
     # The first connection speaks to all on /chat; a message is one that somebody received.
     fan_out: bool = False
+    # So many connections at a time, if not all.
+    at_a_time: int | None = None
 
     @property
     def batch(self) -> int:
-        return self.connections * self.depth
+        return (self.at_a_time or self.connections) * self.depth
 
     def flags(self) -> list[str]:
         flags = [f"--connections={self.connections}", f"--depth={self.depth}", f"--size={self.size}",
                  f"--kind={self.kind}"]
+        if self.at_a_time:
+            flags.append(f"--at-a-time={self.at_a_time}")
         return [*flags, "--fan-out"] if self.fan_out else flags
 
     def url(self, echo: str) -> str:
@@ -66,9 +70,31 @@ SCENARIOS = {
     "C": Scenario("16 connections × 1 in flight × 64 KiB, binary", 16, 1, 64 << 10, "binary", 64, 640),
     "D1": Scenario("4 connections × 1 in flight × 1 MiB, binary", 4, 1, 1 << 20, "binary", 8, 24),
     "D2": Scenario("4 connections × 1 in flight × 1 MiB, multi-byte text", 4, 1, 1 << 20, "text", 8, 24),
+    # Few connections, so that 64 messages of each come within 200 ms below valgrind and strace as well: then an end
+    # acknowledges as often as it does at full speed.
+    "SA": Scenario("8 connections × 1 in flight × 16 B", 8, 1, 16, "binary", 640, 12_800),
+    "SB": Scenario("8 connections × 16 in flight × 125 B", 8, 16, 125, "binary", 2_048, 51_200),
     "E": Scenario("1 → 1,000 connections × 64 B, 4 messages in flight", 1_000, 4, 64, "binary", 20_000, 160_000,
                   fan_out=True),
 }
+
+def echoes_among(connections: int) -> Scenario:
+    """Returns A with more connections, of which 64 speak at a time: the same rate, and as many in each wake-up."""
+    return Scenario(f"{connections:,} connections", connections, 1, 16, "binary", 640, 32_000, at_a_time=64)
+
+
+def broadcast_to(connections: int) -> Scenario:
+    """Returns E with so many who receive."""
+    batch = connections * 4
+    more = max(1, 160_000 // batch) * batch
+    return Scenario(f"to {connections:,}", connections, 4, 64, "binary", batch, more, fan_out=True)
+
+
+# How costs grow with the number of connections.
+GROWTH_TITLE = "16 B on so many connections, 64 at a time; 64 B to so many receivers"
+GROWTH_SERVERS = ("raw", "raw-fan-out", "everwire")
+GROWTH = {f"echo-{n}": echoes_among(n) for n in (64, 1_000, 15_000)} | {
+    f"broadcast-{n}": broadcast_to(n) for n in (100, 1_000, 15_000)}
 
 DEFLATE_TITLES = {
     "G1": "64 connections × 1 in flight × 1 KiB of text, compressed without context",
@@ -79,14 +105,28 @@ DEFLATE_MODES = {"G1": "shared", "G2": "dedicated"}
 CONNECT_TITLE = "connect, upgrade, close: 32 connections at a time"
 CONNECTIONS_AT_A_TIME = 32
 
-MEMORY_TITLE = "memory per open connection"
+MEMORY_TITLES = {"F": "memory per open connection", "F2": "memory per open connection, over TLS and with compression"}
 # What each connection exchanges before it idles.
 MEMORY_STAGES = {"idle": [], "after 1 KiB": [1024], "after 900 kB": [1024, 900_000]}
 # Connections that are in both memory readings, and those that make the difference.
 MEMORY_WARM, MEMORY_CONNECTIONS = 1_000, 5_000
+# The same for hold.py, which is slow.
+HOLD_WARM, HOLD_CONNECTIONS = 500, 2_000
 # A server that keeps its largest buffer would need gigabytes for the last stage; it shows itself in a small run first.
 MEMORY_SMALL = (100, 200)
 MEMORY_KEEPS_BUFFERS = 64 * 1024
+
+
+# Made for the measurement, by openssl.
+TLS_CERTIFICATE, TLS_KEY = (BENCH / "target" / "tls" / name for name in ("certificate.pem", "key.pem"))
+
+
+@dataclass(frozen=True)
+class Hold:
+    """How hold.py opens connections whose memory is measured: over TLS, or with an offer to compress."""
+
+    scheme: str = "ws"
+    offer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +146,20 @@ class Server:
     deflate: dict[str, tuple[str, ...]] = field(default_factory=dict)
     has_echo: bool = True
     has_chat: bool = False
+    # Takes part in F2 alone, in which hold.py takes the place of the load generator.
+    hold: Hold | None = None
 
+
+EVERWIRE = ("serve", "--threads", "1", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+
+
+def held(name: str, hold: Hold, *args: str) -> Server:
+    return Server(name, "everwire", (*EVERWIRE, *args), is_ours=True, has_echo=False, hold=hold)
+
+
+# With and without what lets a server choose how much of a client's messages it has to keep.
+OFFER = "permessage-deflate"
+OFFER_OF_BITS = f"{OFFER}; client_max_window_bits"
 
 BOTH_MODES = {"shared": ("shared",), "dedicated": ("dedicated",)}
 
@@ -116,13 +169,20 @@ SERVERS = {
         Server("raw", "peer-raw", load_flags=("--raw",)),
         Server("raw-epoll", "peer-raw-epoll", load_flags=("--raw",)),
         Server("raw-fan-out", "peer-raw-fan-out", load_flags=("--raw",), has_echo=False, has_chat=True),
-        Server("everwire", "everwire", ("serve", "--threads", "1", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
-               is_ours=True, has_chat=True, deflate={mode: ("--deflate", mode) for mode in ("shared", "dedicated")}),
+        Server("everwire", "everwire", EVERWIRE, is_ours=True, has_chat=True,
+               deflate={mode: ("--deflate", mode) for mode in ("shared", "dedicated")}),
+        held("everwire-tls", Hold("wss"), "--tls-cert", str(TLS_CERTIFICATE), "--tls-key", str(TLS_KEY)),
+        held("everwire-shared", Hold(offer=OFFER_OF_BITS), "--deflate", "shared"),
+        held("everwire-dedicated", Hold(offer=OFFER_OF_BITS), "--deflate", "dedicated"),
+        held("everwire-dedicated-32k", Hold(offer=OFFER), "--deflate", "dedicated"),
         Server("pull_echo", "examples/pull_echo", is_ours=True),
+        # The same server, and the load through sessions.
+        Server("sessions", "everwire", ("serve", "--threads", "1", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"),
+               load_flags=("--session",), is_ours=True),
         Server("fastwebsockets", "peer-fastwebsockets"),
         Server("tokio-websockets", "peer-tokio-websockets"),
         Server("tokio-tungstenite", "peer-tokio-tungstenite"),
-        Server("yawc", "peer-yawc"),
+        Server("yawc", "peer-yawc", deflate=BOTH_MODES),
         Server("soketto", "peer-soketto"),
         Server("uwebsockets", "uwebsockets", is_foreign=True, deflate=BOTH_MODES),
         Server("gorilla", "gorilla", is_foreign=True, counts_instructions=False, deflate={"shared": ("shared",)}),
@@ -157,6 +217,8 @@ class Bench:
                 cargo(target_cpu, target, PRODUCT, "--workspace", "--bin", "everwire")
             if our_programs is None and "pull_echo" in names:
                 cargo(target_cpu, target, PRODUCT, "--workspace", "--example", "pull_echo")
+        if any((hold := SERVERS[name].hold) and hold.scheme == "wss" for name in names):
+            make_certificate()
         foreign = BENCH / "target" / "foreign"
         for name in names:
             if SERVERS[name].is_foreign and not skip and is_stale(foreign / name, BENCH / "foreign"):
@@ -221,6 +283,8 @@ class Bench:
     def memory(self, server: Server, stage: str) -> float:
         """Returns the resident bytes that one more connection costs after it has done what `stage` says."""
         first = MEMORY_STAGES[stage]
+        if server.hold:
+            return self._memory(server, first, HOLD_WARM, HOLD_CONNECTIONS)
         if first and max(first) > MEMORY_KEEPS_BUFFERS:
             per_connection = self._memory(server, first, *MEMORY_SMALL)
             if per_connection > MEMORY_KEEPS_BUFFERS:
@@ -277,12 +341,17 @@ class Bench:
         return {name: int(n) for name, n in calls.items()}
 
     def _memory(self, server: Server, first: list[int], warm: int, connections: int) -> float:
-        flags = [f"--idle={connections}", f"--warm={warm}"]
+        flags = [f"--warm={warm}"]
         if first:
             flags.append("--first=" + ",".join(map(str, first)))
         with self.started(server) as (url, pid):
-            # Standard input is at its end, so the load generator closes as soon as it has read the memory.
-            command = self._load_command(server, url, *flags, f"--pid={pid}")
+            flags.append(f"--pid={pid}")
+            if hold := server.hold:
+                flags += [f"--connections={connections}"] + ([f"--offer={hold.offer}"] if hold.offer else [])
+                command = [*pinned(LOAD_CORE, False), BENCH / "hold.py", url.replace("ws:", f"{hold.scheme}:"), *flags]
+            else:
+                # Standard input is at its end, so the load generator closes as soon as it has read the memory.
+                command = self._load_command(server, url, f"--idle={connections}", *flags)
             run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if run.returncode != 0:
             raise Failed(run.stderr.strip())
@@ -318,6 +387,17 @@ def cargo(target_cpu: str, target: Path, workspace: Path, *flags: str) -> None:
         note("failed: " + " ".join(command[:5] + list(flags)))
 
 
+def make_certificate() -> None:
+    """Makes a certificate that is good for a measurement; a failure is told and left to whoever needs it."""
+    TLS_KEY.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-subj", "/CN=localhost", "-days", "30", "-keyout", TLS_KEY, "-out", TLS_CERTIFICATE],
+                       check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        note(f"no certificate: {error}")
+
+
 def pinned(core: int, fifo: bool) -> list[str]:
     """Returns the command prefix that keeps a program on one core."""
     prefix = ["chrt", "-f", "10"] if fifo else []
@@ -343,7 +423,7 @@ def await_url(process: subprocess.Popen) -> str:
     try:
         while (line := lines.get(timeout=START_SECONDS)) is not None:
             seen = line.strip() or seen
-            if found := re.search(r"http://(127\.0\.0\.1:\d+)/", line):
+            if found := re.search(r"https?://(127\.0\.0\.1:\d+)/", line):
                 return f"ws://{found[1]}/echo"
     except queue.Empty:
         raise Failed("printed no address") from None

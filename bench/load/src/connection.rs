@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use mio::net::TcpStream;
 
 use crate::frame_reader::{FrameReader, Piece};
+use crate::session::Session;
 use crate::template::Template;
 
 /// Above this size a message is written from the shared template without copying.
@@ -42,6 +43,7 @@ pub struct Connection {
     speaker: usize,
     /// Control frames that wait for the next message boundary.
     control: Vec<u8>,
+    session: Session,
     closing: bool,
     closed: bool,
 }
@@ -60,6 +62,7 @@ impl Connection {
             goal: 0,
             speaker: id,
             control: Vec::new(),
+            session: Session::default(),
             closing: false,
             closed: false,
         }
@@ -163,7 +166,17 @@ impl Connection {
         while let Some(piece) = self.reader.next(&mut input)? {
             match piece {
                 Piece::MessageStart(opcode) => {
-                    ensure!(opcode == template.kind().opcode(), "the echo has opcode {opcode}");
+                    ensure!(opcode == template.opcode(), "the echo has opcode {opcode}");
+                }
+                Piece::Payload(payload) if template.is_session() => {
+                    if let Some(echo) = self.session.payload(payload) {
+                        self.check(template, echo)?;
+                    }
+                }
+                Piece::MessageEnd if template.is_session() => {
+                    if self.session.end()? {
+                        self.message_end(template)?;
+                    }
                 }
                 Piece::Payload(payload) => self.check(template, payload)?,
                 Piece::MessageEnd => self.message_end(template)?,
@@ -200,7 +213,7 @@ impl Connection {
     }
 
     fn write(&mut self, template: &Template, output: &mut Vec<u8>) -> Result<()> {
-        while self.sent < self.batch_end || !self.control.is_empty() {
+        while self.sent < self.batch_end || !self.control.is_empty() || self.session.owes() {
             if self.offset == 0 && !self.control.is_empty() {
                 // A handful of bytes: a socket that takes only a part of them is none this tool can use.
                 let control = std::mem::take(&mut self.control);
@@ -208,6 +221,11 @@ impl Connection {
                     self.stream.write(&control)? == control.len(),
                     "no room for a control frame"
                 );
+                continue;
+            }
+            if self.offset == 0 && self.session.owes() && self.sent == self.batch_end {
+                let ack = self.session.acknowledge(self.received, self.sent);
+                ensure!(self.stream.write(&ack)? == ack.len(), "no room for an acknowledgement");
                 continue;
             }
             let (wanted, result) = if template.frame_len() > COPY_LIMIT {
@@ -235,11 +253,20 @@ impl Connection {
         output: &mut Vec<u8>,
     ) -> (usize, io::Result<usize>) {
         output.clear();
+        let mut ack = 0;
+        if self.offset == 0 && self.session.owes() {
+            output.extend_from_slice(&self.session.acknowledge(self.received, self.sent));
+            ack = output.len();
+        }
         for seq in self.sent..self.batch_end {
             template.encode_head(self.id, seq, output);
             output.extend_from_slice(template.masked_tail());
         }
-        (output.len() - self.offset, self.stream.write(&output[self.offset..]))
+        let written = self.stream.write(&output[self.offset..]).and_then(|n| {
+            // A handful of bytes, as above.
+            n.checked_sub(ack).ok_or_else(|| io::Error::other("no room for an acknowledgement"))
+        });
+        (output.len() - ack - self.offset, written)
     }
 
     /// Writes the rest of one message without copying it.

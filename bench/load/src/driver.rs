@@ -16,7 +16,9 @@ use crate::template::Template;
 
 /// Without any progress for this long the run has failed. Servers under valgrind are slow, so it is generous.
 const STALL: Duration = Duration::from_secs(60);
-const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
+const CLOSE_DEADLINE: Duration = Duration::from_secs(60);
+/// Of so many connections that are opened, servers that are slow may have asked.
+const TEND_EVERY: usize = 256;
 const STDIN: Token = Token(usize::MAX);
 
 /// When a run ends.
@@ -49,7 +51,10 @@ impl<'a> Driver<'a> {
 
     /// Opens `n` more connections, one after the other.
     pub fn open(&mut self, n: usize) -> Result<()> {
-        for _ in 0..n {
+        for i in 0..n {
+            if i % TEND_EVERY == TEND_EVERY - 1 {
+                self.answer_pings()?;
+            }
             let id = self.connections.len();
             let mut connection =
                 Connection::new(id, TcpStream::from_std(handshake::connect(self.options)?));
@@ -60,7 +65,18 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Echoes on the connections in `range`, at most `window` of them at a time, and returns the number of messages.
+    /// Answers those who ask whether they still live while others are opened.
+    fn answer_pings(&mut self) -> Result<()> {
+        let template = Template::new(self.options.kind, self.options.size, self.options.carrier);
+        self.poll.poll(&mut self.events, Some(Duration::ZERO))?;
+        for event in &self.events {
+            self.connections[event.token().0].drive(&template, 1, &mut self.scratch)?;
+        }
+        Ok(())
+    }
+
+    /// Echoes on the connections in `range` and returns the number of messages. If no more than a `window` of them may
+    /// do so at a time, they take turns, in each of which one sends `depth` messages.
     pub fn echo(
         &mut self,
         range: Range<usize>,
@@ -71,20 +87,33 @@ impl<'a> Driver<'a> {
     ) -> Result<u64> {
         let echoed_before = self.echoed(range.clone());
         let n_connections = range.len() as u64;
-        let (share, remainder, mut deadline) = match until {
-            Until::Messages(n) => (n / n_connections, (n % n_connections) as usize, None),
-            Until::Elapsed(time) => (u64::MAX, 0, Some(Instant::now() + time)),
+        let (n_messages, mut deadline) = match until {
+            Until::Messages(n) => (n, None),
+            Until::Elapsed(time) => (u64::MAX, Some(Instant::now() + time)),
         };
         // A connection gets its goal when its turn comes; until then events on it start nothing.
-        let mut waiting =
-            range.clone().zip((0..range.len()).map(|i| share + u64::from(i < remainder)));
+        let mut waiting: Box<dyn Iterator<Item = (usize, u64)>> = if window < range.len() {
+            let turns = (0..n_messages.div_ceil(depth)).map(|i| depth.min(n_messages - i * depth));
+            Box::new(range.clone().cycle().zip(turns))
+        } else {
+            let (share, remainder) = match until {
+                Until::Messages(n) => (n / n_connections, n % n_connections),
+                Until::Elapsed(_) => (u64::MAX, 0),
+            };
+            Box::new(
+                range
+                    .clone()
+                    .zip((0..n_connections).map(move |i| share + u64::from(i < remainder))),
+            )
+        };
         let mut n_active = 0;
         loop {
             for (id, goal) in waiting.by_ref().filter(|&(_, goal)| goal > 0).take(window - n_active)
             {
-                self.connections[id].add_goal(goal);
-                self.connections[id].drive(template, depth, &mut self.scratch)?;
-                n_active += 1;
+                let connection = &mut self.connections[id];
+                n_active += usize::from(connection.is_done());
+                connection.add_goal(goal);
+                connection.drive(template, depth, &mut self.scratch)?;
             }
             if n_active == 0 {
                 return Ok(self.echoed(range) - echoed_before);
@@ -98,7 +127,7 @@ impl<'a> Driver<'a> {
             }
             if deadline.is_some_and(|at| Instant::now() >= at) {
                 deadline = None;
-                waiting.by_ref().for_each(drop);
+                waiting = Box::new(std::iter::empty());
                 self.connections[range.clone()].iter_mut().for_each(Connection::stop);
                 n_active = range.clone().filter(|&id| !self.connections[id].is_done()).count();
             }
@@ -148,7 +177,7 @@ impl<'a> Driver<'a> {
 
     /// Answers pings until standard input ends.
     pub fn hold_until_stdin_ends(&mut self) -> Result<()> {
-        let template = Template::new(self.options.kind, self.options.size, self.options.raw);
+        let template = Template::new(self.options.kind, self.options.size, self.options.carrier);
         // Shared, since a waker that is dropped takes its unread event along.
         let waker = Arc::new(Waker::new(self.poll.registry(), STDIN)?);
         let thread_waker = Arc::clone(&waker);
@@ -170,9 +199,9 @@ impl<'a> Driver<'a> {
 
     /// Closes every connection and waits until the server has closed TCP.
     pub fn close(&mut self) -> Result<()> {
-        let template = Template::new(self.options.kind, self.options.size, self.options.raw);
+        let template = Template::new(self.options.kind, self.options.size, self.options.carrier);
         for connection in &mut self.connections {
-            connection.start_close(self.options.raw)?;
+            connection.start_close(template.is_raw())?;
         }
         let deadline = Instant::now() + CLOSE_DEADLINE;
         while self.connections.iter().any(|connection| !connection.is_closed()) {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::options::Options;
+use crate::session;
+use crate::template::Carrier;
 
 /// The RFC's sample key and what must answer it (§1.3): no hash is needed to check the server.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -16,7 +18,7 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 pub fn connect(options: &Options) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(options.address).context("connecting")?;
     stream.set_nodelay(true)?;
-    if !options.raw {
+    if options.carrier != Carrier::Raw {
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         upgrade(&mut stream, options).context("opening handshake")?;
     }
@@ -24,15 +26,20 @@ pub fn connect(options: &Options) -> Result<TcpStream> {
     Ok(stream)
 }
 
-fn upgrade(stream: &mut TcpStream, Options { host, path, .. }: &Options) -> Result<()> {
+fn upgrade(
+    stream: &mut TcpStream,
+    Options { host, path, carrier, .. }: &Options,
+) -> Result<()> {
+    let more = if *carrier == Carrier::Session { session::FIELDS } else { "" };
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{more}\r\n"
     );
     stream.write_all(request.as_bytes())?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let mut chunk = [0; 1024];
+        // Byte by byte: a server may speak first, right behind its head.
+        let mut chunk = [0; 1];
         let n = stream.read(&mut chunk)?;
         ensure!(n > 0 && head.len() < 16 * 1024, "the response head is cut off or too long");
         head.extend_from_slice(&chunk[..n]);

@@ -10,6 +10,7 @@ mod frame_reader;
 mod handshake;
 mod options;
 mod server;
+mod session;
 mod template;
 
 use std::ops::Range;
@@ -22,7 +23,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::driver::{Driver, Until};
 use crate::options::{Mode, Options};
 use crate::server::Server;
-use crate::template::Template;
+use crate::template::{Carrier, Template};
 
 fn main() -> ExitCode {
     match run() {
@@ -50,12 +51,12 @@ fn echo(options: &Options, until: Until) -> Result<()> {
     let rss_before = server.as_ref().map(Server::rss).transpose()?;
     let mut driver = Driver::new(options)?;
     driver.open(options.connections)?;
-    if options.raw && options.fan_out {
+    if options.carrier == Carrier::Raw && options.fan_out {
         // Without an opening handshake nothing tells when the server knows all connections.
         std::thread::sleep(std::time::Duration::from_secs(1));
     }
 
-    let template = Template::new(options.kind, options.size, options.raw);
+    let template = Template::new(options.kind, options.size, options.carrier);
     let cpu_before = server.as_ref().map(Server::cpu).transpose()?;
     let start = Instant::now();
     let n_messages = match options.fan_out {
@@ -65,7 +66,7 @@ fn echo(options: &Options, until: Until) -> Result<()> {
             &template,
             options.depth,
             until,
-            options.connections,
+            options.at_a_time,
         )?,
     };
     let seconds = start.elapsed().as_secs_f64();
@@ -97,7 +98,7 @@ fn idle(options: &Options, connections: usize, warm: usize, first: &[usize]) -> 
     let mut open_and_exchange = |range: Range<usize>| -> Result<Option<u64>> {
         driver.open(range.len())?;
         for &size in first {
-            let template = Template::new(options.kind, size, options.raw);
+            let template = Template::new(options.kind, size, options.carrier);
             let until = Until::Messages(range.len() as u64);
             driver.echo(range.clone(), &template, 1, until, 1)?;
         }

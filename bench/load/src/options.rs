@@ -7,11 +7,12 @@ use anyhow::{Context, Result, bail};
 use pico_args::Arguments;
 
 use crate::driver::Until;
-use crate::template::{Kind, STAMP_LEN};
+use crate::template::{Carrier, Kind, STAMP_LEN};
 
 const USAGE: &str = "\
 usage: load --url ws://127.0.0.1:PORT/path [options]
   --connections N   connections (64)
+  --at-a-time W     so many of them at a time, all in turn (all)
   --depth D         messages a connection has in flight, sent in one write (1)
   --size S          payload bytes of a message, at least 16 (16)
   --kind K          binary, or text: multi-byte UTF-8 (binary)
@@ -21,6 +22,7 @@ usage: load --url ws://127.0.0.1:PORT/path [options]
     --warm W        before the first memory reading, W connections do the same (0)
     --first S[,S]   each connection exchanges one message of each size, then idles
   --fan-out         the first connection speaks to all, who receive its messages; a message received counts as one
+  --session         through sessions: messages are frames of everwire.v1, acknowledged by the 64 and not by time
   --raw             no WebSocket: the same bytes to a TCP echo, and the same back
   --pid P           read the server's CPU clock and resident memory";
 
@@ -31,10 +33,11 @@ pub struct Options {
     pub host: String,
     pub path: String,
     pub connections: usize,
+    pub at_a_time: usize,
     pub depth: u64,
     pub size: usize,
     pub kind: Kind,
-    pub raw: bool,
+    pub carrier: Carrier,
     pub fan_out: bool,
     pub pid: Option<i32>,
     pub mode: Mode,
@@ -77,15 +80,22 @@ impl Options {
             _ => bail!("--messages, --seconds and --idle exclude each other"),
         };
 
+        let connections = args.opt_value_from_str("--connections")?.unwrap_or(64);
         let options = Self {
             address,
             host: host.to_owned(),
             path: format!("/{path}"),
-            connections: args.opt_value_from_str("--connections")?.unwrap_or(64),
+            connections,
+            at_a_time: args.opt_value_from_str("--at-a-time")?.unwrap_or(connections),
             depth: args.opt_value_from_str("--depth")?.unwrap_or(1),
             size: args.opt_value_from_str("--size")?.unwrap_or(STAMP_LEN),
             kind: args.opt_value_from_str("--kind")?.unwrap_or(Kind::Binary),
-            raw: args.contains("--raw"),
+            carrier: match (args.contains("--raw"), args.contains("--session")) {
+                (false, false) => Carrier::WebSocket,
+                (true, false) => Carrier::Raw,
+                (false, true) => Carrier::Session,
+                (true, true) => bail!("--raw and --session exclude each other"),
+            },
             fan_out: args.contains("--fan-out"),
             pid: args.opt_value_from_str("--pid")?,
             mode,
@@ -104,8 +114,8 @@ impl Options {
                 "a message needs at least {STAMP_LEN} bytes for its connection and sequence number"
             );
         }
-        if self.connections == 0 || self.depth == 0 {
-            bail!("--connections and --depth must be at least 1");
+        if self.connections == 0 || self.at_a_time == 0 || self.depth == 0 {
+            bail!("--connections, --at-a-time and --depth must be at least 1");
         }
         Ok(self)
     }

@@ -52,47 +52,70 @@ impl FromStr for Kind {
     }
 }
 
+/// What carries the messages of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// Nothing: bytes of TCP.
+    Raw,
+    WebSocket,
+    /// A session: DATA frames of `everwire.v1`.
+    Session,
+}
+
 /// How every message of a run looks, on the way out and on the way back.
 #[derive(Debug)]
 pub struct Template {
     kind: Kind,
-    raw: bool,
+    carrier: Carrier,
+    /// With the first byte of a DATA frame, if there is one.
     header: Vec<u8>,
     tail: Vec<u8>,
     masked_tail: Vec<u8>,
 }
 
 impl Template {
-    pub fn new(kind: Kind, size: usize, raw: bool) -> Self {
-        let mut header = vec![0x80 | kind.opcode()];
-        match size {
-            0..=125 => header.push(0x80 | size as u8),
+    pub fn new(kind: Kind, size: usize, carrier: Carrier) -> Self {
+        let is_session = carrier == Carrier::Session;
+        let opcode = if is_session { Kind::Binary.opcode() } else { kind.opcode() };
+        let mut header = vec![0x80 | opcode];
+        let len = size + usize::from(is_session);
+        match len {
+            0..=125 => header.push(0x80 | len as u8),
             126..=0xffff => {
                 header.push(0x80 | 126);
-                header.extend_from_slice(&(size as u16).to_be_bytes());
+                header.extend_from_slice(&(len as u16).to_be_bytes());
             }
             _ => {
                 header.push(0x80 | 127);
-                header.extend_from_slice(&(size as u64).to_be_bytes());
+                header.extend_from_slice(&(len as u64).to_be_bytes());
             }
         }
         header.extend_from_slice(&MASKING_KEY);
+        if is_session {
+            let first = if kind == Kind::Text { 0x11 } else { 0x10 };
+            header.push(first ^ MASKING_KEY[0]);
+        }
         let tail = match kind {
             Kind::Binary => (0..size - STAMP_LEN).map(|i| ((i * 31) >> 3) as u8).collect(),
             Kind::Text => text(size - STAMP_LEN).into_bytes(),
         };
-        // The stamp is a whole number of masking keys long, so the tail starts at phase 0.
+        // The stamp is a whole number of masking keys long, so the tail starts at the same phase.
         let mut masked_tail = tail.clone();
-        mask(&mut masked_tail);
-        Self { kind, raw, header, tail, masked_tail }
+        mask(&mut masked_tail, usize::from(is_session));
+        Self { kind, carrier, header, tail, masked_tail }
     }
 
-    pub fn kind(&self) -> Kind {
-        self.kind
+    /// Returns the opcode of every message that comes back.
+    pub fn opcode(&self) -> u8 {
+        if self.is_session() { Kind::Binary.opcode() } else { self.kind.opcode() }
     }
 
     pub fn is_raw(&self) -> bool {
-        self.raw
+        self.carrier == Carrier::Raw
+    }
+
+    pub fn is_session(&self) -> bool {
+        self.carrier == Carrier::Session
     }
 
     pub fn frame_len(&self) -> usize {
@@ -102,7 +125,7 @@ impl Template {
     /// Appends the frame's header and masked stamp; [`masked_tail`](Self::masked_tail) follows on the wire.
     pub fn encode_head(&self, id: usize, seq: u64, output: &mut Vec<u8>) {
         let mut stamp = self.kind.stamp(id, seq);
-        mask(&mut stamp);
+        mask(&mut stamp, usize::from(self.is_session()));
         output.extend_from_slice(&self.header);
         output.extend_from_slice(&stamp);
     }
@@ -113,7 +136,7 @@ impl Template {
 
     /// Returns the number of bytes that answer one message, frame headers of a WebSocket server not counted.
     pub fn echo_len(&self) -> usize {
-        if self.raw { self.frame_len() } else { STAMP_LEN + self.tail.len() }
+        if self.is_raw() { self.frame_len() } else { STAMP_LEN + self.tail.len() }
     }
 
     /// Says whether `bytes` stand at `offset` in the echo of message `seq` of connection `id`.
@@ -125,7 +148,7 @@ impl Template {
         }
         let mut raw_head = Vec::new();
         let stamp;
-        let (head, tail) = if self.raw {
+        let (head, tail) = if self.is_raw() {
             self.encode_head(id, seq, &mut raw_head);
             (raw_head.as_slice(), &self.masked_tail)
         } else {
@@ -155,8 +178,8 @@ fn text(len: usize) -> String {
     text
 }
 
-fn mask(bytes: &mut [u8]) {
-    bytes.iter_mut().zip(MASKING_KEY.into_iter().cycle()).for_each(|(byte, key)| *byte ^= key);
+fn mask(bytes: &mut [u8], phase: usize) {
+    bytes.iter_mut().zip(MASKING_KEY.into_iter().cycle().skip(phase)).for_each(|(byte, key)| *byte ^= key);
 }
 
 #[cfg(test)]
@@ -172,20 +195,20 @@ mod tests {
 
     #[test]
     fn an_echo_matches_from_any_offset() {
-        let template = Template::new(Kind::Binary, 200, false);
+        let template = Template::new(Kind::Binary, 200, Carrier::WebSocket);
         (0..200).for_each(|at| check(&template, at, 3, 7, true));
     }
 
     #[test]
     fn an_echo_of_another_message_does_not_match() {
-        let template = Template::new(Kind::Text, 20, false);
+        let template = Template::new(Kind::Text, 20, Carrier::WebSocket);
         check(&template, 0, 3, 8, false);
         check(&template, 0, 4, 7, false);
     }
 
     #[test]
     fn a_longer_echo_does_not_match() {
-        let template = Template::new(Kind::Binary, 16, false);
+        let template = Template::new(Kind::Binary, 16, Carrier::WebSocket);
         assert!(!template.matches(0, 0, 0, &[0; 17]));
     }
 

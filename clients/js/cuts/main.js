@@ -18,6 +18,11 @@ for (let i = 0; i < given.length; i += 2) {
   }
   wanted[name] = Number(given[i + 1]);
 }
+/**
+ * Sockets that share a proxy. A browser opens one connection at a time to the same address (RFC 6455 §4.1), so one that is cut in
+ * silence in its handshake keeps those waiting that share its address.
+ */
+const PER_PROXY = 4;
 /** Nothing takes longer than this: a session can be cut about once a second. */
 const LIMIT = 180_000 + (wanted.count / wanted.sockets) * 30_000;
 
@@ -61,11 +66,11 @@ function site() {
 }
 
 /** Runs the page in Chromium and returns what it posts. */
-async function inChromium(server, url) {
+async function inChromium(server) {
   const profile = mkdtempSync(join(tmpdir(), 'everwire-cuts-'));
   process.on('exit', () => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }));
   const { port } = server.address();
-  const query = new URLSearchParams({ url, seed: wanted.seed, sockets: wanted.sockets });
+  const query = new URLSearchParams({ urls, seed: wanted.seed, sockets: wanted.sockets });
   const browser = spawn(
     process.env.CHROMIUM ?? '/usr/bin/chromium',
     ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking']
@@ -82,12 +87,12 @@ async function inChromium(server, url) {
   return (await once(server, 'result'))[0];
 }
 
-async function inNode(url) {
+async function inNode() {
   const { EverwireSocket } = await import('../dist/everwire.js');
   const WebSocket = globalThis.WebSocket ?? (await import('ws')).WebSocket;
   let enough = false;
   void over.then(() => (enough = true));
-  return load(EverwireSocket, url, { WebSocket }, wanted, () => enough);
+  return load(EverwireSocket, urls, { WebSocket }, wanted, () => enough);
 }
 
 let calm;
@@ -100,34 +105,43 @@ await once(server, 'listening');
 const origin = `http://127.0.0.1:${server.address().port}`;
 const serving = start(process.env.EVERWIRE, 'serve', '--listen', '127.0.0.1:0', '--admin', 'off', '--origin', origin);
 const echo = addressIn((await serving.next()).value);
-const proxy = start(process.env.CHAOS_PROXY, echo, '--seed', `${wanted.seed}`, '--cuts', `${wanted.count}`);
-const url = `ws://${addressIn((await proxy.next()).value)}/echo`;
-
+const proxies = Math.ceil(wanted.sockets / PER_PROXY);
 const kinds = {};
 let cuts = 0;
-void (async () => {
-  for await (const line of proxy) {
-    const kind = /^cut \d+ (\w+)/.exec(line)?.[1];
-    if (!kind) continue;
-    kinds[kind] = (kinds[kind] ?? 0) + 1;
-    if (++cuts === wanted.count) calm();
-  }
-})();
+
+/** Starts a proxy that cuts its share, and returns its address. */
+async function startProxy(i) {
+  const share = Math.floor((wanted.count * (i + 1)) / proxies) - Math.floor((wanted.count * i) / proxies);
+  const lines = start(process.env.CHAOS_PROXY, echo, '--seed', `${wanted.seed * 1000 + i}`, '--cuts', `${share}`);
+  const address = addressIn((await lines.next()).value);
+  void (async () => {
+    for await (const line of lines) {
+      const kind = /^cut \d+ (\w+)/.exec(line)?.[1];
+      if (!kind) continue;
+      kinds[kind] = (kinds[kind] ?? 0) + 1;
+      if (++cuts % 1000 === 0) console.error(`${cuts} cuts after ${Math.round((Date.now() - began) / 1000)} s`);
+      if (cuts === wanted.count) calm();
+    }
+  })();
+  return `ws://${address}/echo`;
+}
+
+const urls = await Promise.all(Array.from({ length: proxies }, (_, i) => startProxy(i)));
 if (!wanted.count) calm();
 setTimeout(() => {
   console.error(`${where}: not done after ${LIMIT / 1000} s and ${cuts} cuts, seed ${wanted.seed}`);
   process.exit(1);
 }, LIMIT).unref();
 
-const seen = await (where === 'node' ? inNode(url) : inChromium(server, url));
+const seen = await (where === 'node' ? inNode() : inChromium(server));
 const what = where === 'node' ? `Node ${process.version.slice(1)}` : `Chromium ${seen.version}`;
 const of = Object.entries(kinds)
   .sort()
   .map(([kind, count]) => `${kind} ${count}`);
 for (const line of seen.wrong.slice(0, 20)) console.log(line);
 console.log(
-  `${what}, seed ${wanted.seed}: ${cuts} cuts (${of.join(', ')}), ${wanted.sockets} sockets, ${seen.sent} messages there and back, ` +
-    `resumed ${seen.resumed} times: ${seen.lost} lost, ${seen.doubled} doubled, ${seen.reordered} reordered, ` +
+  `${what}, seed ${wanted.seed}: ${cuts} cuts (${of.join(', ')}), ${wanted.sockets} sockets, ${proxies} proxies, ${seen.sent} messages there and back, ` +
+    `resumed ${seen.resumed} times, begun again ${seen.again} times: ${seen.lost} lost, ${seen.doubled} doubled, ${seen.reordered} reordered, ` +
     `${seen.wrong.length} complaints; ${Math.round((Date.now() - began) / 1000)} s`,
 );
 const well = cuts >= wanted.count && seen.sent > 0 && !(seen.lost || seen.doubled || seen.reordered || seen.wrong.length);

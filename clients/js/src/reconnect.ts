@@ -40,8 +40,8 @@ export function createReconnect(clock: () => number) {
     },
 
     /**
-     * A connection can be used. `first`: over how long clients should come back when it is lost. A server that has `resumed` a session
-     * is neither new nor in trouble, and the path is not dead: where connections are short, the session must not wait out its ttl.
+     * A connection can be used. `first`: over how long clients should come back when it is lost. A server that has `resumed` a
+     * session is neither new nor in trouble: where connections are short, the session must not wait until it is forgotten.
      */
     attach(first = spread, resumed?: boolean) {
       if (resumed) retries >>= 1;

@@ -7,7 +7,10 @@ use axum_core::{
 };
 use http::request::Parts;
 
-use crate::{Config, Handler, OriginPolicy, Registry, Reject, WebSocket, adapt::HttpUpgrade};
+use crate::{
+    Config, Handler, OriginPolicy, Registry, Reject, WebSocket, adapt::HttpUpgrade,
+    session::Sessions,
+};
 
 /// An extractor that accepts WebSocket connections in an axum handler.
 ///
@@ -38,6 +41,42 @@ impl WebSocketUpgrade {
     #[must_use]
     pub fn subprotocols(self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self(self.0.subprotocols(names))
+    }
+
+    /// Offers [sessions](crate::session) to clients that speak `everwire.v1`; others are served by
+    /// what [`on_upgrade`](Self::on_upgrade) or [`handler`](Self::handler) is given. See
+    /// [`HttpUpgrade::sessions`].
+    ///
+    /// # Examples
+    /// ```
+    /// use axum::{Router, extract::State, response::Response, routing::get};
+    /// use everwire::{
+    ///     axum::WebSocketUpgrade,
+    ///     session::{SessionHandler, SessionMessage, SessionSender, Sessions},
+    /// };
+    ///
+    /// struct Echo;
+    ///
+    /// impl SessionHandler for Echo {
+    ///     fn on_message(&mut self, session: &SessionSender, message: SessionMessage) {
+    ///         session.send_message(&message).ok();
+    ///     }
+    /// }
+    ///
+    /// async fn echo(State(sessions): State<Sessions>, upgrade: WebSocketUpgrade) -> Response {
+    ///     upgrade.sessions(&sessions).on_upgrade(|mut ws| async move {
+    ///         while let Some(message) = ws.recv().await {
+    ///             ws.send(message).await.ok();
+    ///         }
+    ///     })
+    /// }
+    ///
+    /// let sessions = Sessions::builder().push(|_| Echo);
+    /// let app: Router = Router::new().route("/echo", get(echo)).with_state(sessions);
+    /// ```
+    #[must_use]
+    pub fn sessions(self, sessions: &Sessions) -> Self {
+        Self(self.0.sessions(sessions))
     }
 
     /// Sets what the connection allows and how long it waits.

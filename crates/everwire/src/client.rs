@@ -58,6 +58,14 @@ pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
     Client::new(url)?.connect().await
 }
 
+/// Returns where a server sends a client that came to `base`.
+///
+/// # Errors
+/// It is no URL that could be connected to, or leads from `wss` to `ws`.
+pub(crate) fn sent_to(base: &Target, place: &str) -> Result<Target, ConnectError> {
+    redirect::resolve(base, place)
+}
+
 /// Where to connect to and how: everything a client can choose before a connection exists.
 ///
 /// One value serves any number of attempts, at the same time too. Clones share the TLS sessions and

@@ -29,7 +29,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 #[cfg(target_os = "linux")]
 pub(crate) use self::looped::Accompanied;
 pub(crate) use self::{
-    app::{App, Panicked},
+    app::{App, Called, Panicked},
     task::Task,
 };
 
@@ -219,6 +219,8 @@ impl<S: Stream, A: App> Driver<S, A> {
             let mut conn = Conn::new(events.connection(), &self.shared, now, handler);
             self.app.event(&mut conn, event);
         }
+        let handler = &mut self.flags.handler;
+        self.app.input_end(&mut Conn::new(events.connection(), &self.shared, now, handler));
     }
 
     /// Returns whether input may be taken.
@@ -277,6 +279,7 @@ impl<S: Stream, A: App> Driver<S, A> {
             let handler = &mut self.flags.handler;
             let mut conn = Conn::new(events.connection(), &self.shared, now, handler);
             self.app.event(&mut conn, event);
+            self.app.input_end(&mut conn);
         }
         Poll::Ready(())
     }

@@ -34,7 +34,11 @@ use std::{
 use slab::Slab;
 use tokio::{runtime::RuntimeFlavor, time::Sleep};
 
-pub(crate) use self::{remote::Remote, socket::LoopSocket};
+pub(crate) use self::{
+    remote::Remote,
+    socket::LoopSocket,
+    sys::{recv, watch_listener},
+};
 use self::{
     remote::Rest,
     sys::{Epoll, Event},

@@ -16,7 +16,7 @@ use everwire_proto::{
 
 use crate::{
     ConnectionId, Sender,
-    driver::App,
+    driver::{App, Called},
     shared::{Outgoing, Shared},
 };
 
@@ -370,6 +370,8 @@ impl<H: Handler> App for HandlerApp<H> {
         }
     }
 }
+
+impl<H: Handler> Called for HandlerApp<H> {}
 
 impl Shared {
     /// Returns the address of the client behind trusted proxies, or of the socket.

@@ -2,19 +2,33 @@
 
 use std::{
     io::{self, IoSlice},
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
 };
 
+#[cfg(target_os = "linux")]
+use std::os::fd::{AsFd, BorrowedFd};
+
+#[cfg(target_os = "linux")]
+use rustix::io::Errno;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 
+#[cfg(target_os = "linux")]
+use crate::event_loop;
+
 /// A socket of one of the kinds that a server accepts.
 #[derive(Debug)]
 pub(crate) enum Io {
     Tcp(TcpStream),
+    /// TCP that tokio has not been told to watch: it is when there is something to wait for. Most
+    /// requests are there when a connection is accepted, and an event loop watches sockets itself.
+    /// Nothing once that has failed.
+    #[cfg(target_os = "linux")]
+    Fresh(Option<std::net::TcpStream>),
     #[cfg(unix)]
     Unix(tokio::net::UnixStream),
     /// TLS on any of them; boxed, because it is large.
@@ -25,20 +39,59 @@ pub(crate) enum Io {
 impl Io {
     /// Returns the socket at the bottom, if it is one of TCP.
     #[cfg(target_os = "linux")]
-    pub(crate) fn tcp(&self) -> Option<&TcpStream> {
+    pub(crate) fn tcp(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Tcp(io) => Some(io),
+            Self::Tcp(io) => Some(io.as_fd()),
+            Self::Fresh(io) => io.as_ref().map(AsFd::as_fd),
             Self::Unix(_) => None,
             #[cfg(feature = "tls")]
             Self::Tls(io) => io.get_ref().0.tcp(),
         }
     }
+
+    /// Returns the address that a client of TCP connected to.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(io) => io.local_addr().ok(),
+            #[cfg(target_os = "linux")]
+            Self::Fresh(io) => io.as_ref()?.local_addr().ok(),
+            _ => None,
+        }
+    }
+
+    /// Returns whether TCP is spoken, and nothing around it.
+    pub(crate) fn is_plain_tcp(&self) -> bool {
+        match self {
+            Self::Tcp(_) => true,
+            #[cfg(target_os = "linux")]
+            Self::Fresh(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Has tokio watch the socket from now on.
+    #[cfg(target_os = "linux")]
+    #[inline]
+    fn watched(&mut self) -> io::Result<&mut Self> {
+        if let Self::Fresh(stream) = self {
+            let stream = stream.take().ok_or(io::ErrorKind::NotConnected)?;
+            *self = Self::Tcp(TcpStream::from_std(stream)?);
+        }
+        Ok(self)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn watched(&mut self) -> io::Result<&mut Self> {
+        Ok(self)
+    }
 }
 
 macro_rules! each {
     ($self:expr, $io:ident => $do:expr) => {
-        match $self.get_mut() {
+        match $self.get_mut().watched()? {
             Io::Tcp($io) => $do,
+            #[cfg(target_os = "linux")]
+            Io::Fresh(_) => unreachable!("it is watched now"),
             #[cfg(unix)]
             Io::Unix($io) => $do,
             #[cfg(feature = "tls")]
@@ -54,6 +107,14 @@ impl AsyncRead for Io {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        #[cfg(target_os = "linux")]
+        if let Self::Fresh(Some(stream)) = &*self {
+            match event_loop::recv(stream, buf) {
+                Ok(_) => return Poll::Ready(Ok(())),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
         each!(self, io => Pin::new(io).poll_read(cx, buf))
     }
 }
@@ -79,6 +140,8 @@ impl AsyncWrite for Io {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tcp(io) => io.is_write_vectored(),
+            #[cfg(target_os = "linux")]
+            Self::Fresh(_) => true,
             #[cfg(unix)]
             Self::Unix(io) => io.is_write_vectored(),
             #[cfg(feature = "tls")]

@@ -33,7 +33,7 @@ pub(crate) fn facts(io: &dyn Any) -> Option<PathFacts> {
         if let Some(io) = io.downcast_ref::<LoopSocket>() {
             linux::facts(io.stream().as_fd())
         } else if let Some(io) = io.downcast_ref::<Io>() {
-            linux::facts(io.tcp()?.as_fd())
+            linux::facts(io.tcp()?)
         } else if let Some(io) = io.downcast_ref::<DialStream>() {
             linux::facts(io.tcp().as_fd())
         } else {

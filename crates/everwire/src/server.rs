@@ -1,6 +1,7 @@
 //! The server: listeners, routes, and the registry of what is connected.
 
 mod accept;
+mod acceptor;
 mod builder;
 mod connection;
 mod drain;

@@ -43,6 +43,7 @@ mod sender;
 mod sessions;
 mod socket;
 mod stats;
+mod transmit;
 
 pub use everwire_session::{
     Acks, Buffer, Code, Config as SessionConfig, Direction, End, EndedBy, GapRange, GapReason,

@@ -3,16 +3,23 @@
 
 mod common;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use common::{Echo, Raw, close, frame, head, read_head, soon, status, text, until};
 use everwire::{
-    Server,
+    Conn, Handler, Message, Server,
     tls::{ClientTls, PemSource, ServerTls, ServerTlsConfig},
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::client::TlsStream;
@@ -31,6 +38,7 @@ async fn start() -> (Server, SocketAddr, ClientTls) {
         .tls(ServerTls::load(config).unwrap())
         .handshake_timeout(Duration::from_secs(5))
         .push("/echo", |_| Echo)
+        .push("/burst", |_| Burst)
         .start()
         .await
         .unwrap();
@@ -39,10 +47,95 @@ async fn start() -> (Server, SocketAddr, ClientTls) {
     (server, addr, client)
 }
 
+/// Sends, in the turn in which it is asked `number,size`, so many messages of that size.
+struct Burst;
+
+impl Handler for Burst {
+    fn on_message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
+        let (number, size) = message.as_text().and_then(|text| text.split_once(',')).unwrap();
+        let payload = Bytes::from(vec![7; size.parse().unwrap()]);
+        for _ in 0..number.parse().unwrap() {
+            conn.send(payload.clone()).unwrap();
+        }
+    }
+}
+
+/// A stream that counts the TLS records which come through it.
+struct Records<S> {
+    io: S,
+    /// What has come of the next record's header.
+    header: Vec<u8>,
+    /// How much is still to come of the record.
+    rest: usize,
+    /// The lengths of the records that carry data of the application, since this was emptied.
+    data: Vec<usize>,
+}
+
+impl<S> Records<S> {
+    fn new(io: S) -> Self {
+        Self { io, header: Vec::new(), rest: 0, data: Vec::new() }
+    }
+
+    fn see(&mut self, byte: u8) {
+        if self.rest > 0 {
+            self.rest -= 1;
+            return;
+        }
+        self.header.push(byte);
+        // RFC 8446 §5.1: a type, a version, a length; 23 is application data.
+        if let [kind, _, _, high, low] = self.header[..] {
+            self.rest = usize::from(u16::from_be_bytes([high, low]));
+            if kind == 23 {
+                self.data.push(self.rest);
+            }
+            self.header.clear();
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Records<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.io).poll_read(cx, buf);
+        buf.filled()[before..].iter().for_each(|byte| self.see(*byte));
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Records<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
 async fn connect(addr: SocketAddr, tls: &ClientTls) -> Raw<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(addr).await.unwrap();
+    open(tcp, "/echo", tls).await
+}
+
+async fn open<S: AsyncRead + AsyncWrite + Unpin>(
+    tcp: S,
+    path: &str,
+    tls: &ClientTls,
+) -> Raw<TlsStream<S>> {
     let mut io = soon(tls.connect(tcp, "everwire.test")).await.unwrap();
-    io.write_all(head("/echo", "Origin: https://everwire.test\r\n").as_bytes()).await.unwrap();
+    io.write_all(head(path, "Origin: https://everwire.test\r\n").as_bytes()).await.unwrap();
     io.flush().await.unwrap();
     assert_eq!(status(&read_head(&mut io).await), 101);
     Raw(io)
@@ -72,6 +165,44 @@ async fn messages_of_all_sizes_are_echoed_over_tls() {
     assert_eq!(peer.read_close().await.0, 1000);
     // A TLS stream that ends without its goodbye would be an error here.
     peer.read_eof().await;
+}
+
+/// The most that a record holds (RFC 8446 §5.1), and what a frame's header adds.
+const RECORD: usize = 16 << 10;
+
+#[tokio::test]
+async fn what_is_sent_in_one_turn_fills_its_records() {
+    let (_server, addr, tls) = start().await;
+    let tcp = Records::new(TcpStream::connect(addr).await.unwrap());
+    let mut peer = open(tcp, "/burst", &tls).await;
+    // The first are after the handshake, with the tickets of the session.
+    for (number, size) in
+        [(1, 1), (1000, 100), (10_000, 16), (3, 16_384), (20, 20_000), (2, 400_000)]
+    {
+        peer.0.get_mut().0.data.clear();
+        peer.write(&text(&format!("{number},{size}"))).await;
+        peer.0.flush().await.unwrap();
+        let mut bytes = 0;
+        for _ in 0..number {
+            let (first, payload) = peer.read().await.unwrap();
+            assert_eq!((first, payload.len()), (0x82, size));
+            bytes += payload.len()
+                + if size < 126 {
+                    2
+                } else if size < 65_536 {
+                    4
+                } else {
+                    10
+                };
+        }
+        let records = &peer.0.get_ref().0.data;
+        if number > 1 {
+            assert!(
+                records.len() <= bytes.div_ceil(RECORD) + 1,
+                "{number} messages of {size} bytes: {records:?}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

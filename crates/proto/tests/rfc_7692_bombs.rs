@@ -5,7 +5,10 @@ use std::{
     cell::Cell,
 };
 
-use everwire_proto::{Cause, CloseCode, Config, DeflateConfig, DeflateMode, Delivery, Role, State};
+use everwire_proto::{
+    Cause, CloseCode, Config, DeflateConfig, DeflateMode, Delivery, Opcode, ProtocolError, Role,
+    State,
+};
 use everwire_testkit::{Frame, Seen, Solo};
 use zlib_rs::{Deflate, DeflateFlush};
 
@@ -205,6 +208,38 @@ fn a_lie_about_the_window_makes_nothing_grow() {
     let code = closure.sent.map(|frame| frame.code);
     assert_eq!(code, Some(CloseCode::INVALID_FRAME_PAYLOAD_DATA));
     assert!(peak < CODEC, "{peak}");
+}
+
+/// Feeds a frame that is marked as compressed where that is not allowed, and that says it is almost as
+/// long as a message may be; asserts that it fails at once, and that nothing was reserved for it.
+#[track_caller]
+fn check_mark(mut end: Solo, frames: &[Frame], cause: &Cause) {
+    let peer = if end.connection.role() == Role::Server { Role::Client } else { Role::Server };
+    let mut bytes: Vec<u8> = frames.iter().flat_map(|frame| frame.bytes(peer)).collect();
+    let (peak, _, ()) = memory(|| {
+        end.connection.handle_input(end.now, &mut bytes).for_each(drop);
+    });
+    let closure = end.finish();
+    assert_eq!(&closure.cause, cause);
+    assert_eq!(closure.sent.map(|frame| frame.code), Some(CloseCode::PROTOCOL_ERROR));
+    assert!(peak < CODEC, "{peak}");
+}
+
+#[test]
+fn the_mark_where_it_may_not_be_is_1002_and_reserves_nothing() {
+    let long = |frame: Frame| frame.reserved(4).declare(LIMIT - 1);
+    let unexpected = |opcode| Cause::Protocol(ProtocolError::UnexpectedRsv1(opcode));
+    let not_agreed = Cause::Protocol(ProtocolError::ReservedBits);
+    for role in [Role::Server, Role::Client] {
+        check_mark(Solo::new(role, Config::default()), &[long(Frame::binary("a"))], &not_agreed);
+        for mode in MODES {
+            let fragments = [Frame::binary("a").more(), long(Frame::continuation("b"))];
+            let cause = unexpected(Opcode::Continuation);
+            check_mark(end(role, mode, Delivery::Whole), &fragments, &cause);
+            let ping = [Frame::ping("a").reserved(4)];
+            check_mark(end(role, mode, Delivery::Whole), &ping, &unexpected(Opcode::Ping));
+        }
+    }
 }
 
 #[test]

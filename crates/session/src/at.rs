@@ -14,16 +14,43 @@ impl At {
     /// When the session began.
     pub(crate) const START: Self = Self(NonZeroU64::MIN);
 
-    pub(crate) fn new(born: Instant, now: Instant) -> Self {
-        Self::START + now.saturating_duration_since(born)
-    }
-
-    pub(crate) fn instant(self, born: Instant) -> Instant {
-        born + self.saturating_duration_since(Self::START)
-    }
-
     pub(crate) const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+/// Turns instants into points in time and back. It knows the last, because an end is told of the same
+/// again and again.
+#[derive(Debug)]
+pub(crate) struct Timeline {
+    instant: Instant,
+    at: At,
+}
+
+impl Timeline {
+    pub(crate) const fn new(born: Instant) -> Self {
+        Self { instant: born, at: At::START }
+    }
+
+    /// What was before the beginning was at the beginning.
+    #[inline]
+    pub(crate) fn at(&mut self, now: Instant) -> At {
+        if now == self.instant {
+            return self.at;
+        }
+        if now < self.instant {
+            let before = (self.instant - now).as_nanos();
+            let nanos =
+                u64::try_from(before).map_or(0, |before| self.at.0.get().saturating_sub(before));
+            return At(NonZeroU64::new(nanos).unwrap_or(NonZeroU64::MIN));
+        }
+        self.at = self.at + (now - self.instant);
+        self.instant = now;
+        self.at
+    }
+
+    pub(crate) fn instant(&self, at: At) -> Instant {
+        if at >= self.at { self.instant + (at - self.at) } else { self.instant - (self.at - at) }
     }
 }
 
@@ -31,6 +58,7 @@ impl Add<Duration> for At {
     type Output = Self;
 
     /// What is centuries away is never.
+    #[inline]
     fn add(self, duration: Duration) -> Self {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(nanos))

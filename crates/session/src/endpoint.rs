@@ -13,7 +13,8 @@ use std::{
 pub(crate) use self::timeout::earliest;
 use crate::{
     At, Code, Config, Counts, End, EndedBy, Event, Frame, Kind, Overflow, Prepared, SendError,
-    Transmit, Violation, frame, incoming::Incoming, outgoing::Outgoing, rtt::Rtt, socket::Socket,
+    Transmit, Violation, at::Timeline, frame, incoming::Incoming, outgoing::Outgoing, rtt::Rtt,
+    socket::Socket,
 };
 
 /// An end of a session, without what only a client or a server does.
@@ -28,7 +29,7 @@ pub(crate) struct Endpoint {
     goodbye: Option<Box<Goodbye>>,
     events: VecDeque<Event>,
     volatile_events: usize,
-    born: Instant,
+    timeline: Timeline,
 }
 
 /// What the application wants to end with.
@@ -51,7 +52,7 @@ impl Endpoint {
             goodbye: None,
             events: VecDeque::new(),
             volatile_events: 0,
-            born: now,
+            timeline: Timeline::new(now),
         }
     }
 
@@ -60,8 +61,10 @@ impl Endpoint {
         if self.is_ended || self.goodbye.is_some() {
             return Err(SendError::Closed);
         }
-        self.evict_old(now);
-        let (at, attached) = (self.millis(now), self.is_attached());
+        let (at, attached) = (millis(now), self.is_attached());
+        if !attached {
+            self.evict_old(now);
+        }
         let sent = self.out.push(message, at, &self.config.buffer, attached);
         if matches!(sent, Err(SendError::Full { .. }))
             && !attached
@@ -177,7 +180,13 @@ impl Endpoint {
         self.events.push_back(event);
     }
 
+    #[inline]
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Returns what happened; a message that is handed out gives its credit back.
+    #[inline]
     pub(crate) fn poll_event(&mut self, now: At) -> Option<Event> {
         let event = self.events.pop_front()?;
         if let Event::Message(message) = &event {
@@ -219,22 +228,24 @@ impl Endpoint {
         if let Some(age) = self.config.buffer.age
             && !self.is_attached()
         {
-            let limit = self.millis(now).saturating_sub(as_millis(age));
+            let limit = millis(now).saturating_sub(as_millis(age));
             self.out.evict_older(limit);
         }
     }
 
-    pub(crate) fn at(&self, now: Instant) -> At {
-        At::new(self.born, now)
+    #[inline]
+    pub(crate) fn at(&mut self, now: Instant) -> At {
+        self.timeline.at(now)
     }
 
     pub(crate) fn instant(&self, at: At) -> Instant {
-        at.instant(self.born)
+        self.timeline.instant(at)
     }
+}
 
-    fn millis(&self, now: At) -> u32 {
-        as_millis(now - At::START)
-    }
+/// Returns the milliseconds since the session began.
+fn millis(now: At) -> u32 {
+    as_millis(now - At::START)
 }
 
 fn as_millis(duration: Duration) -> u32 {

@@ -237,19 +237,43 @@ impl Writer {
 
 /// Returns the bytes of a DATA frame.
 pub(crate) fn encode_data(kind: Kind, volatile: bool, payload: &[u8]) -> Bytes {
-    let mut frame = Vec::with_capacity(payload.len() + 1);
-    let text = if kind == Kind::Text { DATA_TEXT } else { 0 };
-    frame.push(DATA | text | if volatile { DATA_VOLATILE } else { 0 });
-    frame.extend_from_slice(payload);
+    let mut frame = Vec::new();
+    encode_data_into(&mut frame, kind, volatile, payload);
     frame.into()
 }
 
+/// Appends a DATA frame.
+#[inline]
+pub(crate) fn encode_data_into(frame: &mut Vec<u8>, kind: Kind, volatile: bool, payload: &[u8]) {
+    frame.reserve_exact(payload.len() + 1);
+    let text = if kind == Kind::Text { DATA_TEXT } else { 0 };
+    frame.push(DATA | text | if volatile { DATA_VOLATILE } else { 0 });
+    frame.extend_from_slice(payload);
+}
+
 fn data(first: u8, payload: Bytes) -> Result<Frame, Malformed> {
+    let (kind, volatile) = data_kind(first, &payload)?;
+    Ok(Frame::Data { kind, volatile, payload })
+}
+
+/// Takes a DATA frame apart; `None` if it is another frame.
+#[inline]
+pub(crate) fn parse_data(frame: &[u8]) -> Result<Option<DataParts<'_>>, Malformed> {
+    let Some((&first @ 0x10..=0x13, payload)) = frame.split_first() else { return Ok(None) };
+    let (kind, volatile) = data_kind(first, payload)?;
+    Ok(Some((kind, volatile, payload)))
+}
+
+/// The kind of a DATA frame, whether it may be dropped, and its payload.
+type DataParts<'a> = (Kind, bool, &'a [u8]);
+
+#[inline]
+fn data_kind(first: u8, payload: &[u8]) -> Result<(Kind, bool), Malformed> {
     let kind = if first & DATA_TEXT == 0 { Kind::Binary } else { Kind::Text };
-    if kind == Kind::Text && str::from_utf8(&payload).is_err() {
+    if kind == Kind::Text && str::from_utf8(payload).is_err() {
         return Err(Malformed::NotUtf8);
     }
-    Ok(Frame::Data { kind, volatile: first & DATA_VOLATILE != 0, payload })
+    Ok((kind, first & DATA_VOLATILE != 0))
 }
 
 fn counts(reader: &mut Reader<'_>) -> Result<Counts, Malformed> {

@@ -71,7 +71,11 @@ impl Incoming {
             Acks::Manual => self.unreleased.push_back((self.recv, cost)),
         }
         let is_due = self.unacked >= config.ack_after || self.since >= config.window / 2;
-        self.ack_in(now, if is_due { Duration::ZERO } else { config.ack_delay });
+        if is_due {
+            self.ack_in(now, Duration::ZERO);
+        } else if self.ack_at.is_none() {
+            self.ack_in(now, config.ack_delay);
+        }
         Ok(self.recv)
     }
 
@@ -132,10 +136,9 @@ impl Incoming {
     }
 
     /// Asks for an acknowledgement soon, at the latest after `delay`.
+    #[inline]
     pub(crate) fn ack_in(&mut self, now: At, delay: Duration) {
-        if delay.is_zero() {
-            self.ack_due = true;
-        }
+        self.ack_due |= delay.is_zero();
         let at = now + delay;
         self.ack_at = Some(self.ack_at.map_or(at, |earlier| earlier.min(at)));
     }

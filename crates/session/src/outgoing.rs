@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use crate::{
-    At, Counts, GapRange, GapReason, MAX_NUMBER, Message, Prepared, SendError, Violation,
+    At, Counts, GapRange, GapReason, Kind, MAX_NUMBER, Message, Meter, Prepared, SendError,
+    Violation,
     config::{Buffer, Overflow},
     message::MESSAGE_COST,
     rare::Rare,
@@ -94,6 +95,15 @@ impl Outgoing {
         Ok(self.next - 1)
     }
 
+    /// Encodes a message, in memory that was used before if there is some.
+    #[inline]
+    pub(crate) fn prepare(&mut self, kind: Kind, payload: &[u8], meter: &Meter) -> Prepared {
+        match self.replay.take_spare() {
+            Some(spare) => spare.renewed(kind, payload, meter),
+            None => Prepared::metered(kind, payload, meter),
+        }
+    }
+
     /// Puts back a message that was stored.
     pub(crate) fn restore(&mut self, message: Prepared) {
         self.replay.push(message, 0);
@@ -132,9 +142,7 @@ impl Outgoing {
         };
         within(counts.recv, self.acked, self.position)?;
         within(counts.done, self.last_done, counts.recv)?;
-        for number in self.replay.first().max(self.acked + 1)..=counts.recv {
-            self.in_flight -= self.cost_of(number).unwrap_or(0);
-        }
+        self.in_flight -= self.cost_between(self.acked + 1, counts.recv);
         if counts.recv > self.acked {
             self.waiting_since = (counts.recv < self.position).then_some(now);
         }
@@ -181,11 +189,28 @@ impl Outgoing {
             return self.volatile.pop_front().map(|(_, frame)| Next::Frame(frame));
         }
         let message = self.replay.get(number).expect("it is neither a gap nor behind the last");
-        let frame = message.frame();
+        let frame = message.to_bytes();
         self.in_flight += self.cost_of(number).unwrap_or(0);
         self.position = number;
         self.waiting_since.get_or_insert(now);
         Some(Next::Frame(frame))
+    }
+
+    /// Returns the next message and counts it as sent, if that is what is to be sent next.
+    #[inline]
+    pub(crate) fn poll_message(&mut self, now: At) -> Option<&Prepared> {
+        if self.is_flushed() || self.in_flight >= self.window || !self.volatile.is_empty() {
+            return None;
+        }
+        let number = self.position + 1;
+        let (message, len) = self.replay.entry(number)?;
+        if len > self.peer_limit {
+            return None;
+        }
+        self.in_flight += len + MESSAGE_COST;
+        self.position = number;
+        self.waiting_since.get_or_insert(now);
+        Some(message)
     }
 
     pub(crate) fn evict_older(&mut self, limit: u32) {
@@ -254,6 +279,12 @@ impl Outgoing {
     fn cost_of(&self, number: u64) -> Option<u64> {
         let len = self.replay.len_of(number)?;
         self.takes(len).then_some(len + MESSAGE_COST)
+    }
+
+    /// Returns what the messages of a range cost together.
+    fn cost_between(&self, from: u64, to: u64) -> u64 {
+        let lens = self.replay.lens(from, to).filter(|len| self.takes(*len));
+        lens.map(|len| len + MESSAGE_COST).sum()
     }
 
     /// Returns whether the peer takes a message of this size.

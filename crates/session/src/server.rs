@@ -13,8 +13,9 @@ use bytes::Bytes;
 
 pub use self::{attach::Attach, tombstone::Tombstone};
 use crate::{
-    At, Code, EndedBy, Event, Frame, Kind, Malformed, Mutation, Prepared, SendError, SessionId,
-    Ticket, Transmit, Violation, endpoint::Endpoint, rate::Rate, token::Tokens,
+    At, Code, EndedBy, Event, Frame, Kind, Malformed, Message, Meter, Mutation, Prepared,
+    SendError, SessionId, Ticket, Transmit, Violation, endpoint::Endpoint, frame, rate::Rate,
+    token::Tokens,
 };
 
 /// Who a client is, as the application says. All clients of an application that does not ask are
@@ -88,6 +89,22 @@ impl ServerSession {
     pub fn send(&mut self, now: Instant, message: Prepared) -> Result<u64, SendError> {
         let now = self.end.at(now);
         self.end.send(now, message)
+    }
+
+    /// Sends a message as [`send`](Self::send) does. Its bytes count on `meter`.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    #[inline]
+    pub fn send_payload(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        payload: &[u8],
+        meter: &Meter,
+    ) -> Result<u64, SendError> {
+        let message = self.end.out.prepare(kind, payload, meter);
+        self.send(now, message)
     }
 
     /// Sends a message that may be dropped; returns whether it was queued.
@@ -180,6 +197,25 @@ impl ServerSession {
         }
     }
 
+    /// Handles a binary message as [`handle_message`](Self::handle_message) does, but copies of it only
+    /// what is handed out.
+    pub fn handle_borrowed(&mut self, now: Instant, epoch: u64, message: &[u8]) {
+        let data = frame::parse_data(message);
+        if matches!(data, Ok(None)) || !self.end.listening(epoch) {
+            return self.handle_message(now, epoch, &Bytes::copy_from_slice(message));
+        }
+        let now = self.end.at(now);
+        let handled = data.map_err(Violation::from).and_then(|data| {
+            let Some((kind, volatile, payload)) = data else { return Ok(()) };
+            let payload = Bytes::copy_from_slice(payload);
+            self.end.receive_data(now, volatile, Message { number: None, kind, payload })
+        });
+        match handled {
+            Ok(()) => self.tokens.confirm(),
+            Err(violation) => self.violate(now, violation),
+        }
+    }
+
     /// Handles a text message that arrived on the socket of this epoch.
     pub fn handle_text(&mut self, now: Instant, epoch: u64) {
         let now = self.end.at(now);
@@ -234,6 +270,15 @@ impl ServerSession {
         }
     }
 
+    /// Returns the next message to send on the socket of this epoch, as
+    /// [`poll_transmit`](Self::poll_transmit) does, but lends it. `None` says nothing: ask
+    /// `poll_transmit`.
+    #[inline]
+    pub fn poll_message(&mut self, now: Instant, epoch: u64) -> Option<&Prepared> {
+        let now = self.end.at(now);
+        self.end.poll_message(now, epoch)
+    }
+
     /// Returns when [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -251,7 +296,15 @@ impl ServerSession {
         crate::endpoint::earliest(times).map(|at| self.end.instant(at))
     }
 
+    /// Returns whether [`poll_event`](Self::poll_event) has something to tell.
+    #[must_use]
+    #[inline]
+    pub fn has_events(&self) -> bool {
+        self.end.has_events()
+    }
+
     /// Returns what happened.
+    #[inline]
     pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
         let now = self.end.at(now);
         self.end.poll_event(now)

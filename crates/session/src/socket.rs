@@ -57,6 +57,16 @@ impl Socket {
         }
     }
 
+    /// Returns whether it is attached, and messages are all that is to be sent on it.
+    #[inline]
+    pub(crate) const fn is_quiet(&self) -> bool {
+        self.is_attached
+            && !self.is_parting
+            && !self.ping_due
+            && self.pong.is_none()
+            && self.queue.is_empty()
+    }
+
     /// Returns a PING to send.
     pub(crate) fn next_ping(&mut self, now: At, position: u64) -> u64 {
         self.pings += 1;

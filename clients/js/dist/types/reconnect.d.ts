@@ -5,8 +5,8 @@ export declare function createReconnect(clock: () => number): {
     /** A connection was closed by the peer: notes the advice in its reason. Returns whether coming back makes sense. */
     closed(code: number, reason: string): boolean;
     /**
-     * A connection can be used. `first`: over how long clients should come back when it is lost. A server that has `resumed` a session
-     * is neither new nor in trouble, and the path is not dead: where connections are short, the session must not wait out its ttl.
+     * A connection can be used. `first`: over how long clients should come back when it is lost. A server that has `resumed` a
+     * session is neither new nor in trouble: where connections are short, the session must not wait until it is forgotten.
      */
     attach(first?: number, resumed?: boolean): void;
     /** Draws until when a connection stays, whatever the server advises: it could be sent on and on. */

@@ -7,7 +7,7 @@ export interface SessionStore {
     claim(id: Iterable<number>): Promise<boolean>;
     /** Gives the claim back, for as long as the page sleeps. */
     release(): void;
-    /** Stores, at once. */
+    /** Stores, at once. The list of messages stays the client's and goes on changing. */
     save(stored: Stored): void;
     /** There is nothing to go on with. Gives the claim back too. */
     forget(): void;

@@ -83,6 +83,11 @@ pub(super) struct EchoArgs {
     #[arg(short, long, value_name = "N", env = "EVERWIRE_BENCH_CONNECTIONS", default_value = "64")]
     pub(super) connections: NonZeroUsize,
 
+    /// Sends them through sessions (everwire.v1), one for each connection, to compare with an echo
+    /// without. The server must offer sessions on the path.
+    #[arg(long, env = "EVERWIRE_BENCH_SESSION", value_parser = yes_or_no, action = ArgAction::SetTrue)]
+    pub(super) session: bool,
+
     #[command(flatten)]
     pub(super) pace: PaceArgs,
 

@@ -1,16 +1,20 @@
 //! `bench echo`: every message has to come back, once, whole, in order.
 
 mod accounts;
+mod session_seat;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use everwire::{Closure, Conn, Handler, Message, Sender};
+use everwire::{Closure, Conn, Handler, Message, SendError, Sender};
 use tokio::time::sleep;
 
-use self::accounts::Accounts;
+use self::{
+    accounts::Accounts,
+    session_seat::{Line, SessionSeat, look_after},
+};
 use super::{
     alarm::Alarm,
     lateness, opening,
@@ -64,23 +68,79 @@ pub(super) async fn run(post: Post, pace: Pace) -> Tally {
     })
     .await;
     if let Some(run) = post.run().await {
-        measure(&post, pace, run, &accounts, &senders).await;
+        let ways: Vec<_> =
+            senders.iter().map(|sender| Some(Way::Plain(sender.as_ref()?))).collect();
+        measure(&post, pace, run, &accounts, &ways).await;
     }
+    end(&post, &accounts, senders, tally).await
+}
+
+/// One thread's part, through sessions.
+pub(super) async fn run_sessions(post: Post, pace: Pace) -> Tally {
+    let accounts = Arc::new(Mutex::new(Accounts::new(&post)));
+    let mut tally = Tally::default();
+    let lines = post.plan.mine(post.idx).map(|_| Line::new(post.plan.message.size));
+    let lines: Vec<_> = lines.collect();
+    let senders = opening::open(&post, &mut tally, |place| SessionSeat {
+        accounts: accounts.clone(),
+        place,
+        follows: matches!(pace, Pace::Depth(_)),
+        line: lines[place].clone(),
+    })
+    .await;
+    if let Some(run) = post.run().await {
+        let pairs = senders.iter().zip(&lines);
+        let ways: Vec<_> =
+            pairs.map(|(sender, line)| Some(Way::Session(sender.as_ref()?, line))).collect();
+        tokio::select! {
+            () = measure(&post, pace, run, &accounts, &ways) => {}
+            () = look_after(&lines, &senders) => {}
+        }
+    }
+    end(&post, &accounts, senders, tally).await
+}
+
+/// Closes what is open and returns what was counted.
+async fn end(
+    post: &Post,
+    accounts: &Shared,
+    senders: Vec<Option<Sender>>,
+    mut tally: Tally,
+) -> Tally {
     post.close().await;
-    lock(&accounts).end();
+    lock(accounts).end();
     opening::close(senders).await;
-    tally += lock(&accounts).take();
+    tally += lock(accounts).take();
     tally
 }
 
+/// How messages leave.
+enum Way<'a> {
+    Plain(&'a Sender),
+    Session(&'a Sender, &'a Line),
+}
+
+impl Way<'_> {
+    fn send(&self, message: Message<'_>) -> Result<(), SendError> {
+        match self {
+            Self::Plain(sender) => sender.try_send(message),
+            Self::Session(sender, line) => {
+                line.send(Instant::now(), &message)?;
+                sender.notify();
+                Ok(())
+            }
+        }
+    }
+}
+
 /// Sends until it is over, and waits for answers.
-async fn measure(post: &Post, pace: Pace, run: Run, accounts: &Shared, senders: &[Option<Sender>]) {
+async fn measure(post: &Post, pace: Pace, run: Run, accounts: &Shared, ways: &[Option<Way<'_>>]) {
     lock(accounts).start(run.start);
     tokio::select! {
         () = async {
             match pace {
-                Pace::Depth(depth) => follow(post, accounts, senders, depth).await,
-                Pace::Rate(rate) => keep_up(post, accounts, senders, rate, run).await,
+                Pace::Depth(depth) => follow(post, accounts, ways, depth).await,
+                Pace::Rate(rate) => keep_up(post, accounts, ways, rate, run).await,
             }
         } => {}
         () = post.stop() => {}
@@ -91,36 +151,33 @@ async fn measure(post: &Post, pace: Pace, run: Run, accounts: &Shared, senders: 
 }
 
 /// Begins what the handlers go on with, and sends anew what is not answered.
-async fn follow(post: &Post, accounts: &Shared, senders: &[Option<Sender>], depth: u32) {
-    for (place, sender) in senders.iter().enumerate() {
+async fn follow(post: &Post, accounts: &Shared, ways: &[Option<Way<'_>>], depth: u32) {
+    for (place, way) in ways.iter().enumerate() {
         for _ in 0..depth {
-            send_now(accounts, place, sender.as_ref());
+            send_now(accounts, place, way.as_ref());
         }
     }
     loop {
         sleep(LOOK).await;
         let n_overdue = lock(accounts).overdue(Instant::now(), post.plan.patience);
         for (place, n) in n_overdue {
-            (0..n).for_each(|_| send_now(accounts, place, senders[place].as_ref()));
+            (0..n).for_each(|_| send_now(accounts, place, ways[place].as_ref()));
         }
         post.show_answered(lock(accounts).tally.messages.answered);
     }
 }
 
-fn send_now(accounts: &Shared, place: usize, sender: Option<&Sender>) {
-    let Some(sender) = sender else { return };
+fn send_now(accounts: &Shared, place: usize, way: Option<&Way<'_>>) {
+    let Some(way) = way else { return };
     let mut accounts = lock(accounts);
     let due = accounts.since_start(Instant::now());
-    accounts.send(place, due, |message| sender.try_send(message));
+    accounts.send(place, due, |message| way.send(message));
 }
 
 /// Sends what is due, when it is due.
-async fn keep_up(post: &Post, accounts: &Shared, senders: &[Option<Sender>], rate: f64, run: Run) {
-    let open: Vec<(usize, &Sender)> = senders
-        .iter()
-        .enumerate()
-        .filter_map(|(place, sender)| Some((place, sender.as_ref()?)))
-        .collect();
+async fn keep_up(post: &Post, accounts: &Shared, ways: &[Option<Way<'_>>], rate: f64, run: Run) {
+    let open = ways.iter().enumerate();
+    let open: Vec<_> = open.filter_map(|(place, way)| Some((place, way.as_ref()?))).collect();
     let Ok(alarm) = Alarm::new() else { return };
     if open.is_empty() {
         return post.stop().await;
@@ -139,10 +196,10 @@ async fn keep_up(post: &Post, accounts: &Shared, senders: &[Option<Sender>], rat
             // Behind the schedule, connections still have to be served.
             tokio::task::yield_now().await;
         }
-        let (place, sender) = open[(n % open.len() as u64) as usize];
+        let (place, way) = open[(n % open.len() as u64) as usize];
         let mut accounts = lock(accounts);
         accounts.handed_out(due, Instant::now());
-        accounts.send(place, due, |message| sender.try_send(message));
+        accounts.send(place, due, |message| way.send(message));
     }
     post.stop().await;
 }

@@ -202,6 +202,7 @@ impl Crew {
 async fn work(post: Post) -> Tally {
     match post.plan.scenario.clone() {
         Scenario::Echo(pace) => echo::run(post, pace).await,
+        Scenario::SessionEcho(pace) => echo::run_sessions(post, pace).await,
         Scenario::Broadcast(channel) => broadcast::run(post, channel).await,
         Scenario::Idle => idle::run(post).await,
         Scenario::Connect(rate) => connect::run(post, rate).await,

@@ -32,6 +32,8 @@ pub(super) enum Pace {
 #[derive(Clone, Debug)]
 pub(super) enum Scenario {
     Echo(Pace),
+    /// The same, through sessions.
+    SessionEcho(Pace),
     /// `broadcast`, or `slow`.
     Broadcast(Arc<Channel>),
     Idle,
@@ -44,6 +46,7 @@ impl Scenario {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Echo(_) => "echo",
+            Self::SessionEcho(_) => "session echo",
             Self::Broadcast(channel) if channel.slow.is_some() => "slow",
             Self::Broadcast(_) => "broadcast",
             Self::Idle => "idle",
@@ -60,7 +63,7 @@ impl Scenario {
     /// Returns who sets the pace of messages, if there are any.
     pub(super) fn pace(&self) -> Option<Pace> {
         match self {
-            Self::Echo(pace) => Some(*pace),
+            Self::Echo(pace) | Self::SessionEcho(pace) => Some(*pace),
             Self::Broadcast(channel) => Some(channel.pace),
             Self::Idle | Self::Connect(_) | Self::Storm(_) => None,
         }
@@ -70,7 +73,11 @@ impl Scenario {
     fn n_beside(&self) -> usize {
         match self {
             Self::Broadcast(channel) => 1 + channel.slow.map_or(0, |slow| slow.n),
-            Self::Echo(_) | Self::Idle | Self::Connect(_) | Self::Storm(_) => 0,
+            Self::Echo(_)
+            | Self::SessionEcho(_)
+            | Self::Idle
+            | Self::Connect(_)
+            | Self::Storm(_) => 0,
         }
     }
 }
@@ -103,7 +110,8 @@ impl Plan {
     pub(super) fn new(args: &Args) -> Result<Self, String> {
         let (scenario, connections, message) = match args {
             Args::Echo(args) => {
-                (Scenario::Echo(args.pace.pace()), args.connections, Some(&args.message))
+                let made = if args.session { Scenario::SessionEcho } else { Scenario::Echo };
+                (made(args.pace.pace()), args.connections, Some(&args.message))
             }
             Args::Broadcast(args) => {
                 let channel = Channel::new(args.pace.pace(), None);
@@ -154,9 +162,13 @@ impl Plan {
         let queue = (message.size + 14) * depth * 2;
         // A thread without a connection would measure nothing.
         let threads = run.threads.get().min(connections);
+        let mut target = Target::new(&common.target, message.size as u64, queue)?;
+        if matches!(scenario, Scenario::SessionEcho(_)) {
+            target.want_sessions();
+        }
         Ok(Self {
             scenario,
-            target: Target::new(&common.target, message.size as u64, queue)?,
+            target,
             connections,
             message,
             duration: run.duration.0,

@@ -105,7 +105,9 @@ impl Report {
             Scenario::Connect(rate) => report.turns(*rate, tally, ran),
             Scenario::Storm(_) => report.count("back", tally.messages.answered),
             Scenario::Idle => {}
-            Scenario::Echo(_) | Scenario::Broadcast(_) => report.messages(plan, tally, ran),
+            Scenario::Echo(_) | Scenario::SessionEcho(_) | Scenario::Broadcast(_) => {
+                report.messages(plan, tally, ran);
+            }
         }
         report.count("foreign", tally.messages.foreign);
         if let Scenario::Broadcast(channel) = &plan.scenario
@@ -237,7 +239,9 @@ impl Report {
         self.count("duplicated", messages.duplicated);
         self.count("reordered", messages.reordered);
         self.count("corrupt", messages.corrupt);
-        if matches!(plan.scenario, Scenario::Echo(_)) && messages.sent > 0 {
+        if matches!(plan.scenario, Scenario::Echo(_) | Scenario::SessionEcho(_))
+            && messages.sent > 0
+        {
             self.push("wire.sent", tally.wire.sent as f64 / messages.sent as f64);
         }
         if messages.answered > 0 {

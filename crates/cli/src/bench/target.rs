@@ -10,6 +10,7 @@ use everwire::{
     dial::{
         Dialer, ProxyConfig, ProxyEnvironment, Resolve, Resolving, SocketConfig, SystemResolver,
     },
+    session::SUBPROTOCOL,
 };
 use tokio::sync::OnceCell;
 
@@ -66,6 +67,12 @@ impl Target {
         let path = escape(&masked(target.path_and_query()));
         let shown = format!("{}://{}{path}", target.scheme().as_str(), target.host_header());
         Ok(Self { shown, offers_deflate: config.deflate.is_some(), clients, slow })
+    }
+
+    /// Offers sessions on every connection.
+    pub(super) fn want_sessions(&mut self) {
+        let offering = self.clients.iter().map(|client| client.clone().subprotocols([SUBPROTOCOL]));
+        self.clients = offering.collect();
     }
 
     /// Returns the client for the connection with this number.

@@ -59,6 +59,33 @@ fn an_echo_in_depth_loses_nothing_of_texts_large_and_small() {
 }
 
 #[test]
+fn an_echo_through_sessions_is_answered_to_the_message() {
+    let server = Server::start(&[]);
+    let url = server.url("/echo");
+    let args = ["--session", "-c", "8", "--rate", "200", "--threads", "2", &url];
+    let json = report("echo", &args).check(
+        0,
+        &without_faults(&[("opened", 8.0), ("sent", 200.0), ("unsent", 0.0), ("answered", 200.0)]),
+    );
+    assert_eq!(json["scenario"].as_str(), Some("session echo"));
+    for args in [&["--depth", "5", "--text"][..], &["--size", "100KiB"], &["--size", "16"]] {
+        let ran = report("echo", &[&["--session", "-c", "3", &url], args].concat());
+        let json = ran.check(0, &without_faults(&[("opened", 3.0)]));
+        assert_eq!(json["metrics"]["sent"], json["metrics"]["answered"]);
+        // Both ends have acknowledged: more came than either keeps without.
+        assert!(json["metrics"]["answered"].as_f64().unwrap() >= 3.0);
+    }
+}
+
+#[test]
+fn a_server_without_sessions_is_told_from_one_that_fails() {
+    let url = peers(|mut peer| while peer.next().is_some() {});
+    let ran = report("echo", &["--session", "-c", "2", &url]);
+    let json = ran.check(0, &[("opened", 2.0), ("answered", 0.0), ("closed", 2.0)]);
+    assert_eq!(json["ends"]["the server offers no sessions here"].as_u64(), Some(2), "{json}");
+}
+
+#[test]
 fn compressed_messages_come_back_whole() {
     let server = Server::start(&["--deflate", "shared", "--deflate-threshold", "1"]);
     let url = server.url("/echo");

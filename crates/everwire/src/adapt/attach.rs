@@ -1,6 +1,11 @@
 //! A connection on a stream whose opening handshake is done.
 
-use std::{any::Any, fmt, net::SocketAddr, sync::Arc};
+use std::{
+    any::Any,
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, LazyLock},
+};
 
 use bytes::Bytes;
 use everwire_proto::{Config, Connection, DeflateConfig, DeflateParams, Role};
@@ -79,6 +84,20 @@ impl Attach {
     #[must_use]
     pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
         self.config = config.into();
+        self
+    }
+
+    /// Returns the header fields of the request that opened the connection.
+    pub(super) fn headers(&self) -> &http::HeaderMap {
+        static NONE: LazyLock<http::HeaderMap> = LazyLock::new(http::HeaderMap::new);
+        self.request.as_deref().map_or(&NONE, Request::headers)
+    }
+
+    /// Lets messages be so large at least.
+    pub(super) fn allow_messages_of(mut self, bytes: u64) -> Self {
+        if self.config.limits.message < bytes {
+            Arc::make_mut(&mut self.config).limits.message = bytes;
+        }
         self
     }
 
@@ -174,9 +193,14 @@ impl Attach {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         H: Handler,
     {
+        self.run(io, HandlerApp::new(handler))
+    }
+
+    /// Runs the connection in a task of its own, for this app.
+    pub(crate) fn run<S: Stream, A: App + 'static>(self, io: S, app: A) -> Sender {
         let shared = self.shared();
         let sender = Sender::unguarded(shared.clone());
-        tokio::spawn(self.driver(io, shared, HandlerApp::new(handler)));
+        tokio::spawn(self.driver(io, shared, app));
         sender
     }
 

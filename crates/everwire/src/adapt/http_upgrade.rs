@@ -11,7 +11,11 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use super::Attach;
-use crate::{Handler, OriginPolicy, Registry, Reject, WebSocket, driver::Stream};
+use crate::{
+    Handler, OriginPolicy, Registry, Reject, WebSocket,
+    driver::Stream,
+    session::{SessionRoute, Sessions},
+};
 
 /// A request to a server of hyper's (or axum's, or tonic's) that asks for a WebSocket connection.
 ///
@@ -43,6 +47,7 @@ pub struct HttpUpgrade {
     attach: Attach,
     accept: AcceptOptions,
     origin: OriginPolicy,
+    sessions: Option<SessionRoute>,
 }
 
 impl HttpUpgrade {
@@ -87,7 +92,53 @@ impl HttpUpgrade {
             attach: Attach::server().request(head),
             accept: AcceptOptions::default(),
             origin: OriginPolicy::default(),
+            sessions: None,
         })
+    }
+
+    /// Offers [sessions](crate::session) to clients that speak `everwire.v1`, which then have no use
+    /// for what [`on_upgrade`](Self::on_upgrade) or [`handler`](Self::handler) is given. Other clients
+    /// are served by that.
+    ///
+    /// The HTTP server, or what stands before this call, says who the client is, by
+    /// [`data`](Self::data) of a [`Principal`](crate::session::Principal); or its ticket does. How
+    /// large messages may be says [`SessionConfig`](crate::session::SessionConfig).
+    ///
+    /// # Examples
+    /// ```
+    /// use everwire::{
+    ///     adapt::HttpUpgrade,
+    ///     session::{Principal, SessionEvent, Sessions},
+    /// };
+    /// use http_body_util::Full;
+    /// use hyper::{Request, Response, body::{Bytes, Incoming}};
+    ///
+    /// fn sessions() -> Sessions {
+    ///     Sessions::builder().pull(|mut session| async move {
+    ///         while let Some(event) = session.next().await {
+    ///             if let SessionEvent::Message(message) = event {
+    ///                 session.send_message(&message).ok();
+    ///             }
+    ///         }
+    ///     })
+    /// }
+    ///
+    /// async fn serve(mut request: Request<Incoming>, sessions: Sessions) -> Response<Full<Bytes>> {
+    ///     match HttpUpgrade::from_request(&mut request) {
+    ///         Ok(upgrade) => {
+    ///             let upgrade = upgrade.sessions(&sessions).data(Principal::new("alice"));
+    ///             upgrade.on_upgrade(|ws| async move {
+    ///                 ws.send("a client without sessions").await.ok();
+    ///             })
+    ///         }
+    ///         Err(reject) => reject.into_response(),
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn sessions(mut self, sessions: &Sessions) -> Self {
+        self.sessions = Some(SessionRoute::new(sessions));
+        self
     }
 
     /// Names the subprotocols that the server speaks, in its order of preference. The first that
@@ -151,7 +202,13 @@ impl HttpUpgrade {
     /// Returns the subprotocol that will be agreed on.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
-        self.accept.subprotocol.as_deref()
+        self.session_subprotocol().or(self.accept.subprotocol.as_deref())
+    }
+
+    /// Returns the subprotocol of sessions, if that is agreed on.
+    fn session_subprotocol(&self) -> Option<&'static str> {
+        self.sessions.as_ref()?;
+        SessionRoute::select(self.handshake.subprotocols())
     }
 
     /// Returns the request's half of the opening handshake: origin, offered subprotocols, host.
@@ -177,14 +234,31 @@ impl HttpUpgrade {
         self.respond(|attach, io| async move { drop(attach.push(io, handler)) })
     }
 
-    fn respond<B, F, Fut>(self, run: F) -> Response<B>
+    /// Accepts, and lets a session take the connection if the client wants that.
+    fn respond<B, F, Fut>(mut self, run: F) -> Response<B>
+    where
+        B: From<String>,
+        F: FnOnce(Attach, TokioIo<hyper::upgrade::Upgraded>) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let Some((subprotocol, sessions)) = self.session_subprotocol().zip(self.sessions.take())
+        else {
+            return self.respond_by(run);
+        };
+        let app = sessions.app(self.attach.headers(), self.handshake.subprotocols());
+        self.accept.subprotocol = Some(subprotocol.into());
+        self.attach = self.attach.allow_messages_of(sessions.max_frame());
+        self.respond_by(|attach, io| async move { drop(attach.run(io, app)) })
+    }
+
+    fn respond_by<B, F, Fut>(self, run: F) -> Response<B>
     where
         B: From<String>,
         F: FnOnce(Attach, TokioIo<hyper::upgrade::Upgraded>) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
         TokioIo<hyper::upgrade::Upgraded>: Stream,
     {
-        let Self { handshake, on_upgrade, mut attach, mut accept, origin } = self;
+        let Self { handshake, on_upgrade, mut attach, mut accept, origin, .. } = self;
         if !origin.allows(&handshake) {
             return Reject::forbidden()
                 .body("connections from pages of this origin are not allowed\n")

@@ -14,6 +14,12 @@ pub(crate) trait App: Send {
     /// Is called for each event.
     fn event(&mut self, conn: &mut Conn<'_>, event: Event<'_>);
 
+    /// Is called when all events of what was read have been handed out, before anything is written.
+    #[inline]
+    fn input_end(&mut self, conn: &mut Conn<'_>) {
+        let _ = conn;
+    }
+
     /// Is called when a handle asked for it.
     fn notify(&mut self, conn: &mut Conn<'_>) {
         let _ = conn;
@@ -50,6 +56,9 @@ pub(crate) trait App: Send {
     /// Is called once, last.
     fn close(&mut self, shared: &Shared, closure: &Closure);
 }
+
+/// An app that is only ever called, and waits for nothing: an event loop can drive it.
+pub(crate) trait Called: App {}
 
 /// The application's code panicked.
 #[derive(Debug)]

@@ -8,16 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{App, Driver};
+use super::{App, Called, Driver};
 use crate::{
     event_loop::{Drive, LoopSocket, Remote, Turn},
-    handler::{Handler, HandlerApp},
     shared::Wake,
     sync::{AtomicBool, Ordering},
     websocket::PullApp,
 };
 
-impl<H: Handler> Drive for Driver<LoopSocket, HandlerApp<H>> {
+impl<A: Called> Drive for Driver<LoopSocket, A> {
     #[inline]
     fn socket(&mut self) -> Option<&mut LoopSocket> {
         self.io.as_mut()
@@ -30,7 +29,7 @@ impl<H: Handler> Drive for Driver<LoopSocket, HandlerApp<H>> {
 
     #[inline]
     fn turn(&mut self, turn: &mut Turn) -> Poll<()> {
-        // The loop knows what it told the socket, and a handler waits for nothing.
+        // The loop knows what it told the socket, and its app waits for nothing.
         let mut cx = Context::from_waker(Waker::noop());
         if !turn.due && self.short_turn(&mut cx, turn.now) {
             turn.deadline = self.deadline(turn.is_armed);

@@ -7,14 +7,10 @@ use std::{
 
 use everwire_proto::State;
 
-use super::Driver;
-use crate::{
-    event_loop::LoopSocket,
-    handler::{Handler, HandlerApp},
-    pool::Buffers,
-};
+use super::{Called, Driver};
+use crate::{event_loop::LoopSocket, pool::Buffers};
 
-impl<H: Handler> Driver<LoopSocket, HandlerApp<H>> {
+impl<A: Called> Driver<LoopSocket, A> {
     /// Reads once, handles what came and writes what was answered. Returns whether that was all
     /// there is to do; else the [turn](Driver::turn) goes on from where this has come to.
     ///

@@ -49,16 +49,15 @@ impl LoopSocket {
 impl TryFrom<Io> for LoopSocket {
     type Error = Io;
 
-    /// Takes a TCP socket out of tokio's hands; gives everything else back.
+    /// Takes a TCP socket, out of tokio's hands if it is there; gives everything else back.
     fn try_from(io: Io) -> Result<Self, Io> {
-        match io {
-            Io::Tcp(stream) => {
-                let stream = stream.into_std().expect("tokio watches the socket until here");
-                // It is taken for writable until it is full.
-                Ok(Self { stream, may_read: false, may_write: true, read_closed: false })
-            }
-            other => Err(other),
-        }
+        let stream = match io {
+            Io::Tcp(stream) => stream.into_std().expect("tokio watches the socket until here"),
+            Io::Fresh(Some(stream)) => stream,
+            other => return Err(other),
+        };
+        // It is taken for writable until it is full.
+        Ok(Self { stream, may_read: false, may_write: true, read_closed: false })
     }
 }
 

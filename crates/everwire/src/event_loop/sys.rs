@@ -4,7 +4,7 @@
 use std::{
     io,
     mem::MaybeUninit,
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     os::fd::OwnedFd,
     task::{Context, Poll},
 };
@@ -65,9 +65,17 @@ impl Epoll {
     }
 }
 
+/// Lets tokio watch a socket that listens.
+pub(crate) fn watch_listener(listener: TcpListener) -> io::Result<AsyncFd<TcpListener>> {
+    // SAFETY: a `TcpListener` keeps its descriptor for as long as it lives, and who has it in an
+    // `AsyncFd` has no way to replace it but to take it out.
+    let watched = unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) };
+    Ok(watched?)
+}
+
 /// Receives what there is, as far as `buf` has room. Returns whether it was filled.
 #[inline]
-pub(super) fn recv(socket: &TcpStream, buf: &mut ReadBuf<'_>) -> Result<bool, Errno> {
+pub(crate) fn recv(socket: &TcpStream, buf: &mut ReadBuf<'_>) -> Result<bool, Errno> {
     // SAFETY: only `recv` writes there, and it never takes back what was written. Zeroing the memory
     // first would cost more than a small read.
     let unfilled = unsafe { buf.unfilled_mut() };

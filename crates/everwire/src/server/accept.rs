@@ -2,15 +2,13 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use everwire_proto::CloseFrame;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::watch,
-};
+use everwire_proto::{CloseFrame, Config};
+use tokio::sync::watch;
 
 use super::{
     Context, Listener,
-    connection::{Incoming, Seat, refuse, serve, set_user_timeout, turn_away},
+    acceptor::Acceptor,
+    connection::{Incoming, Seat, refuse, serve, turn_away},
     listener::Kind,
 };
 use crate::{event_loop::EventLoops, io::Io};
@@ -23,20 +21,16 @@ const WARN_EVERY: Duration = Duration::from_secs(5);
 
 /// A listener that belongs to a runtime.
 pub(super) enum Accepting {
-    Tcp(TcpListener),
+    Tcp(Acceptor),
     #[cfg(unix)]
     Unix(tokio::net::UnixListener),
 }
 
-impl TryFrom<Listener> for Accepting {
-    type Error = io::Error;
-
-    fn try_from(listener: Listener) -> io::Result<Self> {
+impl Accepting {
+    /// Takes a listener into the current runtime.
+    pub(super) fn new(listener: Listener, config: &Config) -> io::Result<Self> {
         Ok(match listener.0 {
-            Kind::Tcp(listener) => {
-                listener.set_nonblocking(true)?;
-                Self::Tcp(TcpListener::from_std(listener)?)
-            }
+            Kind::Tcp(listener) => Self::Tcp(Acceptor::new(listener, config)?),
             #[cfg(unix)]
             Kind::Unix(listener) => {
                 listener.set_nonblocking(true)?;
@@ -44,43 +38,27 @@ impl TryFrom<Listener> for Accepting {
             }
         })
     }
-}
 
-impl Accepting {
     async fn accept(&self) -> io::Result<(Io, Option<SocketAddr>)> {
         match self {
-            Self::Tcp(listener) => {
-                let (stream, remote) = listener.accept().await?;
-                Ok((Io::Tcp(stream), Some(remote)))
-            }
+            Self::Tcp(listener) => listener.accept().await,
             #[cfg(unix)]
             Self::Unix(listener) => Ok((Io::Unix(listener.accept().await?.0), None)),
         }
     }
 
-    fn into_std(self) -> io::Result<Kind> {
-        Ok(match self {
-            Self::Tcp(listener) => Kind::Tcp(listener.into_std()?),
+    /// Accepts without waiting.
+    fn accept_now(&self) -> io::Result<(Io, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(listener) => listener.accept_now(),
             #[cfg(unix)]
-            Self::Unix(listener) => Kind::Unix(listener.into_std()?),
-        })
-    }
-}
-
-/// Accepts without waiting: asks the system itself, since tokio hears of a new connection only when
-/// it looks.
-fn accept_now(listener: &Kind) -> io::Result<Io> {
-    match listener {
-        Kind::Tcp(listener) => {
-            let stream = listener.accept()?.0;
-            stream.set_nonblocking(true)?;
-            TcpStream::from_std(stream).map(Io::Tcp)
-        }
-        #[cfg(unix)]
-        Kind::Unix(listener) => {
-            let stream = listener.accept()?.0;
-            stream.set_nonblocking(true)?;
-            tokio::net::UnixStream::from_std(stream).map(Io::Unix)
+            Self::Unix(listener) => {
+                let listener = std::os::fd::AsFd::as_fd(listener);
+                let stream = rustix::net::accept(listener)?;
+                let stream = std::os::unix::net::UnixStream::from(stream);
+                stream.set_nonblocking(true)?;
+                Ok((Io::Unix(tokio::net::UnixStream::from_std(stream)?), None))
+            }
         }
     }
 }
@@ -114,11 +92,10 @@ pub(super) async fn accept_loop(
         }
     }
     // Who waits to be accepted would else be reset; they are told when to come back instead.
-    let Ok(listener) = listener.into_std() else { return };
     loop {
-        match accept_now(&listener) {
-            Ok(io) => {
-                tokio::spawn(turn_away(context.clone(), io, busy.clone()));
+        match listener.accept_now() {
+            Ok((io, remote)) => {
+                tokio::spawn(turn_away(context.clone(), io, remote, busy.clone()));
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(_) => break,
@@ -133,14 +110,7 @@ fn start(
     io: Io,
     remote: Option<SocketAddr>,
 ) {
-    if let Io::Tcp(stream) = &io {
-        stream.set_nodelay(true).ok();
-    }
-    set_user_timeout(&io, &context.config);
-    let local = match &io {
-        Io::Tcp(stream) => stream.local_addr().ok(),
-        _ => None,
-    };
+    let local = io.local_addr();
     // A trusted proxy's address stands for many clients.
     let address = remote.map(|addr| addr.ip()).filter(|ip| !context.trusted.contains(*ip));
     match context.slots.take(address) {

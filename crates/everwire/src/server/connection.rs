@@ -1,6 +1,15 @@
 //! One accepted socket: from its first byte to a WebSocket connection or ordinary HTTP.
 
-use std::{io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use everwire_proto::{
     Cause, Config, Connection, DeflateParams,
@@ -84,53 +93,54 @@ enum First {
 /// task begins.
 pub(super) async fn serve(context: Arc<Context>, io: Io, incoming: Incoming) {
     let Incoming { remote, local, seat, busy: _busy } = incoming;
-    let opening = until_stopped(&context, open(&context, io, remote, local));
-    let first = match timeout(context.handshake_timeout, opening).await {
-        Ok(Ok(first)) => first,
-        Ok(Err(failure)) => return context.failed(remote, &failure),
-        Err(_) => return context.failed(remote, &Failure::Timeout),
+    let first = match before_stopping(&context, pin!(open(&context, io, remote, local))).await {
+        Ok(first) => first,
+        Err(failure) => return context.failed(remote, &failure),
     };
     match first {
         First::Upgrade(negotiated, io, early) => {
             negotiated.spawn(&context, io, early, seat);
         }
         First::Http(io, early, origin) => {
-            http_service::serve(context, io, early.into(), origin, seat).await;
+            Box::pin(http_service::serve(context, io, early.into(), origin, seat)).await;
         }
         First::Refused(io, response) => {
             context.registry.count_refused(response.status());
-            say_goodbye(io, &response).await;
+            Box::pin(say_goodbye(io, &response)).await;
         }
     }
 }
 
-/// Gives up soon once the server shuts down: whoever has not asked by then gets no more time.
-async fn until_stopped(
-    context: &Context,
-    opening: impl Future<Output = Result<First, Failure>>,
-) -> Result<First, Failure> {
-    let mut stopped = context.stopped.clone();
-    let grace = async {
+/// Gives up at the deadline of the opening handshake, and soon once the server shuts down: whoever has
+/// not asked by then gets no more time.
+async fn before_stopping<F>(context: &Context, mut opening: Pin<&mut F>) -> Result<First, Failure>
+where
+    F: Future<Output = Result<First, Failure>>,
+{
+    let mut grace = pin!(async {
+        let mut stopped = context.stopped.clone();
         if stopped.wait_for(Option::is_some).await.is_ok() {
             sleep(GOODBYE).await;
         } else {
             // The server was dropped; what it accepted lives on.
             std::future::pending::<()>().await;
         }
-    };
-    tokio::select! {
-        opened = opening => opened,
-        () = grace => Err(Failure::Timeout),
-    }
+    });
+    let opened = poll_fn(|cx| match opening.as_mut().poll(cx) {
+        Poll::Ready(opened) => Poll::Ready(opened),
+        Poll::Pending => grace.as_mut().poll(cx).map(|()| Err(Failure::Timeout)),
+    });
+    timeout(context.handshake_timeout, opened).await.unwrap_or(Err(Failure::Timeout))
 }
 
 /// Tells a client that the server shuts down, by TLS if that is what it speaks.
-pub(super) async fn turn_away(context: Arc<Context>, io: Io, _busy: watch::Receiver<()>) {
+pub(super) async fn turn_away(
+    context: Arc<Context>,
+    io: Io,
+    remote: Option<SocketAddr>,
+    _busy: watch::Receiver<()>,
+) {
     context.registry.count_refused(StatusCode::SERVICE_UNAVAILABLE);
-    let remote = match &io {
-        Io::Tcp(stream) => stream.peer_addr().ok(),
-        _ => None,
-    };
     let mut origin = Origin { remote, local: None, is_tls: false };
     if let Ok(Ok(io)) = timeout(GOODBYE, unwrap(&context, io, &mut origin)).await {
         say_goodbye(io, &unavailable("shutting down\n")).await;
@@ -160,7 +170,7 @@ fn unavailable(why: &str) -> Response<String> {
 async fn unwrap(context: &Context, mut io: Io, origin: &mut Origin) -> Result<Io, Failure> {
     if context.expects_proxy_header
         && let Some(peer) = origin.remote
-        && let Some(header) = context.trusted.read_proxy_header(peer, &mut io).await?
+        && let Some(header) = Box::pin(context.trusted.read_proxy_header(peer, &mut io)).await?
         && let Some(addrs) = header.addrs
     {
         origin.remote = Some(addrs.src);
@@ -168,9 +178,10 @@ async fn unwrap(context: &Context, mut io: Io, origin: &mut Origin) -> Result<Io
     }
     #[cfg(feature = "tls")]
     if let Some(tls) = &context.tls
-        && matches!(io, Io::Tcp(_))
+        && io.is_plain_tcp()
     {
-        io = Io::Tls(Box::new(tls.accept(io).await?));
+        // Boxed, because a handshake is large, and most sockets have none.
+        io = Io::Tls(Box::new(Box::pin(tls.accept(io)).await?));
         origin.is_tls = true;
     }
     Ok(io)
@@ -190,9 +201,7 @@ async fn open(
         match reader.request(&bytes) {
             Ok(Some((request, len))) if context.is_upgrade(&request) => {
                 return Ok(match negotiate(context, request, &origin).await {
-                    Ok(negotiated) => {
-                        First::Upgrade(Box::new(negotiated), io, bytes.split_off(len))
-                    }
+                    Ok(negotiated) => First::Upgrade(negotiated, io, bytes.split_off(len)),
                     Err(response) => First::Refused(io, *response),
                 });
             }
@@ -219,23 +228,35 @@ pub(super) async fn negotiate(
     context: &Context,
     request: Request<()>,
     origin: &Origin,
-) -> Result<Negotiated, Refusal> {
+) -> Result<Box<Negotiated>, Refusal> {
     if context.stopping().is_some() {
         return Err(unavailable("shutting down\n").into());
     }
-    let path: String = request.uri().path().into();
-    let decided = AssertUnwindSafe(decide(context, request, origin)).catch_unwind().await;
-    decided.unwrap_or_else(|_| {
-        tracing::error!(path, "the code that decides on a connection panicked");
-        Err(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).response().into())
-    })
+    let (upgrade, route) = check(context, request, origin)?;
+    let accept = match &context.authorize {
+        Some(authorize) => {
+            let decided = AssertUnwindSafe(async { authorize(&upgrade).await }).catch_unwind();
+            let decided = decided.await.map_err(|_| panicked(&upgrade))?;
+            decided.map_err(|reject| Box::new(reject.into_response()))?
+        }
+        None => Accept::new(),
+    };
+    let prepared = catch_unwind(AssertUnwindSafe(|| route.endpoint.prepare(&upgrade)));
+    let prepared = prepared.map_err(|_| panicked(&upgrade))?;
+    finish(context, *upgrade, accept, prepared, route, origin)
 }
 
-async fn decide(
-    context: &Context,
+fn panicked(upgrade: &UpgradeRequest) -> Refusal {
+    tracing::error!(path = upgrade.path(), "the code that decides on a connection panicked");
+    Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).response().into()
+}
+
+/// Checks all that is not for the application to decide.
+fn check<'c>(
+    context: &'c Context,
     request: Request<()>,
     origin: &Origin,
-) -> Result<Negotiated, Refusal> {
+) -> Result<(Box<UpgradeRequest>, &'c Route), Refusal> {
     let handshake =
         ServerHandshake::verify(&request).map_err(|error| Box::new(error.response()))?;
     let client = origin.remote.map(|peer| context.trusted.client_info(peer, request.headers()));
@@ -260,14 +281,7 @@ async fn decide(
         is_secure: https
             .map_or(origin.is_tls, |proto| proto == crate::trust::ForwardedProto::Https),
     };
-    let accept = match &context.authorize {
-        Some(authorize) => {
-            authorize(&upgrade).await.map_err(|reject| Box::new(reject.into_response()))?
-        }
-        None => Accept::new(),
-    };
-    let prepared = route.endpoint.prepare(&upgrade);
-    finish(context, upgrade, accept, prepared, route, origin)
+    Ok((Box::new(upgrade), route))
 }
 
 fn finish(
@@ -277,7 +291,7 @@ fn finish(
     prepared: Box<dyn Prepared>,
     route: &Route,
     origin: &Origin,
-) -> Result<Negotiated, Refusal> {
+) -> Result<Box<Negotiated>, Refusal> {
     let client = upgrade.client.filter(|ip| Some(*ip) != origin.remote.map(|addr| addr.ip()));
     let peers = Peers::new(origin.remote, origin.local, client);
     let own = route.endpoint.select_subprotocol(&upgrade);
@@ -298,7 +312,7 @@ fn finish(
         tracing::error!(%error, "authorize asked for an impossible response");
         Box::new(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).response())
     })?;
-    Ok(Negotiated {
+    Ok(Box::new(Negotiated {
         response,
         prepared,
         path: route.path.clone(),
@@ -309,7 +323,7 @@ fn finish(
         data: accept.data,
         peers,
         request: upgrade.request,
-    })
+    }))
 }
 
 impl Negotiated {
@@ -359,7 +373,7 @@ pub(super) fn set_user_timeout(io: &Io, config: &Config) {
     #[cfg(target_os = "linux")]
     if let Some(stream) = io.tcp() {
         let timeout = crate::path::user_timeout(config);
-        socket2::SockRef::from(stream).set_tcp_user_timeout(timeout).ok();
+        socket2::SockRef::from(&stream).set_tcp_user_timeout(timeout).ok();
     }
     #[cfg(not(target_os = "linux"))]
     let _ = (io, config);
@@ -378,4 +392,21 @@ async fn say_goodbye(mut io: Io, response: &Response<String>) {
         io::Result::Ok(())
     };
     let _ = timeout(GOODBYE, goodbye).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_task<A, B, C, F: Future>(_: impl FnOnce(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// It is moved several times before it runs, and what it leaves free is a hole between what
+    /// connections keep.
+    #[test]
+    fn the_task_of_an_accepted_socket_is_small() {
+        let size = size_of_task(serve);
+        assert!(size <= 2048, "{size}");
+    }
 }

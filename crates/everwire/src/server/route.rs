@@ -7,7 +7,7 @@ use http::Request;
 
 use crate::{
     Handler, UpgradeRequest, WebSocket,
-    driver::{Accompanied, Driver, Task},
+    driver::{Accompanied, Called, Driver, Task},
     event_loop::EventLoops,
     handler::HandlerApp,
     io::Io,
@@ -69,14 +69,15 @@ pub(crate) struct WithSessions {
 
 impl Endpoint for WithSessions {
     fn prepare(&self, request: &UpgradeRequest) -> Box<dyn Prepared> {
-        match SessionRoute::select(request) {
-            Some(_) => Box::new(PushPrepared(self.sessions.handler(request))),
+        let offers = request.subprotocols();
+        match SessionRoute::select(offers) {
+            Some(_) => Box::new(AppPrepared(self.sessions.app(request.headers(), offers))),
             None => self.others.prepare(request),
         }
     }
 
     fn select_subprotocol(&self, request: &UpgradeRequest) -> Option<&'static str> {
-        SessionRoute::select(request)
+        SessionRoute::select(request.subprotocols())
     }
 
     fn least_message_limit(&self) -> u64 {
@@ -89,16 +90,16 @@ pub(crate) struct Push<F>(pub(crate) F);
 
 impl<H: Handler, F: Fn(&UpgradeRequest) -> H + Send + Sync> Endpoint for Push<F> {
     fn prepare(&self, request: &UpgradeRequest) -> Box<dyn Prepared> {
-        Box::new(PushPrepared((self.0)(request)))
+        Box::new(AppPrepared(HandlerApp::new((self.0)(request))))
     }
 }
 
-struct PushPrepared<H>(H);
+struct AppPrepared<A>(A);
 
-impl<H: Handler> Prepared for PushPrepared<H> {
+impl<A: Called + 'static> Prepared for AppPrepared<A> {
     fn spawn(self: Box<Self>, opened: Opened) {
         let Opened { io, proto, shared, early, registration, loops, .. } = opened;
-        let app = HandlerApp::new(self.0);
+        let app = self.0;
         let registration = Some(registration);
         #[cfg(target_os = "linux")]
         let io = match loops.place(io) {

@@ -14,7 +14,11 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 
-use super::{Context, Listener, Server, ServerBuilder, accept::accept_loop, slots::Slots};
+use super::{
+    Context, Listener, Server, ServerBuilder,
+    accept::{Accepting, accept_loop},
+    slots::Slots,
+};
 use crate::{Registry, event_loop::EventLoops};
 
 /// How many clients are told at the same time that there is no room.
@@ -140,7 +144,8 @@ fn spawn_loops(
 ) -> io::Result<()> {
     let loops = EventLoops::start();
     for listener in listeners {
-        let (context, listener) = (context.clone(), listener.try_into()?);
+        let listener = Accepting::new(listener, &context.config)?;
+        let context = context.clone();
         let (stopped, busy) = (stopped.clone(), busy.clone());
         tokio::spawn(accept_loop(context, loops.clone(), listener, stopped, busy));
     }

@@ -8,13 +8,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use everwire_proto::{CloseCode, Compress, Message, Payload, SendError};
+use everwire_proto::{Message, Payload};
 use everwire_session::{
     Attach, Code, Event, Hello, Meter, Prepared, Principal, SendError as SessionSendError,
-    ServerSession, SessionId, Ticket, Transmit, Welcome,
+    ServerSession, SessionId, Ticket,
 };
 
-use super::{SessionHandler, SessionSender, cast::IfFull, handler::dispatch, sessions::Table};
+use super::{
+    SessionHandler, SessionSender, cast::IfFull, handler::dispatch, sessions::Table,
+    transmit::transmit,
+};
 use crate::{Conn, Sender, clock, random, shared::Wakes};
 
 /// The time over which the clients of a server that leaves spread their return.
@@ -30,12 +33,11 @@ pub(crate) struct Live {
 struct State {
     session: ServerSession,
     app: App,
-    /// An event that was taken and not yet told.
-    event: Option<Event>,
     /// The newest connection.
     socket: Option<Sender>,
-    /// The epoch of the connection whose driver is at work here, and will transmit what there is.
-    driving: Option<u64>,
+    /// The epoch of the connection whose driver is at work here, and will settle all that there is, and
+    /// the time by which it works.
+    driving: Option<(u64, Instant)>,
     /// Its driver was asked to come.
     notified: bool,
     /// When the alarm rings.
@@ -74,7 +76,6 @@ impl Live {
         let state = State {
             session,
             app: App::Away,
-            event: None,
             socket: None,
             driving: None,
             notified: false,
@@ -121,8 +122,12 @@ impl Live {
         self: &Arc<Self>,
         act: impl FnOnce(&mut ServerSession, Instant) -> R,
     ) -> R {
-        let now = clock::now();
         let mut state = self.lock();
+        if let Some((_, now)) = state.driving {
+            // A driver is at work here, and looks after all that follows.
+            return act(&mut state.session, now);
+        }
+        let now = clock::now();
         let result = act(&mut state.session, now);
         self.settle(state, now, None);
         result
@@ -139,36 +144,40 @@ impl Live {
         let mut state = self.lock();
         let attach = state.session.attach(now, hello, principal, &mut random::fill);
         match attach {
-            Attach::Attached(epoch) => drop(state.take_socket(epoch, sender)),
+            Attach::Attached(epoch) => drop(state.take_socket(epoch, now, sender)),
             _ => self.settle(state, now, None),
         }
         attach
     }
 
     /// Takes over the connection with which the session begins.
-    pub(super) fn begin(&self, sender: &Sender) {
-        self.lock().take_socket(1, sender);
+    pub(super) fn begin(&self, now: Instant, sender: &Sender) {
+        self.lock().take_socket(1, now, sender);
     }
 
-    /// Handles a message that arrived on the connection of this epoch.
-    pub(super) fn receive(self: &Arc<Self>, conn: &mut Conn<'_>, epoch: u64, message: Message<'_>) {
-        let now = conn.now;
+    /// Handles a message that arrived on the connection of this epoch. Its driver calls
+    /// [`transmit`](Self::transmit) when it has no more.
+    pub(super) fn receive(self: &Arc<Self>, now: Instant, epoch: u64, message: Message<'_>) {
         let mut state = self.lock();
-        state.drive(epoch);
+        state.drive(epoch, now);
         match message {
-            Message::Binary(payload) => {
-                state.session.handle_message(now, epoch, &payload.into_bytes());
+            Message::Binary(Payload::Borrowed(frame)) => {
+                state.session.handle_borrowed(now, epoch, frame);
+            }
+            Message::Binary(Payload::Shared(frame)) => {
+                state.session.handle_message(now, epoch, &frame);
             }
             Message::Text(_) => state.session.handle_text(now, epoch),
         }
-        self.settle(state, now, Some((conn, epoch)));
+        drop(self.call(state, now));
     }
 
-    /// Transmits what there is on the connection of this epoch.
+    /// Does all that follows from what was received, and transmits what there is on the connection of
+    /// this epoch.
     pub(super) fn transmit(self: &Arc<Self>, conn: &mut Conn<'_>, epoch: u64) {
         let now = conn.now;
         let mut state = self.lock();
-        state.drive(epoch);
+        state.drive(epoch, now);
         self.settle(state, now, Some((conn, epoch)));
     }
 
@@ -283,8 +292,7 @@ impl Live {
             state = self.call(state, now);
             let Some((conn, epoch)) = &mut socket else { break };
             transmit(&mut state.session, conn, *epoch);
-            state.event = state.event.take().or_else(|| state.session.poll_event(now));
-            if state.event.is_none() || !matches!(state.app, App::Here(_)) {
+            if !state.session.has_events() || !matches!(state.app, App::Here(_)) {
                 break;
             }
         }
@@ -345,39 +353,73 @@ impl Live {
         mut state: MutexGuard<'s, State>,
         now: Instant,
     ) -> MutexGuard<'s, State> {
-        while matches!(state.app, App::Here(_)) {
-            let Some(event) = state.event.take().or_else(|| state.session.poll_event(now)) else {
-                break;
-            };
-            self.table.count(&event);
-            if let Event::Ticket(Ticket(ticket)) = event {
-                self.judge(&mut state, now, &ticket);
-                continue;
-            }
-            let App::Here(mut app) = std::mem::replace(&mut state.app, App::Away) else { break };
-            let watchers = match event {
-                Event::Writable | Event::Detached => state.watchers.clone(),
-                _ => None,
-            };
-            drop(state);
-            let is_last = matches!(event, Event::Ended(_));
-            let sender = SessionSender(self.clone());
-            let called = catch_unwind(AssertUnwindSafe(|| {
-                dispatch(&mut *app, &sender, event);
-                if is_last { None } else { Some(app) }
-            }));
-            watchers.into_iter().flat_map(|watchers| *watchers).for_each(Waker::wake);
-            state = self.lock();
-            match called {
-                Ok(Some(app)) => state.app = App::Here(app),
-                Ok(None) => state.app = App::Gone,
-                Err(_) => {
-                    tracing::error!(session = ?self.id, "a session's handler panicked");
-                    state.fail();
+        while state.session.has_events() && matches!(state.app, App::Here(_)) {
+            let Some(event) = state.session.poll_event(now) else { break };
+            match event {
+                Event::Ticket(Ticket(ticket)) => self.judge(&mut state, now, &ticket),
+                Event::Message(message) => {
+                    let App::Here(app) = std::mem::replace(&mut state.app, App::Away) else {
+                        break;
+                    };
+                    drop(state);
+                    let sender = SessionSender(self.clone());
+                    let app = self.guarded(app, |app| app.on_message(&sender, message));
+                    state = self.lock();
+                    state.return_app(app);
                 }
+                event => state = self.tell(state, event),
             }
         }
         state
+    }
+
+    /// Tells the application of anything but a message.
+    #[cold]
+    fn tell<'s>(
+        self: &'s Arc<Self>,
+        mut state: MutexGuard<'s, State>,
+        event: Event,
+    ) -> MutexGuard<'s, State> {
+        self.table.count(&event);
+        let App::Here(app) = std::mem::replace(&mut state.app, App::Away) else { return state };
+        let watchers = match event {
+            Event::Writable | Event::Detached => state.watchers.clone(),
+            _ => None,
+        };
+        drop(state);
+        let is_last = matches!(event, Event::Ended(_));
+        let sender = SessionSender(self.clone());
+        let mut app = self.guarded(app, |app| dispatch(app, &sender, event));
+        let is_over = is_last && app.is_some();
+        if is_over {
+            // Its drop is its own code as well.
+            catch_unwind(AssertUnwindSafe(|| drop(app.take()))).ok();
+        }
+        watchers.into_iter().flat_map(|watchers| *watchers).for_each(Waker::wake);
+        let mut state = self.lock();
+        if is_over {
+            state.app = App::Gone;
+        } else {
+            state.return_app(app);
+        }
+        state
+    }
+
+    /// Calls the application, which is gone if that panics.
+    #[inline]
+    fn guarded(
+        &self,
+        mut app: Box<dyn SessionHandler>,
+        call: impl FnOnce(&mut dyn SessionHandler),
+    ) -> Option<Box<dyn SessionHandler>> {
+        let called = catch_unwind(AssertUnwindSafe(|| {
+            call(&mut *app);
+            app
+        }));
+        if called.is_err() {
+            tracing::error!(session = ?self.id, "a session's handler panicked");
+        }
+        called.ok()
     }
 
     /// Asks the application who shows this ticket.
@@ -402,8 +444,8 @@ impl Drop for Live {
 
 impl State {
     /// Takes a connection; the one before is to be closed by its driver.
-    fn take_socket(&mut self, epoch: u64, sender: &Sender) -> Option<Sender> {
-        self.driving = Some(epoch);
+    fn take_socket(&mut self, epoch: u64, now: Instant, sender: &Sender) -> Option<Sender> {
+        self.driving = Some((epoch, now));
         self.notified = false;
         let old = self.socket.replace(sender.clone());
         if let Some(old) = &old {
@@ -412,15 +454,15 @@ impl State {
         old
     }
 
-    fn drive(&mut self, epoch: u64) {
+    fn drive(&mut self, epoch: u64, now: Instant) {
         if self.session.epoch() == epoch {
-            self.driving = Some(epoch);
+            self.driving = Some((epoch, now));
         }
     }
 
     /// Returns whether it was the newest connection's driver that was at work.
     fn end_drive(&mut self, epoch: u64) -> bool {
-        let is_newest = self.driving == Some(epoch);
+        let is_newest = self.driving.is_some_and(|(driving, _)| driving == epoch);
         if is_newest {
             self.driving = None;
             self.notified = false;
@@ -453,46 +495,17 @@ impl State {
         (std::mem::replace(&mut self.listed, listed) != listed).then_some(listed)
     }
 
+    /// Takes the application back from a call, if it is still there.
+    #[inline]
+    fn return_app(&mut self, app: Option<Box<dyn SessionHandler>>) {
+        match app {
+            Some(app) => self.app = App::Here(app),
+            None => self.fail(),
+        }
+    }
+
     fn fail(&mut self) {
         self.app = App::Gone;
         self.session.end(Code::ENDED, "internal error");
     }
-}
-
-/// Transmits what there is on the connection of this epoch.
-fn transmit(session: &mut ServerSession, conn: &mut Conn<'_>, epoch: u64) {
-    while let Some(transmit) = session.poll_transmit(conn.now, epoch) {
-        match transmit {
-            Transmit::Frame(frame) => {
-                // A secret must not be compressed together with what others chose.
-                let compress = if is_data(&frame) { Compress::default() } else { Compress::Never };
-                let message = Message::Binary(Payload::Shared(frame));
-                if let Err(SendError::Full { .. }) = conn.send_with(message, compress) {
-                    // It is kept, and comes again on the next connection.
-                    session.detach(conn.now, Code::SLOW_CONSUMER);
-                }
-            }
-            Transmit::Close(code) => return close(conn, code),
-        }
-    }
-}
-
-/// Returns whether a frame is DATA.
-fn is_data(frame: &[u8]) -> bool {
-    frame.first().is_some_and(|first| first >> 4 == 1)
-}
-
-/// Closes a connection with a code of the protocol.
-pub(super) fn close(conn: &mut Conn<'_>, code: Code) {
-    if let Some(code) = CloseCode::new(code.number()) {
-        conn.close(code, "").ok();
-    }
-}
-
-/// Answers a HELLO that was not accepted, and closes.
-pub(super) fn refuse(conn: &mut Conn<'_>, welcome: Welcome) {
-    let code = welcome.close_code().unwrap_or(Code::NORMAL);
-    let frame = everwire_session::Frame::Welcome(welcome).encode();
-    conn.send_with(Message::Binary(Payload::Shared(frame)), Compress::Never).ok();
-    close(conn, code);
 }

@@ -22,7 +22,7 @@ impl SessionSender {
     /// [`SendError`]: the buffer is full, the message is larger than the client takes, or the
     /// session is over.
     pub fn send_text(&self, text: &str) -> Result<(), SendError> {
-        self.send(Prepared::metered(Kind::Text, text.as_bytes(), self.0.meter()))
+        self.send_payload(Kind::Text, text.as_bytes())
     }
 
     /// Sends a binary message.
@@ -30,7 +30,7 @@ impl SessionSender {
     /// # Errors
     /// As [`send_text`](Self::send_text).
     pub fn send_binary(&self, payload: &[u8]) -> Result<(), SendError> {
-        self.send(Prepared::metered(Kind::Binary, payload, self.0.meter()))
+        self.send_payload(Kind::Binary, payload)
     }
 
     /// Sends what was received, here or elsewhere.
@@ -38,7 +38,7 @@ impl SessionSender {
     /// # Errors
     /// As [`send_text`](Self::send_text).
     pub fn send_message(&self, message: &Message) -> Result<(), SendError> {
-        self.send(Prepared::metered(message.kind, &message.payload, self.0.meter()))
+        self.send_payload(message.kind, &message.payload)
     }
 
     /// Sends a message that was encoded before, such as for many sessions: they share it.
@@ -47,6 +47,12 @@ impl SessionSender {
     /// As [`send_text`](Self::send_text).
     pub fn send(&self, message: Prepared) -> Result<(), SendError> {
         self.0.act(|session, now| session.send(now, message)).map(drop)
+    }
+
+    #[inline]
+    fn send_payload(&self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
+        let meter = self.0.meter();
+        self.0.act(|session, now| session.send_payload(now, kind, payload, meter)).map(drop)
     }
 
     /// Sends a message that may be dropped, such as a position that the next one replaces; returns

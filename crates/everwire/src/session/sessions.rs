@@ -223,7 +223,7 @@ impl Table {
         session.set_expiry(now, who.valid_for);
         let live = Live::new(self.clone(), session, &self.make);
         self.store().insert(live.id(), who.principal, live.clone());
-        live.begin(sender);
+        live.begin(now, sender);
         Answer::Attached(live, 1)
     }
 

@@ -2,18 +2,24 @@
 
 use std::{sync::Arc, time::Instant};
 
-use everwire_proto::{Closure, Message};
+use everwire_proto::{Closure, Event, Message};
 use everwire_session::{
     Code, HEADER_NAME, Hello, Malformed, Principal, SUBPROTOCOL, SUBPROTOCOL_HELLO_PREFIX,
 };
+use http::HeaderMap;
 use tokio::task::AbortHandle;
 
 use super::{
     Sessions,
-    live::{self, Live},
+    live::Live,
     sessions::{Answer, Table},
+    transmit,
 };
-use crate::{Conn, Handler, UpgradeRequest, clock};
+use crate::{
+    Conn, clock,
+    driver::{App, Called},
+    shared::Shared,
+};
 
 /// What a path does with clients that offer `everwire.v1`.
 #[derive(Clone)]
@@ -25,8 +31,7 @@ impl SessionRoute {
     }
 
     /// Returns the subprotocol that a client is answered with, if it wants a session.
-    pub(crate) fn select(request: &UpgradeRequest) -> Option<&'static str> {
-        let offers = request.subprotocols();
+    pub(crate) fn select(offers: &[String]) -> Option<&'static str> {
         offers.iter().any(|offer| offer == SUBPROTOCOL).then_some(SUBPROTOCOL)
     }
 
@@ -36,12 +41,12 @@ impl SessionRoute {
     }
 
     /// Makes what runs a connection.
-    pub(crate) fn handler(&self, request: &UpgradeRequest) -> SessionSocket {
-        self.socket(hello_of(request))
+    pub(crate) fn app(&self, headers: &HeaderMap, offers: &[String]) -> SessionSocket {
+        self.socket(hello_of(headers, offers))
     }
 
     fn socket(&self, hello: Option<Result<Hello, Malformed>>) -> SessionSocket {
-        SessionSocket { table: self.0.clone(), stage: Stage::Asked(hello) }
+        SessionSocket { table: self.0.clone(), stage: Stage::Asked(hello), was_read: false }
     }
 
     /// Makes what runs a connection whose client says HELLO by itself.
@@ -52,13 +57,12 @@ impl SessionRoute {
 }
 
 /// Returns the HELLO that came with the request.
-fn hello_of(request: &UpgradeRequest) -> Option<Result<Hello, Malformed>> {
-    if let Some(value) = request.headers().get(HEADER_NAME) {
+fn hello_of(headers: &HeaderMap, offers: &[String]) -> Option<Result<Hello, Malformed>> {
+    if let Some(value) = headers.get(HEADER_NAME) {
         let value = value.to_str().map_err(|_| Malformed::OutOfRange("base64url"));
         return Some(value.and_then(Hello::parse_base64));
     }
-    let mut offers = request.subprotocols().iter();
-    let hello = offers.find_map(|offer| offer.strip_prefix(SUBPROTOCOL_HELLO_PREFIX))?;
+    let hello = offers.iter().find_map(|offer| offer.strip_prefix(SUBPROTOCOL_HELLO_PREFIX))?;
     Some(Hello::parse_base64(hello))
 }
 
@@ -67,6 +71,8 @@ fn hello_of(request: &UpgradeRequest) -> Option<Result<Hello, Malformed>> {
 pub(crate) struct SessionSocket {
     table: Arc<Table>,
     stage: Stage,
+    /// Something came for the session since it was last settled.
+    was_read: bool,
 }
 
 enum Stage {
@@ -87,7 +93,7 @@ impl SessionSocket {
             Ok(hello) => self.attach(conn, &hello),
             Err(error) => {
                 tracing::debug!(id = %conn.id(), %error, "malformed HELLO");
-                live::close(conn, Code::MALFORMED);
+                transmit::close(conn, Code::MALFORMED);
                 Stage::Refused
             }
         };
@@ -104,15 +110,34 @@ impl SessionSocket {
         match self.table.attach(conn.now, hello, who, &conn.sender()) {
             Answer::Attached(live, epoch) => Stage::Attached(live, epoch),
             Answer::Refused(welcome) => {
-                live::refuse(conn, welcome);
+                transmit::refuse(conn, welcome);
                 Stage::Refused
             }
         }
     }
 }
 
-impl Handler for SessionSocket {
-    fn on_open(&mut self, conn: &mut Conn<'_>) {
+impl SessionSocket {
+    #[inline]
+    fn message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
+        match (&self.stage, message) {
+            (Stage::Attached(live, epoch), message) => {
+                self.was_read = true;
+                live.receive(conn.now, *epoch, message);
+            }
+            (Stage::Waiting { .. }, Message::Binary(frame)) => {
+                self.hello(conn, Hello::parse(&frame.into_bytes()));
+            }
+            (Stage::Waiting { .. }, Message::Text(_)) => {
+                self.hello(conn, Err(Malformed::TextMessage));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl App for SessionSocket {
+    fn open(&mut self, conn: &mut Conn<'_>) {
         let Stage::Asked(hello) = &mut self.stage else { return };
         if let Some(hello) = hello.take() {
             return self.hello(conn, hello);
@@ -126,38 +151,42 @@ impl Handler for SessionSocket {
         self.stage = Stage::Waiting { until: conn.now + wait, reminder };
     }
 
-    fn on_message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
-        match (&self.stage, message) {
-            (Stage::Attached(live, epoch), message) => live.receive(conn, *epoch, message),
-            (Stage::Waiting { .. }, Message::Binary(frame)) => {
-                self.hello(conn, Hello::parse(&frame.into_bytes()));
-            }
-            (Stage::Waiting { .. }, Message::Text(_)) => {
-                self.hello(conn, Err(Malformed::TextMessage));
-            }
-            _ => {}
+    #[inline]
+    fn event(&mut self, conn: &mut Conn<'_>, event: Event<'_>) {
+        if let Event::Message(message) = event {
+            self.message(conn, message);
         }
     }
 
-    fn on_notify(&mut self, conn: &mut Conn<'_>) {
+    /// Settles all that came in one go: so it is transmitted, and looked after, once.
+    #[inline]
+    fn input_end(&mut self, conn: &mut Conn<'_>) {
+        if std::mem::take(&mut self.was_read)
+            && let Stage::Attached(live, epoch) = &self.stage
+        {
+            live.transmit(conn, *epoch);
+        }
+    }
+
+    fn notify(&mut self, conn: &mut Conn<'_>) {
         match &self.stage {
             Stage::Attached(live, epoch) => live.transmit(conn, *epoch),
             Stage::Waiting { until, .. } if *until <= clock::now() => {
-                live::close(conn, Code::TIMEOUT);
+                transmit::close(conn, Code::TIMEOUT);
                 self.stage = Stage::Refused;
             }
             _ => {}
         }
     }
 
-    fn on_drain(&mut self, conn: &mut Conn<'_>) {
+    fn drain(&mut self, conn: &mut Conn<'_>) {
         if let Stage::Attached(live, epoch) = &self.stage {
             live.go_away();
             live.transmit(conn, *epoch);
         }
     }
 
-    fn on_close(&mut self, _: &Closure) {
+    fn close(&mut self, _: &Shared, _: &Closure) {
         match &self.stage {
             Stage::Attached(live, epoch) => live.closed(*epoch),
             Stage::Waiting { reminder, .. } => reminder.abort(),
@@ -165,3 +194,5 @@ impl Handler for SessionSocket {
         }
     }
 }
+
+impl Called for SessionSocket {}

@@ -1,6 +1,7 @@
 //! Sessions over real sockets: the server's side with a client that is driven by hand, and the
 //! client.
 
+mod adapted;
 mod client;
 #[path = "../common/mod.rs"]
 mod common;

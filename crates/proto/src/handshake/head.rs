@@ -89,7 +89,10 @@ impl HeadReader {
     fn scan_new<'b>(&mut self, buf: &'b [u8]) -> Result<Option<(&'b [u8], usize)>, HeadError> {
         let limit = self.limits.bytes;
         let end = buf.len().min(limit);
-        for at in self.scanned..end {
+        self.check_start(&buf[..end])?;
+        let is_control = u8::is_ascii_control;
+        while let Some(found) = buf[self.scanned..end].iter().position(is_control) {
+            let at = self.scanned + found;
             self.scanned = at + 1;
             match buf[at] {
                 b'\n' => {
@@ -106,18 +109,25 @@ impl HeadReader {
                     if self.n_lines.saturating_sub(1) > self.limits.headers {
                         return Err(HeadError::TooManyHeaders { limit: self.limits.headers });
                     }
+                    self.check_start(&buf[..end])?;
                 }
                 b'\r' | b'\t' => {}
-                byte if byte < b' ' || byte == 0x7f => {
-                    return Err(HeadError::Malformed("control character"));
-                }
-                byte if self.n_lines == 0 && at == self.line_start && !field::is_tchar(byte) => {
-                    return Err(HeadError::Malformed("start line"));
-                }
-                _ => {}
+                _ => return Err(HeadError::Malformed("control character")),
             }
         }
+        self.scanned = end;
         if end == limit { Err(HeadError::TooLong { limit }) } else { Ok(None) }
+    }
+
+    /// Looks at the first byte of the start line, once it is there.
+    fn check_start(&self, buf: &[u8]) -> Result<(), HeadError> {
+        let is_due = self.n_lines == 0 && self.scanned == self.line_start;
+        match buf.get(self.line_start).filter(|_| is_due) {
+            Some(&byte) if !byte.is_ascii_control() && !field::is_tchar(byte) => {
+                Err(HeadError::Malformed("start line"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -8,11 +8,11 @@ use crate::{
 impl Endpoint {
     /// Takes in a frame that both ends may send.
     pub(crate) fn receive(&mut self, now: At, frame: Frame) -> Result<(), Violation> {
+        if let Frame::Data { kind, volatile, payload } = frame {
+            return self.receive_data(now, volatile, Message { number: None, kind, payload });
+        }
         self.strike(now, &frame)?;
         match frame {
-            Frame::Data { kind, volatile, payload } => {
-                self.message(now, volatile, Message { number: None, kind, payload })
-            }
             Frame::Ack(counts) => self.counted(now, &counts),
             Frame::Ping { token, counts } => {
                 self.counted(now, &counts)?;
@@ -30,6 +30,20 @@ impl Endpoint {
             Frame::Bye { reply: true, counts, .. } => self.bye_reply(&counts),
             _ => Err(Malformed::NotNow("this frame").into()),
         }
+    }
+
+    /// Takes in a DATA frame.
+    #[inline]
+    pub(crate) fn receive_data(
+        &mut self,
+        now: At,
+        volatile: bool,
+        message: Message,
+    ) -> Result<(), Violation> {
+        if let Some(socket) = &mut self.socket {
+            socket.last_received = now;
+        }
+        self.message(now, volatile, message)
     }
 
     /// Notes that the peer lives, and counts frames that say nothing.

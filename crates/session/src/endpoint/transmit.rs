@@ -1,7 +1,7 @@
 //! What is to be sent on the socket next.
 
 use super::Endpoint;
-use crate::{At, Direction, Event, Frame, Transmit, outgoing::Next};
+use crate::{At, Direction, Event, Frame, Prepared, Transmit, outgoing::Next};
 
 impl Endpoint {
     pub(crate) fn poll_transmit(&mut self, now: At, id: u64) -> Option<Transmit> {
@@ -21,6 +21,18 @@ impl Endpoint {
             socket.last_sent = now;
         }
         Some(frame)
+    }
+
+    /// Returns the next message and counts it as sent, if nothing else goes before it.
+    #[inline]
+    pub(crate) fn poll_message(&mut self, now: At, id: u64) -> Option<&Prepared> {
+        let socket = self.socket.as_mut().filter(|socket| socket.id == id && socket.is_quiet())?;
+        if self.incoming.is_ack_due() {
+            return None;
+        }
+        let message = self.out.poll_message(now)?;
+        socket.last_sent = now;
+        Some(message)
     }
 
     fn control(&mut self, now: At) -> Option<Transmit> {

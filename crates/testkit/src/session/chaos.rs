@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use everwire_session::{
-    Acks, ClientSession, Code, Config, Direction, Event, Mutation, Overflow, Prepared, SendError,
-    SessionId, StoreConfig, Transmit,
+    Acks, ClientSession, Code, Config, Direction, Event, Kind, Mutation, Overflow, Prepared,
+    SendError, SessionId, StoreConfig, Transmit,
 };
 
 use super::{
@@ -333,8 +333,10 @@ impl World {
         if let Some(session) = self.host.sessions().into_iter().find(known) {
             let session = self.host.session(session).ok_or("it has just been there")?;
             for _ in 0..self.rng.below(4) {
-                let message = Prepared::binary(&self.down.compose(&mut self.rng, self.longest));
-                accepted(session.borrow_mut().send(self.now, message), &mut self.down)?;
+                let payload = self.down.compose(&mut self.rng, self.longest);
+                let (mut session, meter) = (session.borrow_mut(), self.host.store().meter());
+                let sent = session.send_payload(self.now, Kind::Binary, &payload, meter);
+                accepted(sent, &mut self.down)?;
             }
         }
         // The server has said its last word then: nothing of it is cut off by the goodbye.

@@ -66,7 +66,11 @@ impl Host {
     pub fn handle_message(&mut self, now: Instant, socket: usize, message: &Bytes) {
         let Some(known) = self.sockets.get(&socket).filter(|socket| !socket.closed) else { return };
         if let Some((session, epoch)) = &known.session {
-            session.borrow_mut().handle_message(now, *epoch, message);
+            // What is lent is taken in as what is owned.
+            match message.len() % 2 {
+                0 => session.borrow_mut().handle_borrowed(now, *epoch, message),
+                _ => session.borrow_mut().handle_message(now, *epoch, message),
+            }
         } else if known.answer.is_empty() {
             match Hello::parse(message) {
                 Ok(hello) => self.hello(now, socket, &hello),
@@ -138,7 +142,12 @@ impl Host {
     pub fn poll_transmit(&mut self, now: Instant, socket: usize) -> Option<Transmit> {
         let known = self.sockets.get_mut(&socket).filter(|socket| !socket.closed)?;
         let transmit = match &known.session {
-            Some((session, epoch)) => session.borrow_mut().poll_transmit(now, *epoch),
+            Some((session, epoch)) => {
+                let mut session = session.borrow_mut();
+                let lent = session.poll_message(now, *epoch);
+                let frame = lent.map(|message| Bytes::copy_from_slice(message.frame()));
+                frame.map(Transmit::Frame).or_else(|| session.poll_transmit(now, *epoch))
+            }
             None => known.answer.pop_front(),
         };
         known.closed = matches!(transmit, Some(Transmit::Close(_)));

@@ -139,6 +139,13 @@ impl Accounts {
         }
     }
 
+    /// Notes why a connection is of no use.
+    pub(super) fn refused(&mut self, why: &str) {
+        if !self.has_ended {
+            self.tally.ends.note(why.to_owned());
+        }
+    }
+
     /// Returns how many messages of which connections have waited longer than `patience` since
     /// this was asked for the last time.
     pub(super) fn overdue(&mut self, now: Instant, patience: Duration) -> Vec<(usize, usize)> {

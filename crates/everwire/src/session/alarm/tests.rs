@@ -8,11 +8,12 @@ use everwire_session::{ClientSession, Config, End, Event, Prepared, Transmit};
 use tokio::time::Instant;
 
 use crate::{
-    WebSocket, clock,
+    WebSocket,
+    adapt::Attach,
+    clock,
     session::{
         SessionHandler, SessionMessage, SessionRoute, SessionSender, Sessions, alarm::Alarm,
     },
-    test::Pair,
 };
 
 /// Takes what comes, and says nothing.
@@ -35,7 +36,9 @@ struct Visitor {
 impl Visitor {
     async fn connect(sessions: &Sessions) -> Self {
         let mut session = ClientSession::new(clock::now(), Arc::new(Config::client()));
-        let (ws, _) = Pair::new().push(SessionRoute::new(sessions).inline());
+        let (near, far) = tokio::io::duplex(64 << 10);
+        let ws = Attach::client().pull(near);
+        Attach::server().run(far, SessionRoute::new(sessions).inline());
         let hello = session.hello(clock::now()).unwrap().hello;
         ws.send(Message::Binary(Payload::Shared(hello))).await.unwrap();
         let mut this = Self { session, ws };

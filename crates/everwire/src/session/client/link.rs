@@ -276,10 +276,14 @@ impl Link {
     /// Returns what has to be stored, if that has changed since [`saved`](Self::saved) was called.
     pub(super) fn unsaved(&self) -> Option<Snapshot> {
         let inner = self.lock();
+        if inner.session.is_ended() {
+            return None; // It was forgotten, and must not appear again.
+        }
         let snapshot = inner.session.snapshot();
-        // Without a token there is nothing to come back to.
+        // Without a token there is no session to come back to; what was accepted waits for one.
+        let is_something = !snapshot.token.is_empty() || !snapshot.unacknowledged.is_empty();
         let has_changed = inner.saved.as_ref() != Some(&stated(&snapshot));
-        (has_changed && !snapshot.token.is_empty()).then_some(snapshot)
+        (has_changed && is_something).then_some(snapshot)
     }
 
     /// Notes that this was stored.

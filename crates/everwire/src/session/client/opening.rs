@@ -9,9 +9,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Setup, link::Link};
 use crate::{
-    WebSocket, clock,
+    WebSocket,
+    client::sent_to,
+    clock,
     dial::Target,
-    reconnect::{AttemptError, AttemptInfo, Provider, guarded},
+    reconnect::{AttemptError, AttemptInfo, BoxError, Provider, guarded},
 };
 
 /// A HELLO has 2,048 bytes at most, and a token and numbers are among them.
@@ -104,12 +106,15 @@ async fn target(
     info: &AttemptInfo,
     place: Option<&str>,
 ) -> Result<Option<Target>, AttemptError> {
-    let url = match (place, &setup.url) {
-        (Some(place), _) => Ok(place.to_owned()),
-        (None, Some(provider)) => guarded(setup.provider_timeout, || provider(info.clone())).await,
+    let target = match (place, &setup.url) {
+        // Never from wss to ws: the token would go there in the open.
+        (Some(place), _) => sent_to(setup.client.target(), place).map_err(BoxError::from),
+        (None, Some(provider)) => {
+            let url = guarded(setup.provider_timeout, || provider(info.clone())).await;
+            url.and_then(|url| Ok(Target::parse(&url)?))
+        }
         (None, None) => return Ok(None),
     };
-    let target = url.and_then(|url| Ok(Target::parse(&url)?));
     target.map(Some).map_err(AttemptError::Url)
 }
 

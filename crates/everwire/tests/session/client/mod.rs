@@ -190,3 +190,16 @@ async fn a_client_without_a_receiver_goes_on() {
     }
     until(|| sender.buffered().1 == 0 && sessions.all()[0].buffered().1 == 0).await;
 }
+
+#[tokio::test]
+async fn the_largest_message_goes_both_ways_and_a_larger_one_is_refused() {
+    let (_server, url, ..) = echo(Sessions::builder()).await;
+    let mut client = client(&url);
+    assert_eq!(hear(&mut client).await, "attached");
+    let largest = "x".repeat(1 << 20);
+    soon(client.send(largest.as_str())).await.unwrap();
+    assert_eq!(hear(&mut client).await.len(), 1 << 20);
+    let error = soon(client.send(format!("{largest}x"))).await.unwrap_err();
+    let said = "message of 1048577 bytes exceeds the peer's limit of 1048576";
+    assert_eq!(error.to_string(), said);
+}

@@ -199,3 +199,21 @@ async fn a_client_waits_for_its_server_to_appear() {
     assert_eq!(hear(&mut client).await, "early");
     let (_other, _) = start(Server::builder()).await;
 }
+
+/// Advice that makes no sense costs nothing: the session goes on where it is.
+#[tokio::test]
+async fn advice_that_leads_nowhere_is_not_followed() {
+    let (_server, url, notes, sessions) = echo(Sessions::builder()).await;
+    let mut client = client(&url);
+    assert_eq!(hear(&mut client).await, "attached");
+    for place in ["no url", "ftp://127.0.0.1/", "ws://127.0.0.1:1/"] {
+        sessions.all()[0].go_away(Duration::ZERO, Duration::ZERO, place);
+        client.send(place).await.unwrap();
+        let mut heard = hear(&mut client).await;
+        if heard == "resumed" {
+            heard = hear(&mut client).await; // After the failure it came back to its own place.
+        }
+        assert_eq!(heard, place);
+    }
+    assert!(!notes.all().contains(&"detached".to_owned()), "{:?}", notes.all());
+}

@@ -173,3 +173,37 @@ async fn a_store_that_cannot_be_read_begins_no_other_session() {
     let error = error.unwrap_err().to_string();
     assert!(error.starts_with("stored session cannot be loaded: "), "{error}");
 }
+
+/// The end comes while a message is still being dealt with, which is noted down no more.
+#[tokio::test]
+async fn a_session_that_is_over_does_not_appear_again() {
+    let (_server, url, _, sessions) = echo(Sessions::builder()).await;
+    let store = Shared::default();
+    let mut client = builder(&url).acks(Acks::Manual).store(store.clone()).start().unwrap();
+    assert_eq!(hear(&mut client).await, "attached");
+    sessions.all()[0].send_text("one").unwrap();
+    assert_eq!(hear(&mut client).await, "one");
+    assert!(store.0.lock().unwrap().is_some());
+    sessions.all()[0].end(Code::ENDED, "");
+    assert_eq!(hear(&mut client).await, "session ended by the server with 4503 []");
+    client.release(1);
+    soon(client.ended()).await;
+    assert!(store.0.lock().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_was_accepted_before_the_first_connection_survives_too() {
+    let (_server, url, ..) = echo(Sessions::builder()).await;
+    let store = Shared::default();
+    let first = builder("ws://127.0.0.1:1/").store(store.clone()).start().unwrap();
+    for text in ["one", "two"] {
+        first.send(text).await.unwrap();
+    }
+    soon(first.leave()).await;
+    let mut second = builder(&url).store(store).start().unwrap();
+    assert_eq!(second.send("three").await, Ok(3));
+    assert_eq!(hear(&mut second).await, "attached");
+    for text in ["one", "two", "three"] {
+        assert_eq!(hear(&mut second).await, text);
+    }
+}
