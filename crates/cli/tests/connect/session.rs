@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    net::{SocketAddr, TcpListener},
+    net::TcpListener,
     process::{Child, Stdio},
     sync::mpsc,
     time::{Duration, Instant},
@@ -39,18 +39,20 @@ struct Place {
     runtime: Runtime,
     server: Option<Server>,
     sessions: Sessions,
-    addr: SocketAddr,
+    /// Kept over restarts, so that nobody else gets its port.
+    listener: TcpListener,
     proxy: ChaosProxy,
 }
 
 impl Place {
     fn new() -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
         let listen = "127.0.0.1:0".parse().unwrap();
         let proxy = runtime.block_on(ChaosProxy::start(listen, addr, Plan::calm())).unwrap().0;
         let sessions = Sessions::builder().push(|_| Echo);
-        let mut this = Self { runtime, server: None, sessions, addr, proxy };
+        let mut this = Self { runtime, server: None, sessions, listener, proxy };
         this.restart();
         this
     }
@@ -63,7 +65,8 @@ impl Place {
             self.runtime.block_on(server.shutdown(now)).ok();
         }
         self.sessions = Sessions::builder().push(|_| Echo);
-        let server = Server::builder().bind(self.addr.to_string()).push("/", |_| Echo);
+        let listener = self.listener.try_clone().unwrap();
+        let server = Server::builder().listener(listener).push("/", |_| Echo);
         let server = self.runtime.block_on(server.sessions(&self.sessions).start());
         self.server = Some(server.unwrap());
     }
