@@ -14,9 +14,10 @@ use crate::{
     next_help_heading = "Sessions (everwire.v1); each of /echo, /chat and /count has its own"
 )]
 pub(in crate::serve) struct SessionArgs {
-    /// Offers no sessions: whoever asks for one gets an ordinary connection.
+    /// Offers no sessions: whoever asks for one gets an ordinary connection, and nobody has connections
+    /// cut.
     #[arg(long, env = "EVERWIRE_NO_SESSIONS", value_parser = yes_or_no)]
-    no_sessions: bool,
+    pub(super) no_sessions: bool,
 
     /// How long a session without a connection is kept, if the client does not say.
     #[arg(
