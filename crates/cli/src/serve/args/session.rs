@@ -44,11 +44,11 @@ pub(in crate::serve) struct SessionArgs {
     #[arg(long, value_name = "SIZE", env = "EVERWIRE_SESSION_BUFFER", default_value = "256KiB")]
     session_buffer: Size,
 
-    /// How much all sessions keep together; above it those without a connection give way.
+    /// How much all sessions of one path keep together; above it those without a connection give way.
     #[arg(long, value_name = "SIZE", env = "EVERWIRE_SESSION_MEMORY", default_value = "256MiB")]
     session_memory: Size,
 
-    /// How many sessions without a connection there may be.
+    /// How many sessions of one path may be without a connection.
     #[arg(
         long,
         value_name = "N",
