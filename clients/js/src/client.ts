@@ -126,7 +126,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       const kept = outbox.bytes + readingBytes;
       const count = outbox.kept.length;
       if ((!kept || kept + size <= bufferBytes) && count < bufferMessages) return;
-      if (!evict || session.live || !count) throw new DOMException(`${kept} bytes are unacknowledged`, 'QuotaExceededError');
+      if (!evict || session.live || !count) throw new DOMException(`${kept} bytes unacknowledged`, 'QuotaExceededError');
     }
   };
 
@@ -336,7 +336,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
     advised([, after, spread, elsewhere]) {
       moved = elsewhere || moved;
-      moveAt = clock() + after + Math.random() * spread;
+      moveAt = Math.max(clock() + after + Math.random() * spread, reconnect.patience());
     },
 
     renewal(after) {
@@ -462,7 +462,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     send,
     close(code = Code.Normal, reason = '') {
       if ((code !== 1000 && !(code > 2999 && code < 5000)) || bytesOf(reason).length > 123) {
-        throw new DOMException('code 1000 or 3000-4999, reason of 123 bytes at most', 'InvalidAccessError');
+        throw new DOMException('code 1000 or 3000-4999, reason <= 123 bytes', 'InvalidAccessError');
       }
       if (readyState > 1) return;
       readyState = 2;

@@ -6,7 +6,7 @@ use everwire::{
     Message,
     session::{
         Acks, ClientEvent, ClientReceiver, ClientSender, ClientState, Code, Direction, GapReason,
-        Kind, SessionClient, SessionFile, SessionMessage, SessionSendError,
+        Kind, Receipt, SessionClient, SessionFile, SessionMessage, SessionSendError,
     },
 };
 
@@ -69,14 +69,19 @@ async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdic
     let mut lost = false;
     // A message that waits for room in the buffer.
     let mut outgoing = None;
+    // The last message that stdout was given, and whether no more are.
+    let (mut shown, mut is_leaving) = (None, false);
     let end = loop {
         tokio::select! {
             event = next(&room, &mut receiver) => match event {
+                // With a store the next run has it.
+                Some(ClientEvent::Message(_)) if is_leaving || has_store && exchange.discards() => {}
                 Some(ClientEvent::Message(message)) => {
                     let receipt = message.number.filter(|_| has_store);
                     let receipt = receipt.and_then(|_| receiver.receipt());
                     exchange.received(plain(message));
                     if let Some(receipt) = receipt {
+                        shown = Some(receipt);
                         let sender = sender.clone();
                         exchange.output.then(move || sender.release(receipt));
                     }
@@ -104,7 +109,8 @@ async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdic
         if let Some(close) = exchange.take_close() {
             outgoing = None;
             if has_store && exchange.was_interrupted() {
-                drop(sender.leave());
+                is_leaving = true;
+                leave(&exchange.output, &sender, shown);
             } else {
                 drop(sender.close(code, &close.reason));
             }
@@ -113,6 +119,26 @@ async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdic
     sender.ended().await; // Until all is closed.
     unacknowledged(&notices, &end.unacknowledged);
     exchange.end(|missing| Verdict::session(&end, lost, missing))
+}
+
+/// Leaves the session to the next run, once stdout has what it was given: else that came again.
+fn leave(output: &Output, sender: &ClientSender, shown: Option<Receipt>) {
+    let leaving = Leaving(sender.clone());
+    output.then(move || {
+        if let Some(receipt) = shown {
+            leaving.0.release(receipt);
+        }
+        drop(leaving);
+    });
+}
+
+/// Leaves when it is dropped, also if stdout takes nothing any more.
+struct Leaving(ClientSender);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        drop(self.0.leave());
+    }
 }
 
 /// Tells a state; begins to read stdin once the first attempt is over.
