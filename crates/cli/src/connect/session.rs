@@ -47,7 +47,7 @@ fn close_code(args: &Args) -> Result<Code, String> {
 }
 
 fn client(args: &Args, output: &Output) -> Result<SessionClient, String> {
-    let observer = args.verbose.then(|| VerboseSession(Verbose(output.notices())));
+    let observer = args.verbose.then(|| VerboseSession::new(Verbose(output.notices())));
     let mut builder =
         SessionClient::builder(args.client(observer)?).max_message(args.max_message());
     if let Some(path) = &args.session_store {
