@@ -233,6 +233,11 @@ impl Outgoing {
         half_empty && std::mem::take(&mut self.wants_room)
     }
 
+    /// Returns whether somebody was refused and waits for room.
+    pub(crate) const fn wants_room(&self) -> bool {
+        self.wants_room
+    }
+
     /// Returns whether all that was accepted was put on this socket.
     pub(crate) const fn is_flushed(&self) -> bool {
         self.position + 1 >= self.next
