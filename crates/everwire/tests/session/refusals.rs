@@ -99,9 +99,15 @@ async fn a_thousand_attaches_disturb_nobody_else() {
     for _ in 0..50 {
         visitor.connect(Form::Header).await;
         let heard = soon(visitor.hear()).await;
-        busy += u32::from(heard.starts_with("Refused(Busy"));
+        if heard.starts_with("Refused(Busy") {
+            busy += 1;
+            let (_, refused) = visitor.socket.take().unwrap();
+            assert_eq!(close_code(refused).await, Some(4429));
+        }
     }
     assert!(busy >= 40, "{busy}");
     other.say("undisturbed").await;
     assert_eq!(other.hear().await, "undisturbed");
 }
+    let (_, refused) = visitors[2].socket.take().unwrap();
+    assert_eq!(close_code(refused).await, Some(4400));
