@@ -58,6 +58,14 @@ impl Endpoint {
 
     /// Accepts a message for sending.
     pub(crate) fn send(&mut self, now: At, message: Prepared) -> Result<u64, SendError> {
+        if !self.is_ended && self.goodbye.is_none() {
+            self.out.check_size(message.payload().len() as u64)?;
+        }
+        self.send_or_gap(now, message)
+    }
+
+    /// Accepts a message for sending; one that the peer does not take becomes a gap.
+    pub(crate) fn send_or_gap(&mut self, now: At, message: Prepared) -> Result<u64, SendError> {
         if self.is_ended || self.goodbye.is_some() {
             return Err(SendError::Closed);
         }

@@ -198,7 +198,7 @@ impl Live {
         self.lock().session.goaway(Duration::ZERO, GOAWAY_SPREAD, "");
     }
 
-    /// Sends a message and leaves it to others to go on, because they hold a lock: if the driver is to
+    /// Sends a message, which is a gap to a client that does not take it, and leaves it to others to go on, because they hold a lock: if the driver is to
     /// come, `wakes` is to wake it; if not all is settled, [`settle_now`](Self::settle_now) is to be
     /// called.
     pub(crate) fn cast(
@@ -216,7 +216,7 @@ impl Live {
                 state.session.end(Code::SLOW_CONSUMER, "too slow");
             }
         }
-        let sent = state.session.send(now, message.clone()).map(drop);
+        let sent = state.session.send_or_gap(now, message.clone()).map(drop);
         let is_settled = state.listed == state.listing();
         let driver = state.wanted_driver();
         drop(state);
