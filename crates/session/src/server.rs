@@ -234,6 +234,15 @@ impl ServerSession {
         }
     }
 
+    /// Handles that a message on the socket of this epoch was refused for its size, by the WebSocket of
+    /// either end: the session is over. Call it before [`handle_closed`](Self::handle_closed).
+    pub fn handle_too_big(&mut self, epoch: u64, oversize: crate::Oversize) {
+        if self.end.listening(epoch) {
+            let reason = self.end.too_big(oversize);
+            self.epitaph = Some(Box::new((Code::TOO_BIG, reason.to_owned())));
+        }
+    }
+
     /// Handles the end of the socket of this epoch. Its close code decides nothing.
     pub fn handle_closed(&mut self, now: Instant, epoch: u64) {
         let now = self.end.at(now);

@@ -342,6 +342,73 @@ fn a_volatile_message_that_the_peer_does_not_take_is_not_sent() {
 }
 
 #[test]
+fn a_message_that_may_be_a_gap_is_one_for_a_peer_that_does_not_take_it() {
+    for attached in [true, false] {
+        let mut client = Config::client();
+        client.max_message = 4;
+        let mut pair = Pair::with(client, Config::server());
+        if !attached {
+            pair.cut();
+            pair.client_events();
+        }
+        pair.server_sends("1");
+        assert_eq!(pair.server.send_or_gap(pair.now, Prepared::text("12345")), Ok(2));
+        pair.server_sends("3");
+        if !attached {
+            pair.hello();
+        }
+        pair.pass();
+        let events = pair.client_events();
+        let [.., Event::Message(_), Event::Gap(Direction::In, gap), Event::Message(_)] = events[..]
+        else {
+            panic!("{attached}: {events:?}")
+        };
+        assert_eq!((gap.from, gap.to, gap.reason), (2, 2, GapReason::Oversize));
+        assert_eq!(texts(&events), ["1", "3"]);
+        assert!(pair.server_events().contains(&Event::Gap(Direction::Out, gap)));
+        pair.now += seconds(1);
+        pair.client.handle_timeout(pair.now);
+        pair.pass();
+        assert_eq!(pair.server.buffered(), (0, 0));
+    }
+}
+
+#[test]
+fn too_many_attaches_are_refused_with_a_code_of_their_own() {
+    let busy = everwire_session::Welcome::Busy { after: 1, spread: 1 };
+    assert_eq!(busy.close_code(), Some(Code::BUSY));
+    assert_eq!(Attach::Refused(busy).close_code(), Some(Code::RATE));
+    let stale = Attach::Refused(everwire_session::Welcome::Stale);
+    assert_eq!(stale.close_code(), Some(Code::SUPERSEDED));
+    assert_eq!(Attach::Attached(1).close_code(), None);
+}
+
+#[test]
+fn a_message_that_the_websocket_refused_ends_the_session() {
+    use everwire_session::{Oversize, Violation};
+    let limit = Config::client().max_message;
+    let violation = EndedBy::Violation(Violation::TooBig { limit, size: 2_000_000 });
+    for (oversize, by) in
+        [(Oversize::Theirs(2_000_001), violation), (Oversize::Ours, EndedBy::Peer)]
+    {
+        let mut pair = Pair::new();
+        pair.client_sends("unheard");
+        pair.client.handle_too_big(pair.attempt - 1, oversize);
+        pair.server.handle_too_big(pair.epoch - 1, oversize);
+        assert!(!pair.client.is_ended() && !pair.server.is_ended());
+        pair.client.handle_too_big(pair.attempt, oversize);
+        pair.server.handle_too_big(pair.epoch, oversize);
+        pair.cut();
+        for events in [pair.client_events(), pair.server_events()] {
+            let [Event::Ended(end)] = &events[..] else { panic!("{events:?}") };
+            assert_eq!((end.code, end.by), (Code::TOO_BIG, by));
+        }
+        assert!(pair.client.hello(pair.now).is_none());
+        assert!(pair.server.tombstone().is_some());
+    }
+}
+
+#[test]
 fn a_client_is_asked_for_a_ticket_before_its_own_expires() {
     let mut pair = Pair::new();
     pair.server.set_expiry(pair.now, Some(seconds(10)));

@@ -150,8 +150,7 @@ impl Table {
 
     /// Returns the largest WebSocket message that a client may send.
     pub(super) fn max_frame(&self) -> u64 {
-        // A HELLO or a ticket may be larger than the largest message.
-        self.config.max_message.saturating_add(1).max(4096)
+        self.config.max_frame()
     }
 
     pub(super) fn count(&self, event: &Event) {

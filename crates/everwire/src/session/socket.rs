@@ -186,9 +186,9 @@ impl App for SessionSocket {
         }
     }
 
-    fn close(&mut self, _: &Shared, _: &Closure) {
+    fn close(&mut self, _: &Shared, closure: &Closure) {
         match &self.stage {
-            Stage::Attached(live, epoch) => live.closed(*epoch),
+            Stage::Attached(live, epoch) => live.closed(*epoch, closure),
             Stage::Waiting { reminder, .. } => reminder.abort(),
             _ => {}
         }

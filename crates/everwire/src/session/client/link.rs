@@ -16,7 +16,7 @@ use everwire_session::{
 use tokio::sync::{Notify, watch};
 
 use super::{ClientEnd, ClientEvent, ClientState};
-use crate::clock;
+use crate::{clock, session::oversize::oversize};
 
 /// Between the handles and the runner.
 pub(super) struct Link {
@@ -254,8 +254,12 @@ impl Link {
     pub(super) fn closed(&self, attempt: u64, closure: Option<Arc<Closure>>) {
         let received = closure.as_ref().and_then(|closure| closure.received.as_ref());
         let code = received.map(|frame| u16::from(frame.code));
+        let oversize = closure.as_deref().and_then(oversize);
         let mut inner = self.lock();
         inner.closure = closure;
+        if let Some(oversize) = oversize {
+            inner.session.handle_too_big(attempt, oversize);
+        }
         inner.session.handle_closed(attempt, code);
     }
 
