@@ -38,6 +38,7 @@ mod cast;
 mod client;
 mod handler;
 mod live;
+mod oversize;
 mod pull;
 mod sender;
 mod sessions;

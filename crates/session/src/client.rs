@@ -14,8 +14,8 @@ use bytes::Bytes;
 
 pub use self::snapshot::Snapshot;
 use crate::{
-    At, Code, Config, EndedBy, Event, Frame, Kind, Malformed, Mutation, Prepared, Role, SendError,
-    Ticket, Transmit, Violation, endpoint::Endpoint,
+    At, Code, Config, EndedBy, Event, Frame, Kind, Malformed, Mutation, Oversize, Prepared, Role,
+    SendError, Ticket, Transmit, Violation, endpoint::Endpoint,
 };
 
 /// A client's end of a session: it outlives its sockets.
@@ -177,6 +177,14 @@ impl ClientSession {
             && let Some(asked) = &mut self.asked
         {
             asked.at = Some(now);
+        }
+    }
+
+    /// Handles that a message on the attached socket of this attempt was refused for its size, by the
+    /// WebSocket of either end: the session is over. Call it before [`handle_closed`](Self::handle_closed).
+    pub fn handle_too_big(&mut self, attempt: u64, oversize: Oversize) {
+        if self.end.listening(attempt) && self.end.is_attached() {
+            self.end.too_big(oversize);
         }
     }
 

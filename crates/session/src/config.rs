@@ -40,6 +40,20 @@ pub struct Config {
     pub mutation: Option<Mutation>,
 }
 
+impl Config {
+    /// Returns the largest WebSocket message that a socket has to let through to the session, in bytes.
+    ///
+    /// It is 64 KiB above [`max_message`](Self::max_message): a message that is somewhat too large comes
+    /// to the session, which can say so with a BYE. A HELLO and a ticket have room in it as well.
+    #[must_use]
+    pub const fn max_frame(&self) -> u64 {
+        self.max_message.saturating_add(1 + HEADROOM)
+    }
+}
+
+/// By how much a frame may exceed the largest message and still be answered by the session.
+const HEADROOM: u64 = 1 << 16;
+
 /// A rule without which messages are lost or doubled, or a client is locked out.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,9 +12,9 @@ use std::{
 
 pub(crate) use self::timeout::earliest;
 use crate::{
-    At, Code, Config, Counts, End, EndedBy, Event, Frame, Kind, Overflow, Prepared, SendError,
-    Transmit, Violation, at::Timeline, frame, incoming::Incoming, outgoing::Outgoing, rtt::Rtt,
-    socket::Socket,
+    At, Code, Config, Counts, End, EndedBy, Event, Frame, Kind, Overflow, Oversize, Prepared,
+    SendError, Transmit, Violation, at::Timeline, frame, incoming::Incoming, outgoing::Outgoing,
+    rtt::Rtt, socket::Socket,
 };
 
 /// An end of a session, without what only a client or a server does.
@@ -58,6 +58,14 @@ impl Endpoint {
 
     /// Accepts a message for sending.
     pub(crate) fn send(&mut self, now: At, message: Prepared) -> Result<u64, SendError> {
+        if !self.is_ended && self.goodbye.is_none() {
+            self.out.check_size(message.payload().len() as u64)?;
+        }
+        self.send_or_gap(now, message)
+    }
+
+    /// Accepts a message for sending; one that the peer does not take becomes a gap.
+    pub(crate) fn send_or_gap(&mut self, now: At, message: Prepared) -> Result<u64, SendError> {
         if self.is_ended || self.goodbye.is_some() {
             return Err(SendError::Closed);
         }
@@ -115,6 +123,22 @@ impl Endpoint {
         match violation {
             Violation::Rate => self.detach(Some(code)),
             _ => self.end_abruptly(code, "", EndedBy::Violation(violation)),
+        }
+    }
+
+    /// Ends the session because the WebSocket refused a message; returns the reason that is told.
+    pub(crate) fn too_big(&mut self, oversize: Oversize) -> &'static str {
+        match oversize {
+            Oversize::Theirs(size) => {
+                let (limit, size) = (self.config.max_message, size.saturating_sub(1));
+                self.violate(Violation::TooBig { limit, size });
+                ""
+            }
+            Oversize::Ours => {
+                let reason = "a message was too big for the peer (1009)";
+                self.end(Code::TOO_BIG, reason.to_owned(), EndedBy::Peer);
+                reason
+            }
         }
     }
 

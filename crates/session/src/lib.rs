@@ -100,6 +100,7 @@ mod frame;
 mod incoming;
 mod message;
 mod outgoing;
+mod oversize;
 mod random;
 mod rare;
 mod rate;
@@ -126,6 +127,7 @@ pub use self::{
         SUBPROTOCOL, SUBPROTOCOL_HELLO_PREFIX, Status, Ticket, Welcome,
     },
     message::{Message, Meter, Prepared},
+    oversize::Oversize,
     random::Random,
     role::Role,
     server::{Attach, Principal, ServerSession, Tombstone},

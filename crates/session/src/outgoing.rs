@@ -66,7 +66,15 @@ impl Outgoing {
         Self { replay: Replay::restarted(next), next, ..Self::new() }
     }
 
-    /// Accepts a message and returns its number.
+    /// Checks that the peer takes a message of this size.
+    pub(crate) const fn check_size(&self, size: u64) -> Result<(), SendError> {
+        match self.takes(size) {
+            true => Ok(()),
+            false => Err(SendError::TooBig { limit: self.peer_limit, size }),
+        }
+    }
+
+    /// Accepts a message, of whatever size, and returns its number.
     pub(crate) fn push(
         &mut self,
         message: Prepared,
@@ -74,13 +82,11 @@ impl Outgoing {
         buffer: &Buffer,
         attached: bool,
     ) -> Result<u64, SendError> {
-        let size = message.payload().len() as u64;
-        match self.peer_limit {
-            limit if size > limit => return Err(SendError::TooBig { limit, size }),
-            _ if self.next >= MAX_NUMBER => return Err(SendError::Exhausted),
-            _ => {}
+        let size = message.payload().len();
+        if self.next >= MAX_NUMBER {
+            return Err(SendError::Exhausted);
         }
-        while !self.has_room(size as usize, buffer) {
+        while !self.has_room(size, buffer) {
             if attached || buffer.overflow != Overflow::Evict {
                 self.wants_room = true;
                 return Err(SendError::Full {
@@ -231,6 +237,11 @@ impl Outgoing {
         let half_empty =
             self.replay.bytes() <= buffer.bytes / 2 && self.replay.entries() <= buffer.entries / 2;
         half_empty && std::mem::take(&mut self.wants_room)
+    }
+
+    /// Returns whether somebody was refused and waits for room.
+    pub(crate) const fn wants_room(&self) -> bool {
+        self.wants_room
     }
 
     /// Returns whether all that was accepted was put on this socket.

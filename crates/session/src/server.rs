@@ -107,6 +107,16 @@ impl ServerSession {
         self.send(now, message)
     }
 
+    /// Accepts a message as [`send`](Self::send) does, and one that the client does not take as well:
+    /// both applications are told of it as a gap ([`GapReason::Oversize`](crate::GapReason)).
+    ///
+    /// # Errors
+    /// Why it was not accepted; never [`SendError::TooBig`].
+    pub fn send_or_gap(&mut self, now: Instant, message: Prepared) -> Result<u64, SendError> {
+        let now = self.end.at(now);
+        self.end.send_or_gap(now, message)
+    }
+
     /// Sends a message that may be dropped; returns whether it was queued.
     pub fn send_volatile(&mut self, kind: Kind, payload: &[u8]) -> bool {
         self.end.send_volatile(kind, payload)
@@ -221,6 +231,15 @@ impl ServerSession {
         let now = self.end.at(now);
         if self.end.listening(epoch) {
             self.violate(now, Malformed::TextMessage.into());
+        }
+    }
+
+    /// Handles that a message on the socket of this epoch was refused for its size, by the WebSocket of
+    /// either end: the session is over. Call it before [`handle_closed`](Self::handle_closed).
+    pub fn handle_too_big(&mut self, epoch: u64, oversize: crate::Oversize) {
+        if self.end.listening(epoch) {
+            let reason = self.end.too_big(oversize);
+            self.epitaph = Some(Box::new((Code::TOO_BIG, reason.to_owned())));
         }
     }
 

@@ -160,6 +160,93 @@ fn a_client_that_forgot_what_it_had_said_loses_the_session() {
     assert!(matches!(pair.client_events()[..], [Event::Lost { .. }, Event::Opened { .. }]));
 }
 
+/// Both ends of a session that the server does not keep without a socket, as under pressure: it
+/// gives no token.
+fn unkept() -> Pair {
+    let mut server = Config::server();
+    server.terms.ttl_limit = Duration::ZERO;
+    Pair::with(Config::client(), server)
+}
+
+/// Checks that the client has lost its session with "1" and "2", and that a new one begins.
+#[track_caller]
+fn check_lost(pair: &mut Pair) {
+    assert_eq!(pair.hello(), Attach::Unknown);
+    pair.pass();
+    let events = pair.client_events();
+    let lost = events.iter().position(|event| matches!(event, Event::Lost { .. }));
+    let Some([Event::Lost { unacknowledged }, Event::Opened { .. }]) = lost.map(|at| &events[at..])
+    else {
+        panic!("{events:?}")
+    };
+    let texts_of: Vec<_> = unacknowledged.iter().filter_map(|it| it.as_text()).collect();
+    assert_eq!(texts_of, ["1", "2"]);
+    assert_eq!(texts(&pair.server_events()), [""; 0]);
+    pair.client_sends("afresh");
+    pair.server_sends("afresh");
+    pair.pass();
+    assert_eq!(texts(&pair.server_events()), ["afresh"]);
+    assert_eq!(texts(&pair.client_events()), ["afresh"]);
+}
+
+#[test]
+fn a_session_without_a_token_is_lost_with_its_socket_and_nothing_comes_again() {
+    let mut pair = unkept();
+    pair.server_sends("heard");
+    pair.client_sends("1");
+    pair.pass();
+    assert_eq!(texts(&pair.server_events()), ["1"]);
+    assert_eq!(texts(&pair.client_events()), ["heard"]);
+    pair.cut();
+    pair.client_sends("2");
+    check_lost(&mut pair);
+}
+
+#[test]
+fn a_session_without_a_token_is_lost_to_a_socket_beside_its_own() {
+    let mut pair = unkept();
+    pair.client_sends("1");
+    pair.pass();
+    pair.server_events();
+    pair.client_sends("2");
+    check_lost(&mut pair);
+}
+
+#[test]
+fn a_client_restored_without_a_token_is_told_of_the_loss() {
+    let mut pair = unkept();
+    pair.client_sends("1");
+    pair.client_sends("2");
+    let stored = pair.client.snapshot();
+    restore(&mut pair, stored);
+    check_lost(&mut pair);
+}
+
+#[test]
+fn a_session_that_another_socket_would_cost_is_not_suspected() {
+    let mut pair = unkept();
+    pair.client_sends("into the void");
+    pair.client_says();
+    pair.wait(seconds(30));
+    assert_eq!(pair.client_events(), []);
+    pair.wait(seconds(8));
+    assert!(!pair.client.is_attached());
+}
+
+#[test]
+fn who_waits_for_room_has_it_when_the_session_is_lost() {
+    let mut client = Config::client();
+    client.buffer.entries = 1;
+    let mut server = Config::server();
+    server.terms.ttl_limit = Duration::ZERO;
+    let mut pair = Pair::with(client, server);
+    pair.cut();
+    pair.client_sends("kept");
+    assert!(pair.client.send(pair.now, Prepared::text("refused")).is_err());
+    pair.hello();
+    assert!(pair.client_events().contains(&Event::Writable));
+}
+
 #[test]
 fn a_snapshot_keeps_what_was_not_acknowledged() {
     let mut pair = Pair::new();
@@ -252,6 +339,73 @@ fn a_volatile_message_that_the_peer_does_not_take_is_not_sent() {
     assert!(!pair.server.send_volatile(Kind::Text, b"12345"));
     let refused = pair.server.send(pair.now, Prepared::text("12345"));
     assert_eq!(refused, Err(SendError::TooBig { limit: 4, size: 5 }));
+}
+
+#[test]
+fn a_message_that_may_be_a_gap_is_one_for_a_peer_that_does_not_take_it() {
+    for attached in [true, false] {
+        let mut client = Config::client();
+        client.max_message = 4;
+        let mut pair = Pair::with(client, Config::server());
+        if !attached {
+            pair.cut();
+            pair.client_events();
+        }
+        pair.server_sends("1");
+        assert_eq!(pair.server.send_or_gap(pair.now, Prepared::text("12345")), Ok(2));
+        pair.server_sends("3");
+        if !attached {
+            pair.hello();
+        }
+        pair.pass();
+        let events = pair.client_events();
+        let [.., Event::Message(_), Event::Gap(Direction::In, gap), Event::Message(_)] = events[..]
+        else {
+            panic!("{attached}: {events:?}")
+        };
+        assert_eq!((gap.from, gap.to, gap.reason), (2, 2, GapReason::Oversize));
+        assert_eq!(texts(&events), ["1", "3"]);
+        assert!(pair.server_events().contains(&Event::Gap(Direction::Out, gap)));
+        pair.now += seconds(1);
+        pair.client.handle_timeout(pair.now);
+        pair.pass();
+        assert_eq!(pair.server.buffered(), (0, 0));
+    }
+}
+
+#[test]
+fn too_many_attaches_are_refused_with_a_code_of_their_own() {
+    let busy = everwire_session::Welcome::Busy { after: 1, spread: 1 };
+    assert_eq!(busy.close_code(), Some(Code::BUSY));
+    assert_eq!(Attach::Refused(busy).close_code(), Some(Code::RATE));
+    let stale = Attach::Refused(everwire_session::Welcome::Stale);
+    assert_eq!(stale.close_code(), Some(Code::SUPERSEDED));
+    assert_eq!(Attach::Attached(1).close_code(), None);
+}
+
+#[test]
+fn a_message_that_the_websocket_refused_ends_the_session() {
+    use everwire_session::{Oversize, Violation};
+    let limit = Config::client().max_message;
+    let violation = EndedBy::Violation(Violation::TooBig { limit, size: 2_000_000 });
+    for (oversize, by) in
+        [(Oversize::Theirs(2_000_001), violation), (Oversize::Ours, EndedBy::Peer)]
+    {
+        let mut pair = Pair::new();
+        pair.client_sends("unheard");
+        pair.client.handle_too_big(pair.attempt - 1, oversize);
+        pair.server.handle_too_big(pair.epoch - 1, oversize);
+        assert!(!pair.client.is_ended() && !pair.server.is_ended());
+        pair.client.handle_too_big(pair.attempt, oversize);
+        pair.server.handle_too_big(pair.epoch, oversize);
+        pair.cut();
+        for events in [pair.client_events(), pair.server_events()] {
+            let [Event::Ended(end)] = &events[..] else { panic!("{events:?}") };
+            assert_eq!((end.code, end.by), (Code::TOO_BIG, by));
+        }
+        assert!(pair.client.hello(pair.now).is_none());
+        assert!(pair.server.tombstone().is_some());
+    }
 }
 
 #[test]

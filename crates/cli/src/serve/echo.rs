@@ -50,10 +50,14 @@ impl SessionEcho {
         while !self.is_detached
             && let Some(message) = self.waiting.front()
         {
-            match session.send_message(message) {
+            let sent = match session.send_message(message) {
+                Err(SessionSendError::TooBig { .. }) => session.send_message_or_gap(message),
+                sent => sent,
+            };
+            match sent {
                 Ok(()) | Err(SessionSendError::Closed) => {}
                 Err(SessionSendError::Full { .. }) => return,
-                Err(error) => session.end(Code::TOO_BIG, &error.to_string()),
+                Err(error) => session.end(Code::ENDED, &error.to_string()),
             }
             self.owed += message.payload.len() + MESSAGE_COST;
             if let (Some(number), CREDIT..) = (message.number, self.owed) {

@@ -69,6 +69,14 @@ fn an_echo_gives_back_more_than_may_be_under_way() {
 }
 
 #[test]
+fn an_echo_that_its_client_does_not_take_is_missing() {
+    let server = Server::start(&[]);
+    let mut visitor = Visitor::taking(&server, "/echo", 4);
+    ["1", "too long", "3"].iter().for_each(|text| visitor.say(text));
+    assert_eq!([visitor.hear(), visitor.hear(), visitor.hear()], ["1", "gap In 2-2", "3"]);
+}
+
+#[test]
 fn sessions_and_connections_talk_to_each_other() {
     let server = Server::start(&["--threads", "2"]);
     let mut plain = server.connect("/chat");

@@ -21,7 +21,14 @@ pub(crate) struct Visitor {
 impl Visitor {
     /// Returns a client whose session has begun.
     pub(crate) fn open(server: &Server, path: &'static str) -> Self {
-        let session = ClientSession::new(Instant::now(), Arc::new(Config::client()));
+        Self::taking(server, path, 1 << 20)
+    }
+
+    /// Returns a client that takes messages of this size at most, whose session has begun.
+    pub(crate) fn taking(server: &Server, path: &'static str, max_message: u64) -> Self {
+        let mut config = Config::client();
+        config.max_message = max_message;
+        let session = ClientSession::new(Instant::now(), Arc::new(config));
         let mut visitor = Self { path, session, socket: None };
         visitor.connect(server);
         assert_eq!(visitor.hear(), "opened");

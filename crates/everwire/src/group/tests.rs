@@ -5,7 +5,9 @@ use everwire_session::{ClientSession, Config};
 
 use super::{Group, Member, Seat, SessionMember};
 use crate::{
-    Conn, Handler, WebSocket, clock,
+    Conn, Handler, WebSocket,
+    adapt::Attach,
+    clock,
     session::{SessionHandler, SessionMessage, SessionRoute, SessionSender, Sessions},
     test::Pair,
 };
@@ -23,7 +25,9 @@ impl SessionHandler for Silent {
 /// Returns a session and the connection that keeps it attached.
 async fn session() -> (SessionSender, WebSocket) {
     let sessions = Sessions::builder().push(|_| Silent);
-    let (ws, _) = Pair::new().push(SessionRoute::new(&sessions).inline());
+    let (near, far) = tokio::io::duplex(64 << 10);
+    let ws = Attach::client().pull(near);
+    Attach::server().run(far, SessionRoute::new(&sessions).inline());
     let mut client = ClientSession::new(clock::now(), Arc::new(Config::client()));
     let hello = client.hello(clock::now()).unwrap().hello;
     ws.send(Message::Binary(Payload::Shared(hello))).await.unwrap();

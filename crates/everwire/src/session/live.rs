@@ -8,15 +8,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use everwire_proto::{Message, Payload};
+use everwire_proto::{Closure, Message, Payload};
 use everwire_session::{
     Attach, Code, Event, Hello, Meter, Prepared, Principal, SendError as SessionSendError,
     ServerSession, SessionId, Ticket,
 };
 
 use super::{
-    SessionHandler, SessionSender, cast::IfFull, handler::dispatch, sessions::Table,
-    transmit::transmit,
+    SessionHandler, SessionSender, cast::IfFull, handler::dispatch, oversize::oversize,
+    sessions::Table, transmit::transmit,
 };
 use crate::{Conn, Sender, clock, random, shared::Wakes};
 
@@ -182,9 +182,12 @@ impl Live {
     }
 
     /// Handles the end of the connection of this epoch.
-    pub(super) fn closed(self: &Arc<Self>, epoch: u64) {
+    pub(super) fn closed(self: &Arc<Self>, epoch: u64, closure: &Closure) {
         let now = clock::now();
         let mut state = self.lock();
+        if let Some(oversize) = oversize(closure) {
+            state.session.handle_too_big(epoch, oversize);
+        }
         state.session.handle_closed(now, epoch);
         if state.session.epoch() == epoch {
             state.socket = None;
@@ -198,7 +201,7 @@ impl Live {
         self.lock().session.goaway(Duration::ZERO, GOAWAY_SPREAD, "");
     }
 
-    /// Sends a message and leaves it to others to go on, because they hold a lock: if the driver is to
+    /// Sends a message, which is a gap to a client that does not take it, and leaves it to others to go on, because they hold a lock: if the driver is to
     /// come, `wakes` is to wake it; if not all is settled, [`settle_now`](Self::settle_now) is to be
     /// called.
     pub(crate) fn cast(
@@ -216,7 +219,7 @@ impl Live {
                 state.session.end(Code::SLOW_CONSUMER, "too slow");
             }
         }
-        let sent = state.session.send(now, message.clone()).map(drop);
+        let sent = state.session.send_or_gap(now, message.clone()).map(drop);
         let is_settled = state.listed == state.listing();
         let driver = state.wanted_driver();
         drop(state);

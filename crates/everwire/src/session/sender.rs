@@ -49,6 +49,17 @@ impl SessionSender {
         self.0.act(|session, now| session.send(now, message)).map(drop)
     }
 
+    /// Sends what was received, here or elsewhere; to a client that does not take a message of its size
+    /// it is a gap ([`GapReason::Oversize`](super::GapReason)), and
+    /// [`on_gap`](super::SessionHandler::on_gap) is told.
+    ///
+    /// # Errors
+    /// As [`send_text`](Self::send_text), but never [`TooBig`](SendError::TooBig).
+    pub fn send_message_or_gap(&self, message: &Message) -> Result<(), SendError> {
+        let message = Prepared::metered(message.kind, &message.payload, self.0.meter());
+        self.0.act(|session, now| session.send_or_gap(now, message)).map(drop)
+    }
+
     #[inline]
     fn send_payload(&self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
         let meter = self.0.meter();

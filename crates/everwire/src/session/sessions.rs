@@ -10,8 +10,8 @@ use std::{
 };
 
 use everwire_session::{
-    Admission, Attach, Config, Event, Found, Hello, Kind, Meter, Overflow, Prepared, Pressure,
-    Principal, ServerSession, SessionId, Store, StoreConfig, Tombstone, Welcome,
+    Admission, Attach, Code, Config, Event, Found, Hello, Kind, Meter, Overflow, Prepared,
+    Pressure, Principal, ServerSession, SessionId, Store, StoreConfig, Tombstone, Welcome,
 };
 
 use super::{
@@ -97,7 +97,15 @@ pub(super) struct Table {
 /// What became of a HELLO.
 pub(super) enum Answer {
     Attached(Arc<Live>, u64),
-    Refused(Welcome),
+    /// Behind the answer the connection is closed with this code.
+    Refused(Welcome, Code),
+}
+
+impl Answer {
+    fn refused(welcome: Welcome) -> Self {
+        let code = welcome.close_code().unwrap_or(Code::NORMAL);
+        Self::Refused(welcome, code)
+    }
 }
 
 impl Table {
@@ -142,8 +150,7 @@ impl Table {
 
     /// Returns the largest WebSocket message that a client may send.
     pub(super) fn max_frame(&self) -> u64 {
-        // A HELLO or a ticket may be larger than the largest message.
-        self.config.max_message.saturating_add(1).max(4096)
+        self.config.max_frame()
     }
 
     pub(super) fn count(&self, event: &Event) {
@@ -182,25 +189,30 @@ impl Table {
         sender: &Sender,
     ) -> Answer {
         if !hello.is_known_version() {
-            return Answer::Refused(Welcome::Version(1));
+            return Answer::refused(Welcome::Version(1));
         }
         let principal = who.as_ref().map(|who| &who.principal);
         let found = self.store().find(&hello.token, principal);
         match found {
-            Found::Session(live) => match live.attach(now, hello, principal, sender) {
-                Attach::Attached(epoch) => {
-                    if let Some(who) = who {
-                        live.act(|session, now| session.set_expiry(now, who.valid_for));
+            Found::Session(live) => {
+                let attach = live.attach(now, hello, principal, sender);
+                match (attach.close_code(), attach) {
+                    (_, Attach::Attached(epoch)) => {
+                        if let Some(who) = who {
+                            live.act(|session, now| session.set_expiry(now, who.valid_for));
+                        }
+                        return Answer::Attached(live, epoch);
                     }
-                    return Answer::Attached(live, epoch);
+                    (Some(code), Attach::Refused(welcome)) => {
+                        return Answer::Refused(welcome, code);
+                    }
+                    _ => {}
                 }
-                Attach::Refused(welcome) => return Answer::Refused(welcome),
-                _ => {}
-            },
-            Found::Ended(welcome) => return Answer::Refused(welcome),
+            }
+            Found::Ended(welcome) => return Answer::refused(welcome),
             _ => {}
         }
-        let Some(who) = who else { return Answer::Refused(Welcome::Auth) };
+        let Some(who) = who else { return Answer::refused(Welcome::Auth) };
         self.open(now, hello, who, sender)
     }
 
@@ -214,7 +226,7 @@ impl Table {
     ) -> Answer {
         let admission = self.store().admit(&who.principal);
         let resumable = match admission {
-            Admission::Refused(welcome) => return Answer::Refused(welcome),
+            Admission::Refused(welcome) => return Answer::refused(welcome),
             admission => admission == Admission::Resumable,
         };
         let (config, principal) = (self.config.clone(), who.principal.clone());

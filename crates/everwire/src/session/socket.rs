@@ -109,8 +109,8 @@ impl SessionSocket {
         let who = self.table.who(&hello.auth, conn.data::<Principal>());
         match self.table.attach(conn.now, hello, who, &conn.sender()) {
             Answer::Attached(live, epoch) => Stage::Attached(live, epoch),
-            Answer::Refused(welcome) => {
-                transmit::refuse(conn, welcome);
+            Answer::Refused(welcome, code) => {
+                transmit::refuse(conn, welcome, code);
                 Stage::Refused
             }
         }
@@ -186,9 +186,9 @@ impl App for SessionSocket {
         }
     }
 
-    fn close(&mut self, _: &Shared, _: &Closure) {
+    fn close(&mut self, _: &Shared, closure: &Closure) {
         match &self.stage {
-            Stage::Attached(live, epoch) => live.closed(*epoch),
+            Stage::Attached(live, epoch) => live.closed(*epoch, closure),
             Stage::Waiting { reminder, .. } => reminder.abort(),
             _ => {}
         }

@@ -48,9 +48,8 @@ pub(super) fn close(conn: &mut Conn<'_>, code: Code) {
     }
 }
 
-/// Answers a HELLO that was not accepted, and closes.
-pub(super) fn refuse(conn: &mut Conn<'_>, welcome: Welcome) {
-    let code = welcome.close_code().unwrap_or(Code::NORMAL);
+/// Answers a HELLO that was not accepted, and closes with this code.
+pub(super) fn refuse(conn: &mut Conn<'_>, welcome: Welcome, code: Code) {
     let frame = everwire_session::Frame::Welcome(welcome).encode();
     conn.send_with(Message::Binary(Payload::Shared(frame)), Compress::Never).ok();
     close(conn, code);

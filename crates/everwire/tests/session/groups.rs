@@ -81,7 +81,11 @@ async fn room(slow: SlowPolicy, config: SessionConfig) -> Room {
 
 impl Room {
     async fn enter(&self) -> Visitor {
-        let mut visitor = Visitor::new(&self.url);
+        self.enter_taking(1 << 20).await
+    }
+
+    async fn enter_taking(&self, max_message: u64) -> Visitor {
+        let mut visitor = Visitor::taking(&self.url, max_message);
         visitor.connect(Form::Header).await;
         assert_eq!(visitor.hear().await, "opened");
         // It is heard, so that its token is confirmed.
@@ -210,6 +214,31 @@ async fn a_session_that_expires_leaves_by_itself() {
     visitor.cut();
     until(|| room.group.is_empty()).await;
     assert_eq!(room.notes.until(2).await, ["detached", "ended 4408"]);
+}
+
+#[tokio::test]
+async fn who_does_not_take_a_message_is_told_that_it_is_missing() {
+    for attached in [true, false] {
+        let room = room(SlowPolicy::Skip, SessionConfig::server()).await;
+        let mut visitor = room.enter_taking(4).await;
+        until(|| room.group.len() == 1).await;
+        if !attached {
+            visitor.cut();
+            room.until_detached(1).await;
+        }
+        for text in ["1", "too long", "3"] {
+            assert_eq!(room.say(text).queued, 1);
+        }
+        if !attached {
+            visitor.connect(Form::Header).await;
+            assert_eq!(visitor.hear().await, "resumed");
+        }
+        for expected in ["1", "gap In 2-2", "3"] {
+            assert_eq!(visitor.hear().await, expected, "{attached}");
+        }
+        until(|| room.notes.all().iter().any(|note| note == "gap Out 2-2")).await;
+        assert_eq!(room.group.dropped(), 0);
+    }
 }
 
 /// A server's session that keeps ten messages.

@@ -52,6 +52,28 @@ async fn a_message_before_its_turn_ends_the_session() {
 }
 
 #[tokio::test]
+async fn a_message_above_the_default_limit_ends_the_session_however_far_above_it_is() {
+    for size in [(1 << 20) + 1, 2 << 20] {
+        let (_server, url, notes, _) = echo(Sessions::builder()).await;
+        let mut visitor = Visitor::new(&url);
+        visitor.connect(Form::Inline).await;
+        assert_eq!(visitor.hear().await, "opened");
+        visitor.transmit().await;
+        let (_, ws) = visitor.socket.as_ref().unwrap();
+        ws.send(Message::from([&[0x10][..], &vec![7; size]].concat())).await.unwrap();
+        if size == 2 << 20 {
+            // The connection refuses it, and the next is told.
+            assert_eq!(visitor.hear().await, "detached");
+            notes.until(2).await;
+            visitor.connect(Form::Header).await;
+        }
+        assert_eq!(visitor.hear().await, "ended 4502 by Peer");
+        let notes = notes.until(2).await;
+        assert!(notes[1].starts_with("ended 4502 by Violation(TooBig"), "{notes:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_without_a_good_ticket_is_refused() {
     let tickets =
         |ticket: &[u8]| (ticket == b"alice").then(|| Identity::new(Principal::new("alice")));
@@ -84,6 +106,8 @@ async fn a_principal_has_so_many_sessions() {
         assert_eq!(heard.starts_with("Refused(Busy"), n == 2, "{heard}");
         visitors.push(visitor);
     }
+    let (_, refused) = visitors[2].socket.take().unwrap();
+    assert_eq!(close_code(refused).await, Some(4400));
 }
 
 #[tokio::test]
@@ -99,7 +123,11 @@ async fn a_thousand_attaches_disturb_nobody_else() {
     for _ in 0..50 {
         visitor.connect(Form::Header).await;
         let heard = soon(visitor.hear()).await;
-        busy += u32::from(heard.starts_with("Refused(Busy"));
+        if heard.starts_with("Refused(Busy") {
+            busy += 1;
+            let (_, refused) = visitor.socket.take().unwrap();
+            assert_eq!(close_code(refused).await, Some(4429));
+        }
     }
     assert!(busy >= 40, "{busy}");
     other.say("undisturbed").await;

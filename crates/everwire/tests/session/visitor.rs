@@ -29,6 +29,14 @@ impl Visitor {
         Self { url: url.to_owned(), session, socket: None }
     }
 
+    /// Returns a client that takes messages of this size at most.
+    pub fn taking(url: &str, max_message: u64) -> Self {
+        let mut config = Config::client();
+        config.max_message = max_message;
+        let session = ClientSession::new(Instant::now(), Arc::new(config));
+        Self { session, ..Self::new(url) }
+    }
+
     /// Opens another socket and asks to be attached; returns the one before.
     pub async fn connect(&mut self, form: Form) -> Option<WebSocket> {
         let attempt = self.session.hello(Instant::now()).unwrap();

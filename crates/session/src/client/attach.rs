@@ -28,8 +28,11 @@ impl ClientSession {
         self.end.socket = Some(Socket::new(now, self.attempt));
         self.is_suspected = false;
         self.end.evict_old(now);
-        let recv = self.end.incoming.recv();
         let resumes = !self.token.0.is_empty();
+        if !resumes && self.epoch > 0 {
+            self.lose(); // The server keeps no session that it gave no token for.
+        }
+        let recv = self.end.incoming.recv();
         self.asked = Some(Asked { at: Some(now), recv, resumes });
         let config = &self.end.config;
         let hello = Hello {
@@ -85,9 +88,7 @@ impl ClientSession {
             Status::New => self.check_fresh(&accepted)?,
             Status::Lost => {
                 self.check_fresh(&accepted)?;
-                let unacknowledged = self.end.out.unacknowledged();
-                (self.end.out, self.end.incoming) = (Outgoing::new(), Incoming::new());
-                self.end.event(Event::Lost { unacknowledged });
+                self.lose();
             }
         }
         let counts = accepted.counts;
@@ -102,6 +103,18 @@ impl ClientSession {
         // The first frame is an ACK: it confirms the token, and its `sent` that both count alike.
         self.end.incoming.ack_in(now, Duration::ZERO);
         Ok(())
+    }
+
+    /// Tells the application that the session is lost, and begins both streams anew.
+    fn lose(&mut self) {
+        let unacknowledged = self.end.out.unacknowledged();
+        let wants_room = self.end.out.wants_room();
+        (self.end.out, self.end.incoming) = (Outgoing::new(), Incoming::new());
+        self.epoch = 0;
+        self.end.event(Event::Lost { unacknowledged });
+        if wants_room {
+            self.end.event(Event::Writable);
+        }
     }
 
     /// Checks where the server believes both streams to stand.

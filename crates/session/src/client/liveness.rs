@@ -44,10 +44,12 @@ impl ClientSession {
         Some(socket.last_received + self.heartbeat + self.heartbeat_timeout)
     }
 
-    /// Returns when silence after a PING becomes suspicious.
+    /// Returns when silence after a PING becomes suspicious. Without a token another socket could not
+    /// take over: it would cost the session.
     fn suspect_at(&self) -> Option<At> {
         let socket = self.end.socket.as_ref().filter(|_| self.end.is_attached())?;
-        let ping = socket.silent_since().filter(|_| !self.is_suspected)?;
+        let may_suspect = !self.is_suspected && !self.token.0.is_empty();
+        let ping = socket.silent_since().filter(|_| may_suspect)?;
         Some(ping.at + self.end.rtt.patience())
     }
 

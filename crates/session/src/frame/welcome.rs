@@ -81,7 +81,8 @@ pub enum Welcome {
 }
 
 impl Welcome {
-    /// Returns the code with which the server closes the socket after this answer, if it does.
+    /// Returns the code with which the server closes the socket after this answer, if it does. For too
+    /// many attaches it is another: [`Attach::close_code`](crate::Attach::close_code).
     #[must_use]
     pub const fn close_code(&self) -> Option<Code> {
         match self {

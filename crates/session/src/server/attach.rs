@@ -27,12 +27,25 @@ pub enum Attach {
     /// The socket is attached: from now on it has this epoch, and WELCOME is to be transmitted.
     /// The socket of the epoch before, if there is one, is to be closed: poll it.
     Attached(u64),
-    /// Send this answer and close the socket with its [`close_code`](Welcome::close_code). The
-    /// session is as it was.
+    /// Send this answer and close the socket with [`close_code`](Self::close_code). The session is as
+    /// it was.
     Refused(Welcome),
     /// As if there were no such session: [`accept`](ServerSession::accept) the client into a new
     /// one, which tells it that the old one is lost.
     Unknown,
+}
+
+impl Attach {
+    /// Returns the code with which the socket is to be closed behind the answer, if there is one: that
+    /// of the [answer](Welcome::close_code), but [`Code::RATE`] for too many attaches.
+    #[must_use]
+    pub const fn close_code(&self) -> Option<Code> {
+        match self {
+            Self::Refused(Welcome::Busy { .. }) => Some(Code::RATE),
+            Self::Refused(welcome) => welcome.close_code(),
+            _ => None,
+        }
+    }
 }
 
 impl ServerSession {

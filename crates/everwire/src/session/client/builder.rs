@@ -200,9 +200,7 @@ impl SessionClientBuilder {
         };
         let credit = link::acks(&mut config, setup.store.is_some());
         let mut connection = setup.client.connection_config().clone();
-        // A HELLO or a ticket may be larger than the largest message.
-        let max_frame = config.max_message.saturating_add(1).max(4096);
-        connection.limits.message = connection.limits.message.max(max_frame);
+        connection.limits.message = connection.limits.message.max(config.max_frame());
         setup.client = setup.client.config(connection).offer_first(SUBPROTOCOL);
         let (link, states) = Link::new(Arc::new(config), credit, setup.store.is_some(), stored);
         let client = SessionClient::new(link.clone(), states);

@@ -142,6 +142,38 @@ async fn messages_without_credit_or_beyond_the_agreed_size_end_the_session() {
     check(vec![data(90), data(1)], 4411).await;
 }
 
+#[tokio::test]
+async fn a_message_above_the_default_limit_ends_the_session_however_far_above_it_is() {
+    // Told by a BYE, or refused by the connection.
+    for (size, code) in [((1 << 20) + 1, 4502), (2 << 20, 1009)] {
+        let data = Message::from([&[0x10][..], &vec![7; size]].concat());
+        let script = frames(&[WELCOME]).into_iter().chain([data]).collect();
+        let (_server, url, notes) = scripted(script).await;
+        let mut client = super::client(&url);
+        assert_eq!(hear(&mut client).await, "attached");
+        let expected = "session ended with 4502: the server broke the protocol";
+        let end = hear(&mut client).await;
+        assert!(end.starts_with(expected), "{size}: {end}");
+        assert_eq!(hear(&mut client).await, "nothing");
+        until_heard(&notes, &format!("closed {code}")).await;
+        assert_eq!(notes.all().iter().any(|it| it.starts_with("909623")), code == 4502);
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_the_servers_connection_refuses_does_not_come_again() {
+    let close = |ws: WebSocket| async move {
+        ws.send(Message::from(bytes(WELCOME))).await.ok();
+        ws.close(CloseCode::MESSAGE_TOO_BIG, "").unwrap().await;
+    };
+    let server = Server::builder().subprotocols([SUBPROTOCOL]).pull("/", close);
+    let (_server, addr) = start(server).await;
+    let mut client = super::client(&format!("ws://{addr}/"));
+    assert_eq!(hear(&mut client).await, "attached");
+    let end = hear(&mut client).await;
+    assert!(end.starts_with("session ended by the server with 4502"), "{end}");
+}
+
 /// Each kind of refusal, and what the client makes of it.
 #[tokio::test]
 async fn refusals_are_understood() {

@@ -5,6 +5,7 @@ mod faulty;
 mod moves;
 mod paths;
 mod stored;
+mod unkept;
 
 use std::{net::SocketAddr, time::Duration};
 

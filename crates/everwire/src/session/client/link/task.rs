@@ -12,7 +12,10 @@ use everwire_session::{Attempt, ClientSession, Event, Message, Snapshot, Transmi
 use super::{Link, Orders};
 use crate::{
     clock,
-    session::client::{ClientEnd, ClientEvent, ClientState},
+    session::{
+        client::{ClientEnd, ClientEvent, ClientState},
+        oversize::oversize,
+    },
 };
 
 impl Link {
@@ -69,8 +72,12 @@ impl Link {
     pub(in crate::session::client) fn closed(&self, attempt: u64, closure: Option<Arc<Closure>>) {
         let received = closure.as_ref().and_then(|closure| closure.received.as_ref());
         let code = received.map(|frame| u16::from(frame.code));
+        let oversize = closure.as_deref().and_then(oversize);
         let mut inner = self.lock();
         inner.closure = closure;
+        if let Some(oversize) = oversize {
+            inner.session.handle_too_big(attempt, oversize);
+        }
         inner.session.handle_closed(attempt, code);
     }
 
