@@ -21,7 +21,7 @@ const MAX_TICKET = 1600;
 const ABNORMAL = 1006;
 const MANDATORY_EXTENSION = 1010;
 
-/** Which servers speak everwire.v1, by URL without query. */
+/** Which servers speak everwire.v1, by what is asked of them and URL without query. */
 const verdicts = new Map<string, boolean>();
 
 export type Data = string | ArrayBufferLike | ArrayBufferView | Blob;
@@ -57,14 +57,13 @@ interface Attempt extends Link {
   ws?: WebSocket;
   due: number;
   /** Its HELLO is in the upgrade. */
-  said?: boolean;
+  said?: boolean | undefined;
 }
 
 const absolute = (url: string | URL) => new URL(url, globalThis.location?.href).href.replace(/^http/, 'ws');
-const bare = (url: string) => url.replace(/[?#].*/, '');
 
 function limit(what: string, size: number, limit: number | undefined) {
-  if (size > limit!) throw new RangeError(`${what} of ${size} bytes, the server takes ${limit}`);
+  if (size > limit!) throw new RangeError(`${what} of ${size} bytes, limit ${limit}`);
 }
 
 const provided = <T>(value: Provided<T>, asked: Asked) =>
@@ -82,7 +81,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   let url = typeof source === 'function' ? '' : absolute(source);
   let readyState = 0;
   let session: Session;
-  let plain = false;
+  let plain: boolean | undefined;
   /** The WebSocket that carries messages, and the one that is being opened. */
   let current: Attempt | undefined;
   let trying: Attempt | undefined;
@@ -91,7 +90,9 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   /** Attempts that came to nothing before the first that did not. */
   let failures = 0;
   /** A server has answered everwire.v1. */
-  let welcomed = false;
+  let welcomed: boolean | undefined;
+  /** A server that must speak it has answered without. */
+  let mute: boolean | undefined;
   /** The last ticket was refused. */
   let refused = false;
   /** Where the server sent us, and when to go there; 0 until we are there. */
@@ -100,7 +101,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   let closeAt = Infinity;
   /** When the ticket should be renewed. */
   let renewAt = Infinity;
-  let asleep = false;
+  let asleep: boolean | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let timerAt = Infinity;
   /** What must be settled before the next attempt. */
@@ -114,6 +115,8 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     session = createSession(options, clock, listener, stored);
     for (const payload of before) session.send(encodeData(payload, false));
   };
+
+  const place = () => mode + url.replace(/[?#].*/, '');
 
   const complain = (error: unknown) => void dispatch('error', { error });
 
@@ -179,7 +182,10 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     drop(trying);
     moved = undefined;
     // Perhaps it was our offer: the other way is tried at once.
-    if (failures++ % 2 === 0 && !welcomed && mode === 'auto' && !plain) retryAt = clock();
+    if (failures++ % 2 === 0 && !welcomed && mode !== 'off' && !plain) {
+      if (mute) finish(MANDATORY_EXTENSION, `the server does not speak ${PROTOCOL}`);
+      retryAt = clock();
+    }
     settle();
   };
 
@@ -217,10 +223,9 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   };
 
   const open = (attempt: Attempt, ticket: Uint8Array) => {
-    const verdict = welcomed || verdicts.get(bare(url));
     const offered = [options.protocols ?? []].flat();
     // Chromium fails a connection whose offers are all ignored, and says nothing: so every other attempt is without.
-    if (mode === 'required' || (mode === 'auto' && !plain && (verdict ?? failures % 2 === 0))) {
+    if (mode !== 'off' && !plain && (welcomed || (verdicts.get(place()) ?? failures % 2 === 0))) {
       attempt.said = early && welcomed && !current;
       if (attempt.said) offered.unshift('everwire-h.' + base64url(session.hello(attempt, ticket, false)));
       offered.unshift(PROTOCOL);
@@ -230,14 +235,17 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     ws.onopen = () => opened(attempt, ws, ticket);
     ws.onmessage = ({ data }) => received(attempt, data);
     ws.onclose = (event) => lost(attempt, event);
-    ws.onerror = () => {}; // A close follows. Some implementations want to be heard.
+    // That of Node 22 closes a connection that came to nothing much later.
+    ws.onerror = () => {
+      if (attempt === trying) failed();
+    };
   };
 
   const opened = (attempt: Attempt, ws: WebSocket, ticket: Uint8Array) => {
     if (attempt !== trying) return;
     const speaks = ws.protocol === PROTOCOL;
-    if (!speaks && welcomed) return failed();
-    if (!speaks && mode === 'required') return finish(MANDATORY_EXTENSION, `the server does not speak ${PROTOCOL}`);
+    // Where a session is required, the end comes when the offer has failed with the server known to be up.
+    if (!speaks && (welcomed || (mute = mode === 'required'))) return failed();
     // From the HELLO on the older socket has no effect.
     if (speaks && !attempt.said) attempt.send(session.hello(attempt, ticket, true));
     drop(current);
@@ -249,14 +257,14 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   const becomePlain = (ws: WebSocket) => {
     const before = session.outbox.payloads();
-    if (mode === 'auto') verdicts.set(bare(url), false);
+    verdicts.set(place(), false);
     reconnect.attach();
     if (plain) dispatch('lost', { unacknowledged: [] });
     plain = true;
     attach(true);
     begin();
     for (const payload of before) ws.send(payload as string);
-    if (readyState === 2) ws.close(Code.Normal);
+    if (readyState > 1) ws.close(Code.Normal);
   };
 
   const received = (attempt: Attempt, data: string | ArrayBuffer) => {
@@ -274,7 +282,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     current = undefined;
     if (!plain) {
       session.closed(attempt, code);
-    } else if (readyState === 2 || !again) {
+    } else if (readyState > 1 || !again) {
       return finish(code, reason, wasClean);
     } else {
       dispatch('detached');
@@ -301,7 +309,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       welcomed = true;
       refused = false;
       moveAt = Infinity;
-      verdicts.set(bare(url), true);
+      verdicts.set(place(), true);
       reconnect.attach(welcome[8], !fresh);
       if (fresh) void store?.claim(welcome[10]);
       attach(fresh);
@@ -313,14 +321,14 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     ended(code, byPeer, reason, unacknowledged) {
       drop(current);
       // It selects a protocol that it does not speak.
-      const mute = !welcomed && !byPeer && mode === 'auto' && code === Code.Malformed;
-      if (mute) failures++;
-      if (!mute && (code < 3000 || code >= Code.Malformed || readyState > 1)) {
+      const pretends = !welcomed && !byPeer && mode === 'auto' && code === Code.Malformed;
+      if (pretends) failures++;
+      if (!pretends && (code < 3000 || code >= Code.Malformed || readyState > 1)) {
         return finish(code, reason, byPeer || code < Code.Timeout, unacknowledged);
       }
       store?.forget();
-      begin(mute ? unacknowledged : []);
-      if (!mute) dispatch('lost', { unacknowledged });
+      begin(pretends ? unacknowledged : []);
+      if (!pretends) dispatch('lost', { unacknowledged });
     },
 
     refused([, status, after, spread]) {
@@ -462,7 +470,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     send,
     close(code = Code.Normal, reason = '') {
       if ((code !== 1000 && !(code > 2999 && code < 5000)) || bytesOf(reason).length > 123) {
-        throw new DOMException('code 1000 or 3000-4999, reason of 123 bytes at most', 'InvalidAccessError');
+        throw new DOMException('code 1000 or 3000-4999, reason to 123 bytes', 'InvalidAccessError');
       }
       if (readyState > 1) return;
       readyState = 2;

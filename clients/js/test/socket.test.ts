@@ -736,6 +736,45 @@ describe('a server without everwire.v1', () => {
     expect(log).toEqual(['open', 'message 1']);
   });
 
+  test('a failure that is told before its close is one at once', async () => {
+    const { net, socket, log } = world();
+    net.config.select = select.chromium;
+    net.hesitating = true;
+    await wait(200);
+    expect(socket.state).toBe('plain');
+    expect(log).toEqual(['open']);
+  });
+
+  test('required, where an offer that is ignored fails: it is the end all the same', async () => {
+    const { net, socket, log } = world({ session: 'required' });
+    net.config.select = select.chromium;
+    await wait(2000);
+    expect(log).toEqual(['error', 'close 1010 the server does not speak everwire.v1 false']);
+    expect(net.sockets.map(({ protocols }) => protocols.length)).toEqual([1, 0, 1]);
+    await wait(100_000);
+    expect(net.open.length).toBe(0);
+    expect([net.sockets.length, socket.readyState]).toEqual([3, 3]);
+  });
+
+  test('required: a server that failed once and speaks is not mistaken', async () => {
+    const { net, socket, log } = world({ session: 'required' });
+    net.config.select = (protocols) => (net.sockets.length === 1 ? undefined : protocols[0] ?? '');
+    await wait(3000);
+    expect(net.sockets[1]!.protocols).toEqual([]);
+    expect(socket.state).toBe('attached');
+    expect(log).toEqual(['open']);
+  });
+
+  test('required: a server that is down is waited for', async () => {
+    const { net, log } = world({ session: 'required' });
+    net.refusing = true;
+    await wait(100_000);
+    expect(log).toEqual([]);
+    net.refusing = false;
+    await wait(100_000);
+    expect(log).toEqual(['open']);
+  });
+
   test('required: a session or nothing', async () => {
     const { net, socket, log } = world({ session: 'required' });
     net.config.select = select.firefox;
