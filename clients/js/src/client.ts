@@ -172,7 +172,10 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   /** Forgets a WebSocket, and closes it if it is not. */
   const drop = (attempt: Attempt | undefined, code: number = Code.Normal) => {
     if (attempt === trying) trying = undefined;
-    if (attempt === current) current = undefined;
+    if (attempt === current) {
+      current = undefined;
+      moveAt = Infinity;
+    }
     attempt?.ws?.close(code);
   };
 
@@ -279,7 +282,8 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     if (attempt === trying) return failed();
     if (attempt !== current) return;
     const again = reconnect.closed(code, reason);
-    current = undefined;
+    drop(attempt); // And with it what a GOAWAY advised.
+    retryAt = Infinity;
     if (!plain) {
       session.closed(attempt, code);
     } else if (readyState > 1 || !again) {
@@ -308,7 +312,6 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     attached(welcome, fresh) {
       welcomed = true;
       refused = false;
-      moveAt = Infinity;
       verdicts.set(place(), true);
       reconnect.attach(welcome[8], !fresh);
       if (fresh) void store?.claim(welcome[10]);

@@ -278,6 +278,23 @@ describe('a connection breaks', () => {
     expect(server.sessions.length).toBe(1);
   });
 
+  test('a server that resumes and closes as if it were wronged is met with patience', async () => {
+    const { server, net, log } = world();
+    const { accept } = server;
+    let seen = 0;
+    server.accept = function (wire, protocols) {
+      const take = accept.call(server, wire, protocols);
+      if (seen++) setTimeout(() => wire.close(4500), 50); // Without BYE.
+      return take;
+    };
+    await wait(100);
+    net.last.cut();
+    await wait(60_000);
+    expect(log.filter((line) => line === 'resumed').length).toBeGreaterThan(2);
+    expect(net.sockets.length).toBeLessThan(15);
+    expect(server.sessions.length).toBe(1);
+  });
+
   test('silence for longer than the heartbeat is death', async () => {
     const { net, log } = world();
     await wait(100);
@@ -527,6 +544,36 @@ describe('what the server wants', () => {
     expect(net.sockets[0]!.closedWith).toBe(1000);
     expect(log).toEqual(['open', 'resumed']);
     expect(server.last.epoch).toBe(2);
+  });
+
+  test('goaway, and then the socket is closed: the later advice counts', async () => {
+    const { server, net, log } = world();
+    await wait(100);
+    server.last.wire!.send(new Uint8Array([0x80, ...n(3000), ...n(0), 0]));
+    await wait(100);
+    net.last.cut(1012, 'retry=30000;spread=1000');
+    await wait(29_000);
+    expect(net.sockets.length).toBe(1);
+    await wait(3000);
+    expect(net.sockets.length).toBe(2);
+    expect(log).toEqual(['open', 'detached', 'resumed']);
+  });
+
+  test('goaway, attempts fail, and then the socket is closed: the later advice counts', async () => {
+    const { server, net } = world();
+    await wait(100);
+    const first = net.last;
+    server.last.wire!.send(new Uint8Array([0x80, 0, 0, 0]));
+    net.refusing = true;
+    await wait(1000);
+    net.refusing = false;
+    first.cut(1012, 'retry=30000;spread=1000');
+    const tried = net.sockets.length;
+    expect(tried).toBeGreaterThan(1);
+    await wait(29_000);
+    expect(net.sockets.length).toBe(tried);
+    await wait(3000);
+    expect(net.sockets.length).toBe(tried + 1);
   });
 
   test('goaway, but the new place does not answer: it stays and tries again', async () => {
