@@ -93,6 +93,8 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   let welcomed: boolean | undefined;
   /** A server that must speak it has answered without. */
   let mute: boolean | undefined;
+  /** The application knows that it is open. */
+  let told: 1 | undefined;
   /** The last ticket was refused. */
   let refused = false;
   /** Where the server sent us, and when to go there; 0 until we are there. */
@@ -161,7 +163,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       const read = async () => sendFrame(encodeData(new Uint8Array(await data.arrayBuffer()), volatile));
       return inOrder(read, size, reading ?? Promise.resolve());
     }
-    const payload = typeof data === 'object' ? new Uint8Array(data.buffer ?? data, data.byteOffset, data.byteLength) : `${data}`;
+    const payload = data?.byteLength >= 0 ? new Uint8Array(data.buffer ?? data, data.byteOffset, data.byteLength) : `${data}`;
     const frame = encodeData(payload, volatile); // A copy: the application may write over its own.
     admit(frame.length - 1, volatile);
     inOrder(() => sendFrame(frame), frame.length - 1);
@@ -297,9 +299,11 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   // ---------------------------------------------------------------- what happens to the session
 
   const attach = (fresh: boolean) => {
-    if (readyState) return void dispatch('resumed', { fresh });
-    readyState = 1;
-    dispatch('open');
+    if (told) dispatch('resumed', { fresh });
+    else if (!readyState) {
+      told = readyState = 1;
+      dispatch('open');
+    } // Else it was closed before it opened.
   };
 
   const deliver = (data: Payload | ArrayBuffer, taken?: () => void) =>
@@ -461,7 +465,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       get state() {
         if (readyState > 2) return 'closed';
         if (plain ? current : session.live) return plain ? 'plain' : 'attached';
-        return readyState ? 'detached' : 'connecting';
+        return told ? 'detached' : 'connecting';
       },
       get rtt() {
         return session.roundTrip.smoothed;

@@ -176,6 +176,24 @@ describe('the standard interface', () => {
     expect(log.at(-1)).toBe('close 1000  true');
   });
 
+  test('closed with a code before it opened, it never opens', async () => {
+    const { server, socket, log } = world();
+    socket.send('1');
+    socket.close(3456, 'bye');
+    await wait(200);
+    expect(server.last.received).toEqual(['t1']);
+    expect(log).toEqual(['close 3456 bye true']);
+  });
+
+  test('what is neither text nor bytes is sent as its text', async () => {
+    const { server, socket } = world();
+    await wait(100);
+    const send = (data: unknown) => socket.send(data as string);
+    for (const data of [{ a: 1 }, null, undefined, 5, true, new Uint8Array(), new ArrayBuffer(1)]) send(data);
+    await wait(100);
+    expect(server.last.received).toEqual(['t[object Object]', 'tnull', 'tundefined', 't5', 'ttrue', 'b', 'b\0']);
+  });
+
   test('a URL that is none is refused at once', () => {
     expect(() => new EverwireSocket('http://')).toThrow();
   });
