@@ -16,6 +16,7 @@ use super::{
     exchange::Exchange,
     output::{Notices, Room},
     verbose::{Verbose, VerboseSession},
+    verdict::Course,
 };
 
 /// Messages that are shown when they are lost, and how much of each.
@@ -81,7 +82,11 @@ async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdic
                     }
                 }
                 Some(ClientEvent::Ended(end)) => break end,
-                Some(event) => lost |= tell(&notices, &event),
+                Some(event) => {
+                    exchange.has_attached |=
+                        matches!(event, ClientEvent::Attached { .. } | ClientEvent::Resumed { .. });
+                    lost |= tell(&notices, &event);
+                }
                 None => break sender.ended().await,
             },
             state = states.next(), if has_states => {
@@ -108,10 +113,14 @@ async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdic
                 drop(sender.close(code, &close.reason));
             }
         }
+        if exchange.gives_up(sender.state().ended().is_some()) {
+            break sender.leave().await;
+        }
     };
     sender.ended().await; // Until all is closed.
-    unacknowledged(&notices, &end.unacknowledged);
-    exchange.end(|missing| Verdict::session(&end, lost, missing))
+    let (attached, asked) = (exchange.has_attached, exchange.has_closed().then_some(code));
+    unacknowledged(&notices, &end.unacknowledged, attached || has_store);
+    exchange.end(|missing| Verdict::session(&end, &Course { attached, asked, lost }, missing))
 }
 
 /// Tells a state; begins to read stdin once the first attempt is over.
@@ -157,7 +166,7 @@ fn tell(notices: &Notices, event: &ClientEvent) -> bool {
             notices.say(
                 "! LOST: the server does not have the session any more; messages of its may be missing",
             );
-            unacknowledged(notices, messages);
+            unacknowledged(notices, messages, true);
             return true;
         }
         _ => {}
@@ -176,12 +185,13 @@ fn why(reason: GapReason) -> &'static str {
     }
 }
 
-/// Lists messages of ours that may not have arrived.
-fn unacknowledged(notices: &Notices, messages: &[SessionMessage]) {
+/// Lists messages of ours that may not have arrived, or were never sent.
+fn unacknowledged(notices: &Notices, messages: &[SessionMessage], were_sent: bool) {
     if messages.is_empty() {
         return;
     }
-    notices.say(format!("! {} of ours not acknowledged; each may have arrived:", messages.len()));
+    let what = if were_sent { "not acknowledged; each may have arrived" } else { "not sent" };
+    notices.say(format!("! {} of ours {what}:", messages.len()));
     for message in messages.iter().take(SHOWN) {
         let shown = match message.as_text() {
             Some(text) => {
