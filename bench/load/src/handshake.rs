@@ -26,10 +26,7 @@ pub fn connect(options: &Options) -> Result<TcpStream> {
     Ok(stream)
 }
 
-fn upgrade(
-    stream: &mut TcpStream,
-    Options { host, path, carrier, .. }: &Options,
-) -> Result<()> {
+fn upgrade(stream: &mut TcpStream, Options { host, path, carrier, .. }: &Options) -> Result<()> {
     let more = if *carrier == Carrier::Session { session::FIELDS } else { "" };
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

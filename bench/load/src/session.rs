@@ -5,7 +5,8 @@
 use anyhow::{Result, bail, ensure};
 
 /// Offers a session and says HELLO: attempt 1, a window of 256 KiB, messages up to 1 MiB, no token, no ticket.
-pub const FIELDS: &str = "Sec-WebSocket-Protocol: everwire.v1\r\nEverwire-Hello: UAEBAAEBgIAQgIBA4NQDAAA\r\n";
+pub const FIELDS: &str =
+    "Sec-WebSocket-Protocol: everwire.v1\r\nEverwire-Hello: UAEBAAEBgIAQgIBA4NQDAAA\r\n";
 
 const WINDOW: u64 = 262_144;
 const ACK_AFTER: u64 = 64;
@@ -50,7 +51,10 @@ impl Session {
                 return Ok(true);
             }
             Some(0x60) => {
-                ensure!(frame.first() == Some(&0), "the server's WELCOME has another status than NEW");
+                ensure!(
+                    frame.first() == Some(&0),
+                    "the server's WELCOME has another status than NEW"
+                );
                 self.owes = true;
             }
             Some(0x20) => {}
@@ -99,7 +103,10 @@ mod tests {
             assert!(session.end().unwrap());
             assert_eq!(session.owes(), n % 64 == 0);
             if session.owes() {
-                assert_eq!(session.acknowledge(300, 5)[6..], [0x20, 0xac, 2, 0xac, 2, 5, 0x80, 0x80, 16]);
+                assert_eq!(
+                    session.acknowledge(300, 5)[6..],
+                    [0x20, 0xac, 2, 0xac, 2, 5, 0x80, 0x80, 16]
+                );
             }
         }
     }

@@ -179,7 +179,10 @@ fn text(len: usize) -> String {
 }
 
 fn mask(bytes: &mut [u8], phase: usize) {
-    bytes.iter_mut().zip(MASKING_KEY.into_iter().cycle().skip(phase)).for_each(|(byte, key)| *byte ^= key);
+    bytes
+        .iter_mut()
+        .zip(MASKING_KEY.into_iter().cycle().skip(phase))
+        .for_each(|(byte, key)| *byte ^= key);
 }
 
 #[cfg(test)]

@@ -131,7 +131,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       const kept = outbox.bytes + readingBytes;
       const count = outbox.kept.length;
       if ((!kept || kept + size <= bufferBytes) && count < bufferMessages) return;
-      if (!evict || session.live || !count) throw new DOMException(`${kept} bytes are unacknowledged`, 'QuotaExceededError');
+      if (!evict || session.live || !count) throw new DOMException(`${kept} bytes unacknowledged`, 'QuotaExceededError');
     }
   };
 
@@ -187,7 +187,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     drop(trying);
     moved = undefined;
     // Perhaps it was our offer: the other way is tried at once.
-    if (failures++ % 2 === 0 && !welcomed && mode !== 'off' && !plain) {
+    if (mode !== 'off' && !plain && !welcomed && failures++ % 2 === 0) {
       if (mute) finish(MANDATORY_EXTENSION, `the server does not speak ${PROTOCOL}`);
       retryAt = clock();
     }
@@ -241,9 +241,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     ws.onmessage = ({ data }) => received(attempt, data);
     ws.onclose = (event) => lost(attempt, event);
     // That of Node 22 closes a connection that came to nothing much later.
-    ws.onerror = () => {
-      if (attempt === trying) failed();
-    };
+    ws.onerror = () => attempt === trying && failed();
   };
 
   const opened = (attempt: Attempt, ws: WebSocket, ticket: Uint8Array) => {
@@ -351,7 +349,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
     advised([, after, spread, elsewhere]) {
       moved = elsewhere || moved;
-      moveAt = clock() + after + Math.random() * spread;
+      moveAt = Math.max(clock() + after + Math.random() * spread, reconnect.patience());
     },
 
     renewal(after) {
@@ -477,7 +475,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     send,
     close(code = Code.Normal, reason = '') {
       if ((code !== 1000 && !(code > 2999 && code < 5000)) || bytesOf(reason).length > 123) {
-        throw new DOMException('code 1000 or 3000-4999, reason to 123 bytes', 'InvalidAccessError');
+        throw new DOMException('code 1000 or 3000-4999, reason of 123 bytes', 'InvalidAccessError');
       }
       if (readyState > 1) return;
       readyState = 2;

@@ -16,7 +16,7 @@ const ADVICE_LIMIT = 3_600_000;
 /** Or 1013, try again later. */
 const RESTARTING = 1012;
 /** Close codes of a plain connection after which nobody comes back. */
-const NEVER = /^(1000|1008|3003|[34][5-9]..)$/;
+const NEVER = /^(100[08]|3003|[34][5-9]..)$/;
 
 export function createReconnect(clock: () => number) {
   /** Retries since the last stable connection. */
@@ -25,7 +25,7 @@ export function createReconnect(clock: () => number) {
   let spread = FIRST_SPREAD;
   let advice: [after: number, spread: number] | undefined;
   /** What the wait that is going on was advised by. */
-  let advised = advice;
+  let advised: typeof advice;
 
   return {
     /** The server says when to come back. */
@@ -46,11 +46,14 @@ export function createReconnect(clock: () => number) {
      * A connection can be used. `first`: over how long clients should come back when it is lost. A server that has `resumed` a
      * session is neither new nor in trouble: where connections are short, the session must not wait until it is forgotten.
      */
-    attach(first = FIRST_SPREAD, resumed?: boolean) {
+    attach(first = spread, resumed?: boolean) {
       if (resumed) retries >>= 1;
       attached = clock();
       spread = first;
     },
+
+    /** Draws until when a connection stays, whatever the server advises: it could be sent on and on. */
+    patience: () => attached + Math.random() * STABLE_AFTER,
 
     /** Draws how long to wait before the next attempt, which replaces a connection or is `beside` one. */
     delay(beside: boolean) {

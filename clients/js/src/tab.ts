@@ -25,10 +25,13 @@ export interface TabStoreOptions {
 export class TabStore implements SessionStore {
   /** A page that holds a lock cannot be kept for the way back. */
   #release = () => {};
+  /** Ends the waiting for a page to wake that slept while it waited for its lock. */
+  #waking = new AbortController();
   #last = '';
   /** The name of the session, which a resumed one learns again when it is attached. */
   #id: number[] = [];
   #key: string;
+  #name: string;
   #storage: SessionStorage;
   #messages: boolean;
   /** The messages that are stored: from this number on, and up to that one. */
@@ -36,6 +39,7 @@ export class TabStore implements SessionStore {
   #next = 1;
 
   constructor(name: string, { messages = false, storage = sessionStorage }: TabStoreOptions = {}) {
+    this.#name = name;
     this.#key = `everwire ${name}`;
     this.#storage = storage;
     this.#messages = messages;
@@ -47,7 +51,10 @@ export class TabStore implements SessionStore {
       const [id, token, , , next] = stored;
       // Read before anything else happens to them.
       const kept = this.#restoreMessages(next);
-      if (token.length && (await this.claim(id))) {
+      const ours = token.length > 0 && (await this.#request(id));
+      // Others may have stored something while we slept.
+      if (ours === undefined) return await this.restore();
+      if (ours) {
         this.#id = id;
         return [id, token, stored[2], stored[3], next, kept];
       }
@@ -59,26 +66,56 @@ export class TabStore implements SessionStore {
   }
 
   async claim(id: Iterable<number>): Promise<boolean> {
-    this.release();
+    return (await this.#request(id)) ?? this.claim(id);
+  }
+
+  /** Asks for a lock. Resolves to nothing if the page slept meanwhile, once it has woken: that is none of another page's doing. */
+  async #request(id: Iterable<number>): Promise<boolean | undefined> {
+    this.#leave();
     const locks = globalThis.navigator?.locks as LockManager | undefined;
     if (!locks) return true;
     const waiting = new AbortController();
-    const timer = setTimeout(() => waiting.abort(), CLAIM_WITHIN);
-    this.#release = () => waiting.abort();
+    const { signal } = waiting;
     return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        resolve(false);
+        waiting.abort();
+      }, CLAIM_WITHIN);
+      this.#release = () => {
+        clearTimeout(timer);
+        waiting.abort();
+        const waking = (this.#waking = new AbortController());
+        const woken = () => {
+          waking.abort();
+          resolve(undefined);
+        };
+        for (const type of ['pageshow', 'resume']) globalThis.addEventListener?.(type, woken, { signal: waking.signal });
+        this.#release = () => {};
+      };
       const held = () => {
+        if (signal.aborted) return undefined; // It came while the wait was given up.
         clearTimeout(timer);
         resolve(true);
         return new Promise<void>((release) => (this.#release = release));
       };
       // Where locks are forbidden, nothing tells copies apart but the server.
-      const failed = () => resolve(!waiting.signal.aborted);
-      locks.request(`${this.#key} ${[...id]}`, { signal: waiting.signal }, held).catch(failed);
+      const failed = () => {
+        if (signal.aborted) return;
+        clearTimeout(timer);
+        resolve(true);
+      };
+      locks.request(`${this.#key} ${[...id]}`, { signal }, held).catch(failed);
     });
   }
 
   release(): void {
     this.#release();
+  }
+
+  /** Gives the claim back for good. */
+  #leave(): void {
+    this.#release();
+    this.#waking.abort();
   }
 
   save([id, token, attempt, recv, next, kept = []]: Stored): void {
@@ -99,7 +136,7 @@ export class TabStore implements SessionStore {
   }
 
   forget(): void {
-    this.release();
+    this.#leave();
     this.#forgetAll();
   }
 
@@ -138,6 +175,7 @@ export class TabStore implements SessionStore {
   }
 
   #keyOf(number: number): string {
-    return `${this.#key} ${number}`;
+    // No session can be called so, whatever its name.
+    return `everwire#${number} ${this.#name}`;
   }
 }

@@ -193,7 +193,7 @@ describe('a session that survives its page', () => {
     await wait(100);
     second.socket.send('last');
     await wait(100);
-    expect([...storage.items.keys()]).toEqual(['everwire chat', 'everwire chat 5']);
+    expect([...storage.items.keys()]).toEqual(['everwire chat', 'everwire#5 chat']);
     second.socket.close();
     await wait(100);
     expect(storage.items.size).toBe(0);
@@ -291,6 +291,67 @@ describe('a session that survives its page', () => {
     await wait(2000);
     expect(second.socket.state).toBe('attached');
     expect(first.log).toEqual(['open', 'detached', 'lost []', 'resumed, fresh']);
+    expect(first.server.sessions.length).toBe(2);
+  });
+
+  for (const [sleeps, wakes] of [['pagehide', 'pageshow'], ['freeze', 'resume']] as const) {
+    test(`${sleeps} while it waits for its lock: it waits on with ${wakes}, and forgets nothing`, async () => {
+      const locks = fakeLocks();
+      vi.stubGlobal('navigator', { locks });
+      const storage = new FakeStorage();
+      const first = world({ store: new TabStore('chat', { storage, messages: true }) });
+      await wait(100);
+      first.net.last.blackhole();
+      first.socket.send('kept');
+      await wait(100);
+      const old = page;
+      page = new EventTarget();
+      vi.stubGlobal('addEventListener', page.addEventListener.bind(page));
+      const second = first.another({ store: new TabStore('chat', { storage, messages: true }) });
+      await wait(300);
+      happens(sleeps, { persisted: true });
+      await wait(5000);
+      expect(storage.items.size).toBe(2);
+      expect(second.log).toEqual([]);
+      happens(wakes, { persisted: true });
+      await wait(300);
+      expect(second.log).toEqual([]);
+      old.dispatchEvent(Object.assign(new Event('pagehide'), { persisted: false }));
+      await wait(1000);
+      expect(second.log).toEqual(['open']);
+      expect(first.server.sessions.length).toBe(1);
+      expect(first.server.last.received).toEqual(['tkept']);
+    });
+  }
+
+  test('one that is closed while it waits for its lock takes it never', async () => {
+    const locks = fakeLocks();
+    vi.stubGlobal('navigator', { locks });
+    const storage = new FakeStorage();
+    const first = world({ store: new TabStore('chat', { storage }) });
+    await wait(100);
+    const second = first.another({ store: new TabStore('chat', { storage: storage.copy() }) });
+    await wait(300);
+    second.socket.close();
+    await wait(100);
+    first.socket.close();
+    happens('pageshow');
+    await wait(2000);
+    expect(locks.held.size).toBe(0);
+  });
+
+  test('a name that looks like another with a number has entries of its own', async () => {
+    const storage = new FakeStorage();
+    const first = world({ store: new TabStore('room', { storage, messages: true }) });
+    first.another({ store: new TabStore('room 1', { storage, messages: true }) });
+    await wait(100);
+    first.socket.send('of the first');
+    await wait(100);
+    page = new EventTarget(); // The page is gone.
+    vi.stubGlobal('addEventListener', page.addEventListener.bind(page));
+    const second = first.another({ store: new TabStore('room 1', { storage, messages: true }) });
+    await wait(1000);
+    expect(second.log).toEqual(['open']);
     expect(first.server.sessions.length).toBe(2);
   });
 

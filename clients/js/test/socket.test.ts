@@ -553,7 +553,7 @@ describe('what the server wants', () => {
 
   test('goaway: another socket first, then the old one goes', async () => {
     const { server, net, log } = world();
-    await wait(100);
+    await wait(10_000);
     server.last.wire!.send(new Uint8Array([0x80, ...n(1000), ...n(0), 0]));
     await wait(900);
     expect(net.sockets.length).toBe(1);
@@ -579,7 +579,7 @@ describe('what the server wants', () => {
 
   test('goaway, attempts fail, and then the socket is closed: the later advice counts', async () => {
     const { server, net } = world();
-    await wait(100);
+    await wait(15_000);
     const first = net.last;
     server.last.wire!.send(new Uint8Array([0x80, 0, 0, 0]));
     net.refusing = true;
@@ -592,6 +592,25 @@ describe('what the server wants', () => {
     expect(net.sockets.length).toBe(tried);
     await wait(3000);
     expect(net.sockets.length).toBe(tried + 1);
+  });
+
+  test('goaway, again and again: a connection stays for a while, and one that has stayed goes at once', async () => {
+    vi.spyOn(Math, 'random').mockReturnValue(0.5);
+    const { server, net } = world();
+    await wait(100);
+    const goaway = () => server.last.wire!.send(new Uint8Array([0x80, 0, 0, 0]));
+    for (let epoch = 1; epoch < 6; epoch++) {
+      goaway();
+      await wait(4500);
+      expect(server.last.epoch).toBe(epoch);
+      await wait(600);
+      expect(server.last.epoch).toBe(epoch + 1);
+    }
+    await wait(10_000);
+    goaway();
+    await wait(100);
+    expect(server.last.epoch).toBe(7);
+    expect(net.sockets.length).toBe(7);
   });
 
   test('goaway, but the new place does not answer: it stays and tries again', async () => {

@@ -69,10 +69,13 @@ async fn serve(args: &Args, inherited: Vec<Listener>) -> anyhow::Result<ExitCode
     // Before anything is announced: whoever reads it may send a signal at once.
     let mut signals = Signals::new().map_err(|error| anyhow!("cannot handle signals: {error}"))?;
     let tls = args.tls.load()?;
-    let (mut paths, cuts) = (Paths::default(), Cuts::default());
-    let builder = builder(args, &mut paths, &cuts, inherited, tls.clone())?;
+    // They are there to show what a session survives.
+    let (mut paths, cuts) = (Paths::default(), args.has_sessions().then(Cuts::default));
+    let builder = builder(args, &mut paths, cuts.as_ref(), inherited, tls.clone())?;
     let server = builder.start().await?;
-    cuts.set_registry(server.registry());
+    if let Some(cuts) = cuts {
+        cuts.set_registry(server.registry());
+    }
     let admin = match args.admin.admin {
         AdminAddr::At(addr) => Some(admin::start(addr, &args.admin, &server, &paths).await?),
         AdminAddr::Off => None,
@@ -143,7 +146,7 @@ async fn wait_for_end(signals: &mut Signals, tls: Option<&ServerTls>, notify: &N
 fn builder(
     args: &Args,
     paths: &mut Paths,
-    cuts: &Cuts,
+    cuts: Option<&Cuts>,
     inherited: Vec<Listener>,
     tls: Option<ServerTls>,
 ) -> anyhow::Result<ServerBuilder> {
@@ -152,8 +155,9 @@ fn builder(
         .origin(args.trust.origins())
         .trusted_proxies(args.trust.proxies()?)
         .http(site::service(cuts));
-    let cuts = cuts.clone();
-    builder = builder.authorize(move |request| cuts.authorize(request));
+    if let Some(cuts) = cuts.cloned() {
+        builder = builder.authorize(move |request| cuts.authorize(request));
+    }
     builder = paths.add_to(builder, args);
     // A single thread is this one: system calls are cheaper in a process that has no other.
     if args.threads() > 1 {

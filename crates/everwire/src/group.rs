@@ -5,6 +5,8 @@ mod member_id;
 mod members;
 mod session_member;
 mod slow;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,
@@ -38,7 +40,7 @@ use crate::{
 ///
 /// All members receive the messages of a group in the same order, and each of them in order with what
 /// else its [`Sender`]s send. Members leave by themselves when they end; a group keeps no connection
-/// open and no session alive.
+/// open and no session alive. Members of a group whose last clone is dropped leave it.
 ///
 /// A [session](crate::session) is a member as long as it lives, whether or not it has a connection:
 /// what is broadcast meanwhile waits for its client. All sessions of one

@@ -35,7 +35,7 @@ pub(crate) fn facts(io: &dyn Any) -> Option<PathFacts> {
         } else if let Some(io) = io.downcast_ref::<Io>() {
             linux::facts(io.tcp()?)
         } else if let Some(io) = io.downcast_ref::<DialStream>() {
-            linux::facts(io.tcp().as_fd())
+            linux::facts(io.tcp()?.as_fd())
         } else {
             None
         }

@@ -8,7 +8,10 @@ use common::{
     Echo, Notes, Raw, Recorder, close, connect, echo, exchange, frame, head, read_head, soon,
     start, status, text, until, until_len,
 };
-use everwire::{Cause, Config, Conn, Drain, Handler, Keepalive, Listener, Message, Sender, Server};
+use everwire::{
+    Cause, Client, Config, Conn, Drain, Handler, Keepalive, Listener, Message, Sender, Server,
+    dial::{Dialer, ProxyConfig},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -115,6 +118,22 @@ async fn a_unix_socket_serves() {
     peer.write(&text("hi")).await;
     assert_eq!(peer.read().await.unwrap().1, b"hi");
     assert_eq!(Listener::unix(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_client_comes_over_a_unix_socket() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("everwire.sock");
+    let _server = echo().listener(Listener::unix(&path).unwrap()).start().await.unwrap();
+    let dialer = Dialer::new()
+        .with_proxy(ProxyConfig::Direct)
+        .with_connector(move |_, _| tokio::net::UnixStream::connect(path.clone()));
+    let client = Client::new("ws://nowhere.test/echo").unwrap().dialer(dialer);
+    let mut ws = soon(client.connect()).await.unwrap();
+    ws.send("hi").await.unwrap();
+    assert_eq!(soon(ws.recv()).await.unwrap().as_text(), Some("hi"));
+    assert_eq!(ws.remote_addr(), None);
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ impl Incoming {
         while let Some(&(first, cost)) = self.unreleased.front()
             && first <= number
         {
-            self.unreleased.pop_front();
+            self.unreleased.take_front();
             self.credit(now, cost, config);
         }
         let done = self.unreleased.front().map_or(self.recv, |(first, _)| first - 1);
@@ -133,6 +133,11 @@ impl Incoming {
         self.ack_at = None;
         self.ack_due = false;
         self.granted
+    }
+
+    /// Gives back memory that is not used.
+    pub(crate) fn shrink(&mut self) {
+        self.unreleased.shrink();
     }
 
     /// Asks for an acknowledgement soon, at the latest after `delay`.

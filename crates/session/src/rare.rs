@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-/// A queue that has no memory while it is empty, and little room in its owner.
+/// A queue that has no memory while it is empty and rests, and little room in its owner.
 #[derive(Debug)]
 #[expect(clippy::box_collection, reason = "8 bytes instead of 32, in every session")]
 pub(crate) struct Rare<T>(Option<Box<VecDeque<T>>>);
@@ -24,6 +24,19 @@ impl<T> Rare<T> {
         item
     }
 
+    /// Takes the first as [`pop_front`](Self::pop_front) does, but keeps the memory until
+    /// [`shrink`](Self::shrink): another will come soon.
+    pub(crate) fn take_front(&mut self) -> Option<T> {
+        self.0.as_mut()?.pop_front()
+    }
+
+    /// Gives back memory that is not used.
+    pub(crate) fn shrink(&mut self) {
+        if self.is_empty() {
+            self.0 = None;
+        }
+    }
+
     pub(crate) fn front(&self) -> Option<&T> {
         self.0.as_ref()?.front()
     }
@@ -40,7 +53,7 @@ impl<T> Rare<T> {
         self.0.as_ref().map_or(0, |queue| queue.len())
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.0.is_none()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|queue| queue.is_empty())
     }
 }

@@ -59,7 +59,7 @@ impl Socket {
 
     /// Returns whether it is attached, and messages are all that is to be sent on it.
     #[inline]
-    pub(crate) const fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.is_attached
             && !self.is_parting
             && !self.ping_due

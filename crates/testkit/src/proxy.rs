@@ -64,7 +64,7 @@ pub struct Tally {
 struct Shared {
     target: SocketAddr,
     plan: Plan,
-    /// CutReport that are still to be made.
+    /// Cuts that are still to be made.
     left: AtomicU64,
     connections: AtomicU64,
     cuts: AtomicU64,
@@ -105,12 +105,12 @@ impl ChaosProxy {
         self.addr
     }
 
-    /// CutReport nothing by itself from now on. Connections that were cut stay cut.
+    /// Cuts nothing by itself from now on. Connections that were cut stay cut.
     pub fn calm(&self) {
         self.shared.left.store(0, Ordering::Relaxed);
     }
 
-    /// CutReport every connection that is open.
+    /// Cuts every connection that is open.
     pub fn cut(&self, cut: Cut) {
         self.shared.orders.send(cut).ok();
     }
@@ -225,7 +225,7 @@ async fn both(
     Stopped::Done
 }
 
-/// CutReport a connection.
+/// Cuts a connection.
 async fn apply(
     cut: Cut,
     mut client: TcpStream,

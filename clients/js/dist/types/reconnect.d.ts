@@ -9,6 +9,8 @@ export declare function createReconnect(clock: () => number): {
      * session is neither new nor in trouble: where connections are short, the session must not wait until it is forgotten.
      */
     attach(first?: number, resumed?: boolean): void;
+    /** Draws until when a connection stays, whatever the server advises: it could be sent on and on. */
+    patience: () => number;
     /** Draws how long to wait before the next attempt, which replaces a connection or is `beside` one. */
     delay(beside: boolean): number;
     /** Something happened that makes success likely: returns when to try, instead of `at`. Advice stands. */

@@ -70,13 +70,18 @@ async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdic
     let mut lost = false;
     // A message that waits for room in the buffer.
     let mut outgoing = None;
+    // The last message that stdout was given, and whether no more are.
+    let (mut shown, mut is_leaving) = (None, false);
     let end = loop {
         tokio::select! {
             event = next(&room, &mut receiver) => match event {
+                // With a store the next run has it.
+                Some(ClientEvent::Message(_)) if is_leaving || has_store && exchange.discards() => {}
                 Some(ClientEvent::Message(message)) => {
                     let number = message.number.filter(|_| has_store);
                     exchange.received(plain(message));
                     if let Some(number) = number {
+                        shown = Some(number);
                         let sender = sender.clone();
                         exchange.output.then(move || sender.release(number));
                     }
@@ -108,7 +113,8 @@ async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdic
         if let Some(close) = exchange.take_close() {
             outgoing = None;
             if has_store && exchange.was_interrupted() {
-                drop(sender.leave());
+                is_leaving = true;
+                leave(&exchange.output, &sender, shown);
             } else {
                 drop(sender.close(code, &close.reason));
             }
@@ -121,6 +127,26 @@ async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdic
     let (attached, asked) = (exchange.has_attached, exchange.has_closed().then_some(code));
     unacknowledged(&notices, &end.unacknowledged, attached || has_store);
     exchange.end(|missing| Verdict::session(&end, &Course { attached, asked, lost }, missing))
+}
+
+/// Leaves the session to the next run, once stdout has what it was given: else that came again.
+fn leave(output: &Output, sender: &ClientSender, shown: Option<u64>) {
+    let leaving = Leaving(sender.clone());
+    output.then(move || {
+        if let Some(number) = shown {
+            leaving.0.release(number);
+        }
+        drop(leaving);
+    });
+}
+
+/// Leaves when it is dropped, also if stdout takes nothing any more.
+struct Leaving(ClientSender);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        drop(self.0.leave());
+    }
 }
 
 /// Tells a state; begins to read stdin once the first attempt is over.

@@ -163,7 +163,7 @@ impl Setup {
 }
 
 fn peer(stream: &DialStream) -> Option<String> {
-    stream.tcp().peer_addr().ok().map(|addr| addr.to_string())
+    stream.tcp()?.peer_addr().ok().map(|addr| addr.to_string())
 }
 
 fn proxy_fault(source: &ProxyError, came: String) -> Fault {

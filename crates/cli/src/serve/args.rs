@@ -154,6 +154,10 @@ impl Args {
         self.sessions.builder(self.limits.max_message.0, config)
     }
 
+    pub(super) fn has_sessions(&self) -> bool {
+        !self.sessions.no_sessions
+    }
+
     pub(super) fn max_connections(&self) -> [Option<usize>; 2] {
         [self.limits.max_connections, self.limits.max_connections_per_address]
     }

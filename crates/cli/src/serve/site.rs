@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use everwire::Respond;
+use everwire::{RequestAddrs, Respond};
 use http::{Method, StatusCode, header, request::Parts};
 
 use super::{
@@ -14,25 +14,26 @@ use super::{
 };
 
 /// Returns what answers ordinary HTTP requests.
-pub(super) fn service(cuts: &Cuts) -> impl Respond + use<> {
-    let (pages, cuts) = (Arc::new(page::all()), cuts.clone());
-    Answer(move |request: &Parts| answer(&pages, &cuts, request))
+pub(super) fn service(cuts: Option<&Cuts>) -> impl Respond + use<> {
+    let (pages, cuts) = (Arc::new(page::all()), cuts.cloned());
+    Answer(move |request: &Parts| answer(&pages, cuts.as_ref(), request))
 }
 
-fn answer(pages: &[(&str, Page)], cuts: &Cuts, request: &Parts) -> Reply {
+fn answer(pages: &[(&str, Page)], cuts: Option<&Cuts>, request: &Parts) -> Reply {
     let path = request.uri.path();
     let page = pages.iter().find_map(|(at, page)| (*at == path).then_some(page));
     let is_read = matches!(request.method, Method::GET | Method::HEAD);
-    match path {
-        "/cut" if request.method == Method::POST => {
-            cuts.answer(request.uri.query().unwrap_or_default())
+    match (path, cuts) {
+        ("/cut", Some(cuts)) if request.method == Method::POST => {
+            let remote = request.extensions.get::<RequestAddrs>().and_then(|addrs| addrs.remote);
+            cuts.answer(request.uri.query().unwrap_or_default(), remote.map(|addr| addr.ip()))
         }
-        "/cut" => method_not_allowed("POST"),
-        path if (path == "/healthz" || page.is_some()) && !is_read => {
+        ("/cut", Some(_)) => method_not_allowed("POST"),
+        (path, _) if (path == "/healthz" || page.is_some()) && !is_read => {
             method_not_allowed("GET, HEAD")
         }
-        "/healthz" => text(StatusCode::OK, "ok"),
-        path if Paths::has(path) => {
+        ("/healthz", _) => text(StatusCode::OK, "ok"),
+        (path, _) if Paths::has(path) => {
             let reply = text(
                 StatusCode::UPGRADE_REQUIRED,
                 "this is a WebSocket endpoint: connect to it with ws:// or wss:// (a proxy on the \
@@ -55,7 +56,14 @@ mod tests {
     fn check(method: Method, path: &str, expected: StatusCode) {
         let (request, ()) =
             http::Request::builder().method(method).uri(path).body(()).unwrap().into_parts();
-        assert_eq!(answer(&page::all(), &Cuts::default(), &request).status(), expected);
+        assert_eq!(answer(&page::all(), Some(&Cuts::default()), &request).status(), expected);
+    }
+
+    #[test]
+    fn there_are_no_cuts_without_sessions() {
+        let (request, ()) =
+            http::Request::post("/cut?page=0123456789abcdef").body(()).unwrap().into_parts();
+        assert_eq!(answer(&page::all(), None, &request).status(), StatusCode::NOT_FOUND);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    net::{SocketAddr, TcpListener},
+    net::TcpListener,
     process::{Child, Stdio},
     sync::mpsc,
     time::{Duration, Instant},
@@ -40,18 +40,20 @@ struct Place {
     runtime: Runtime,
     server: Option<Server>,
     sessions: Sessions,
-    addr: SocketAddr,
+    /// Kept over restarts, so that nobody else gets its port.
+    listener: TcpListener,
     proxy: ChaosProxy,
 }
 
 impl Place {
     fn new() -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
         let listen = "127.0.0.1:0".parse().unwrap();
         let proxy = runtime.block_on(ChaosProxy::start(listen, addr, Plan::calm())).unwrap().0;
         let sessions = Sessions::builder().push(|_| Echo);
-        let mut this = Self { runtime, server: None, sessions, addr, proxy };
+        let mut this = Self { runtime, server: None, sessions, listener, proxy };
         this.restart();
         this
     }
@@ -60,7 +62,8 @@ impl Place {
     fn restart(&mut self) {
         self.stop();
         self.sessions = Sessions::builder().push(|_| Echo);
-        let server = Server::builder().bind(self.addr.to_string()).push("/", |_| Echo);
+        let listener = self.listener.try_clone().unwrap();
+        let server = Server::builder().listener(listener).push("/", |_| Echo);
         let server = self.runtime.block_on(server.sessions(&self.sessions).start());
         self.server = Some(server.unwrap());
     }
@@ -255,6 +258,41 @@ fn a_session_in_a_file_survives_a_kill_and_an_interrupt() {
     program.finish().check(0, "");
     assert!(!file.exists());
     assert_eq!(place.sessions.stats().opened, 1);
+}
+
+#[test]
+fn an_interrupt_loses_nothing_and_doubles_nothing_that_waits_for_stdout() {
+    let place = Place::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("session.json");
+    let args = ["--session-store", file.to_str().unwrap(), &place.url()];
+    let mut child = command(&args).spawn().unwrap();
+    // More than a pipe takes, which nobody reads yet.
+    let unread = child.stdout.take().unwrap();
+    let stderr = lines(child.stderr.take().unwrap());
+    let mut program = Program { child, stdout: mpsc::channel().1, stderr, said: Vec::new() };
+    program.tells("= attached");
+    let session = place.sessions.all().remove(0);
+    let messages: Vec<String> = (0..100).map(|n| format!("{n:2000}")).collect();
+    messages.iter().for_each(|message| session.send_text(message).unwrap());
+    // Until stdout is full. Were it too early, less would wait.
+    std::thread::sleep(Duration::from_secs(2));
+    program.interrupt();
+    std::thread::sleep(Duration::from_secs(1));
+    program.stdout = lines(unread);
+    program.tells("session left");
+    let ran = program.finish();
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let mut heard: Vec<String> = ran.text().lines().map(str::to_owned).collect();
+    assert!(!heard.is_empty());
+    session.send_text("the last").unwrap();
+    let program = Program::start(&args);
+    while heard.last().is_none_or(|last| last != "the last") {
+        heard.push(next(&program.stdout).expect("what was not shown comes again"));
+    }
+    let numbers: Vec<_> = heard.iter().map(|line| line.trim().parse().unwrap_or(100)).collect();
+    assert_eq!(numbers, Vec::from_iter(0..=100));
+    program.finish().check(0, "");
 }
 
 #[test]

@@ -44,6 +44,28 @@ fn a_page_is_refused_while_it_wants_to_be_away() {
 }
 
 #[test]
+fn nobody_keeps_all_others_from_being_away() {
+    let server = Server::start(&["--threads", "2"]);
+    let cut = |page: &str| http::post(server.public(), &format!("/cut?page={page}&for=60s")).status;
+    for n in 0..100 {
+        assert_eq!(cut(&format!("invented-{n:07}")), 200);
+    }
+    let mine = open(&server, PAGE).unwrap();
+    server.connections_until(|connections| connections.len() == 1);
+    // Its connections are cut all the same.
+    assert_eq!(cut(PAGE), 503);
+    assert!(matches!(mine.stream().read(&mut [0; 8]), Ok(0) | Err(_)));
+    assert_eq!(cut("invented-0000000"), 200);
+}
+
+#[test]
+fn without_sessions_there_are_no_cuts() {
+    let server = Server::start(&["--no-sessions"]);
+    assert_eq!(http::post(server.public(), &format!("/cut?page={PAGE}&for=60s")).status, 404);
+    assert!(open(&server, PAGE).is_ok());
+}
+
+#[test]
 fn a_session_survives_being_cut() {
     let server = Server::start(&["--threads", "2"]);
     let mut visitor = Visitor::open(&server, "/echo?page=0123456789abcdef");

@@ -149,7 +149,9 @@ impl<'a> Attempt<'a> {
         early: Vec<u8>,
     ) -> Opened {
         let config = self.client.config.clone();
-        let (remote, local) = (io.tcp().peer_addr().ok(), io.tcp().local_addr().ok());
+        let tcp = io.tcp();
+        let remote = tcp.and_then(|tcp| tcp.peer_addr().ok());
+        let local = tcp.and_then(|tcp| tcp.local_addr().ok());
         let peers = Peers::new(remote, local, None);
         let mut data = http::Extensions::new();
         data.insert(Answer(response));

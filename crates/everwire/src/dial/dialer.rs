@@ -8,6 +8,7 @@ use std::{fmt, io};
 
 use tokio::net::TcpStream;
 
+use super::connector::Connector;
 use super::error::{ConnectFailure, DialError};
 use super::happy_eyeballs::{ATTEMPT_DELAY, interleave, race};
 use super::phase::{Phase, PhaseTracker};
@@ -20,7 +21,8 @@ use super::target::{Scheme, Target};
 use crate::tls::ClientTls;
 use crate::tls::TlsError;
 
-/// Opens byte streams to servers: resolves, races addresses, goes through a proxy, sets up TLS.
+/// Opens byte streams to servers: resolves, races addresses, goes through a proxy, sets up TLS. A
+/// [connector](Self::with_connector) of the user's may stand in for the first two.
 ///
 /// One value serves all connections of a program; clones are cheap and share the TLS session cache.
 ///
@@ -37,6 +39,7 @@ use crate::tls::TlsError;
 #[derive(Clone)]
 pub struct Dialer {
     resolver: Arc<dyn Resolve>,
+    pub(super) connector: Option<Connector>,
     socket: SocketConfig,
     proxy: ProxyConfig,
     #[cfg(feature = "tls")]
@@ -53,6 +56,7 @@ impl Dialer {
     pub fn new() -> Self {
         Self {
             resolver: Arc::new(SystemResolver),
+            connector: None,
             socket: SocketConfig::default(),
             proxy: ProxyConfig::Environment(ProxyEnvironment::read()),
             #[cfg(feature = "tls")]
@@ -117,10 +121,7 @@ impl Dialer {
         phase: &PhaseTracker,
     ) -> Result<DialStream, DialError> {
         let mut stream = match self.proxy.proxy_for(target)? {
-            None => {
-                let addrs = self.lookup_target(target, phase).await?;
-                DialStream::Tcp(self.race(addrs, phase).await.map_err(DialError::Connect)?)
-            }
+            None => self.direct(target, phase).await?,
             Some(proxy) => self.tunnel(proxy, target, phase).await?,
         };
         if target.scheme() == Scheme::Wss {
@@ -129,6 +130,20 @@ impl Dialer {
         }
         phase.enter(Phase::Handshake);
         Ok(stream)
+    }
+
+    async fn direct(&self, target: &Target, phase: &PhaseTracker) -> Result<DialStream, DialError> {
+        if let Some(connector) = &self.connector {
+            let (host, port) = (target.host(), target.port());
+            let result = connector.connect(host, port, phase).await;
+            return result.map_err(|source| DialError::Connector {
+                host: host.to_owned(),
+                port,
+                source,
+            });
+        }
+        let addrs = self.lookup_target(target, phase).await?;
+        Ok(DialStream::Tcp(self.race(addrs, phase).await.map_err(DialError::Connect)?))
     }
 
     /// Returns the addresses of a host in the order in which to try them; never none.
@@ -223,6 +238,7 @@ impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dialer")
             .field("resolver", &self.resolver)
+            .field("connector", &self.connector.is_some())
             .field("socket", &self.socket)
             .field("proxy", &self.proxy)
             .finish_non_exhaustive()

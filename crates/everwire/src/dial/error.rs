@@ -24,6 +24,15 @@ pub enum DialError {
     },
     /// No address of the server accepted a connection.
     Connect(ConnectFailure),
+    /// The [connector](super::Dialer::with_connector) had no stream to give.
+    Connector {
+        /// The host that it was asked for.
+        host: String,
+        /// The port that it was asked for.
+        port: u16,
+        /// What it said.
+        source: io::Error,
+    },
     /// The way through the proxy failed.
     Proxy {
         /// The proxy without its credentials, or the environment variable that names it.
@@ -48,6 +57,9 @@ impl fmt::Display for DialError {
             Self::Url(source) => source.fmt(f),
             Self::Resolve { host, source } => write!(f, "could not resolve {host}: {source}"),
             Self::Connect(source) => source.fmt(f),
+            Self::Connector { host, port, source } => {
+                write!(f, "the connector opened no stream to {host} port {port}: {source}")
+            }
             Self::Proxy { proxy, source } => write!(f, "proxy {proxy}: {source}"),
             Self::Tls(source) => source.fmt(f),
             Self::Timeout { phase, after } => write!(f, "timed out after {after:?} in the {phase}"),
@@ -60,7 +72,9 @@ impl error::Error for DialError {
         // Where the message repeats the inner error, the chain goes on below it, so that no text appears twice.
         match self {
             Self::Url(_) | Self::Timeout { .. } => None,
-            Self::Resolve { source, .. } => error::Error::source(source),
+            Self::Resolve { source, .. } | Self::Connector { source, .. } => {
+                error::Error::source(source)
+            }
             Self::Connect(source) => error::Error::source(source),
             Self::Proxy { source, .. } => error::Error::source(source),
             Self::Tls(source) => error::Error::source(source),

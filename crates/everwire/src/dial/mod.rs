@@ -5,11 +5,13 @@
 //!                 §3 RFC 6455             RFC 8305          RFC 9110, RFC 1928         RFC 8446
 //! ```
 //!
-//! [`Dialer`] runs the whole path. It owns no clock: put one deadline around it with
+//! [`Dialer`] runs the whole path; a [connector](Dialer::with_connector) takes the place of its first half, up
+//! to the socket. It owns no clock: put one deadline around it with
 //! [`PhaseTracker::within`], which also says in which [`Phase`] the time ran out. Cancelling is dropping:
 //! every future here closes its sockets when it is dropped.
 
 mod authority;
+mod connector;
 mod credentials;
 mod dialer;
 mod error;
@@ -32,5 +34,5 @@ pub use phase::{Phase, PhaseTracker};
 pub use proxy::{ConnectRefused, ProxyConfig, ProxyEnvironment, ProxyError, ProxyScheme, ProxyUrl};
 pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use socket::SocketConfig;
-pub use stream::DialStream;
+pub use stream::{ConnectorStream, DialStream};
 pub use target::{Scheme, Target};

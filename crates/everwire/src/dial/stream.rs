@@ -1,7 +1,10 @@
-//! What a dialled connection reads from and writes to: TCP, or TLS over whatever was there before.
+//! What a dialled connection reads from and writes to: TCP, a stream of the user's, or TLS over
+//! whatever was there before.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -15,21 +18,49 @@ use tokio_rustls::client::TlsStream;
 pub enum DialStream {
     /// Plain TCP.
     Tcp(TcpStream),
+    /// What a [connector](super::Dialer::with_connector) opened.
+    Connector(ConnectorStream),
     /// TLS over the stream below.
     #[cfg(feature = "tls")]
     Tls(Box<TlsStream<Self>>),
 }
 
 impl DialStream {
-    /// Returns the socket at the bottom. Through a proxy its peer is the proxy.
-    pub fn tcp(&self) -> &TcpStream {
+    /// Returns the socket at the bottom; none if a [connector](super::Dialer::with_connector) opened
+    /// the stream. Through a proxy its peer is the proxy.
+    pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Self::Tcp(stream) => stream,
+            Self::Tcp(stream) => Some(stream),
+            Self::Connector(_) => None,
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.get_ref().0.tcp(),
         }
     }
 }
+
+/// A stream that a [connector](super::Dialer::with_connector) opened.
+pub struct ConnectorStream {
+    /// In a mutex so that it may be shared, though nobody shares it.
+    stream: Mutex<Box<dyn Duplex>>,
+    is_write_vectored: bool,
+}
+
+impl ConnectorStream {
+    pub(super) fn new(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        let is_write_vectored = stream.is_write_vectored();
+        Self { stream: Mutex::new(Box::new(stream)), is_write_vectored }
+    }
+}
+
+impl fmt::Debug for ConnectorStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectorStream").finish_non_exhaustive()
+    }
+}
+
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
 /// Hands a call down to the stream inside.
 macro_rules! inner {
@@ -37,6 +68,11 @@ macro_rules! inner {
         match $self.get_mut() {
             Self::Tcp(stream) => {
                 let $stream = Pin::new(stream);
+                $call
+            }
+            Self::Connector(stream) => {
+                let stream = stream.stream.get_mut().unwrap_or_else(PoisonError::into_inner);
+                let $stream = Pin::new(&mut **stream);
                 $call
             }
             #[cfg(feature = "tls")]
@@ -78,6 +114,7 @@ impl AsyncWrite for DialStream {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Connector(stream) => stream.is_write_vectored,
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.is_write_vectored(),
         }

@@ -81,7 +81,7 @@ async fn a_plain_target_is_reached_and_the_phase_moves_on() {
     let target = target(format!("ws://ws.test:{port}"));
     let mut stream = dialer(ProxyConfig::Direct).dial(&target, &phase).await.unwrap();
     assert_eq!(phase.current(), Phase::Handshake);
-    assert_eq!(stream.tcp().peer_addr().unwrap().port(), port);
+    assert_eq!(stream.tcp().unwrap().peer_addr().unwrap().port(), port);
     server.await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
@@ -259,6 +259,6 @@ mod with_tls {
         stream.read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "deep");
         assert!(server.await.unwrap().starts_with("CONNECT ws.test:443 "));
-        assert_eq!(stream.tcp().peer_addr().unwrap().port(), port);
+        assert_eq!(stream.tcp().unwrap().peer_addr().unwrap().port(), port);
     }
 }

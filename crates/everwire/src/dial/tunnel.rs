@@ -44,12 +44,7 @@ impl Dialer {
         destination: Destination<'_>,
         phase: &PhaseTracker,
     ) -> Result<DialStream, ProxyError> {
-        let addrs = self
-            .lookup(proxy.host(), proxy.ip(), proxy.port(), phase)
-            .await
-            .map_err(ProxyError::Resolve)?;
-        let mut stream =
-            DialStream::Tcp(self.race(addrs, phase).await.map_err(ProxyError::Connect)?);
+        let mut stream = self.connect_proxy(proxy, phase).await?;
         phase.enter(Phase::Proxy);
         if proxy.scheme() == ProxyScheme::Https {
             stream = self.secure_proxy(stream, proxy.host()).await.map_err(ProxyError::Tls)?;
@@ -63,6 +58,20 @@ impl Dialer {
             }
         }
         Ok(stream)
+    }
+
+    async fn connect_proxy(
+        &self,
+        proxy: &ProxyUrl,
+        phase: &PhaseTracker,
+    ) -> Result<DialStream, ProxyError> {
+        let (host, port) = (proxy.host(), proxy.port());
+        if let Some(connector) = &self.connector {
+            return connector.connect(host, port, phase).await.map_err(ProxyError::Io);
+        }
+        let addrs =
+            self.lookup(host, proxy.ip(), port, phase).await.map_err(ProxyError::Resolve)?;
+        Ok(DialStream::Tcp(self.race(addrs, phase).await.map_err(ProxyError::Connect)?))
     }
 }
 

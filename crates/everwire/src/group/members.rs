@@ -75,3 +75,11 @@ impl Members {
         self.seats.iter()
     }
 }
+
+impl Drop for Members {
+    /// Lets all go: what they wait for with a group does not stay behind in a connection that outlives
+    /// many.
+    fn drop(&mut self) {
+        self.seats.iter().for_each(Seat::leave);
+    }
+}

@@ -156,7 +156,10 @@ pub fn retry_after(after: Duration) -> Retry {
 fn dial_error(error: &DialError) -> Retry {
     match error {
         DialError::Url(_) => Retry::Never,
-        DialError::Resolve { .. } | DialError::Connect(_) | DialError::Timeout { .. } => Retry::Now,
+        DialError::Resolve { .. }
+        | DialError::Connect(_)
+        | DialError::Connector { .. }
+        | DialError::Timeout { .. } => Retry::Now,
         DialError::Tls(error) => tls_error(error),
         DialError::Proxy { source, .. } => match source {
             ProxyError::Resolve(_) | ProxyError::Connect(_) | ProxyError::Io(_) => Retry::Now,

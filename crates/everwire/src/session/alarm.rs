@@ -20,7 +20,8 @@ use crate::clock;
 #[derive(Default)]
 pub(super) struct Alarm {
     queue: Mutex<Queue>,
-    changed: Notify,
+    /// Not all of the alarm: its task must not keep it while it waits.
+    changed: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -42,7 +43,7 @@ impl Alarm {
         if queue.task.as_ref().is_none_or(JoinHandle::is_finished)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            queue.task = Some(runtime.spawn(run(Arc::downgrade(self))));
+            queue.task = Some(runtime.spawn(run(Arc::downgrade(self), self.changed.clone())));
         }
         drop(queue);
         if is_first {
@@ -84,19 +85,26 @@ impl Drop for Alarm {
 }
 
 /// Rings until there is nobody to ring for: then the task is aborted.
-async fn run(alarm: Weak<Alarm>) {
+async fn run(alarm: Weak<Alarm>, changed: Arc<Notify>) {
     loop {
-        let Some(this) = alarm.upgrade() else { return };
-        let now = clock::now();
-        let (due, next) = this.take_due(now);
-        for (live, at) in due {
-            live.ring(now, at);
-        }
-        let until = next.map(tokio::time::Instant::from_std);
-        let changed = this.changed.notified();
-        match until {
+        let Some(next) = ring(&alarm) else { return };
+        let changed = changed.notified();
+        match next.map(tokio::time::Instant::from_std) {
             Some(until) => drop(tokio::time::timeout_at(until, changed).await),
             None => changed.await,
         }
     }
+}
+
+/// Rings for those whose time has come. Returns when the next is due, if one is; `None` if the alarm
+/// is gone.
+#[expect(clippy::option_option, reason = "an alarm that is gone is not one without entries")]
+fn ring(alarm: &Weak<Alarm>) -> Option<Option<Instant>> {
+    let this = alarm.upgrade()?;
+    let now = clock::now();
+    let (due, next) = this.take_due(now);
+    for (live, at) in due {
+        live.ring(now, at);
+    }
+    Some(next)
 }

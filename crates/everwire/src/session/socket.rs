@@ -51,7 +51,7 @@ impl SessionRoute {
 
     /// Makes what runs a connection whose client says HELLO by itself.
     #[cfg(test)]
-    pub(super) fn inline(&self) -> SessionSocket {
+    pub(crate) fn inline(&self) -> SessionSocket {
         self.socket(None)
     }
 }

@@ -45,6 +45,7 @@ impl Endpoint {
             self.events = VecDeque::new();
         }
         self.out.shrink();
+        self.incoming.shrink();
     }
 
     /// Asks the peer for life, if it is not being asked.

@@ -14,9 +14,10 @@ use crate::{
     next_help_heading = "Sessions (everwire.v1); each of /echo, /chat and /count has its own"
 )]
 pub(in crate::serve) struct SessionArgs {
-    /// Offers no sessions: whoever asks for one gets an ordinary connection.
+    /// Offers no sessions: whoever asks for one gets an ordinary connection, and nobody has connections
+    /// cut.
     #[arg(long, env = "EVERWIRE_NO_SESSIONS", value_parser = yes_or_no)]
-    no_sessions: bool,
+    pub(super) no_sessions: bool,
 
     /// How long a session without a connection is kept, if the client does not say.
     #[arg(
@@ -43,11 +44,11 @@ pub(in crate::serve) struct SessionArgs {
     #[arg(long, value_name = "SIZE", env = "EVERWIRE_SESSION_BUFFER", default_value = "256KiB")]
     session_buffer: Size,
 
-    /// How much all sessions keep together; above it those without a connection give way.
+    /// How much all sessions of one path keep together; above it those without a connection give way.
     #[arg(long, value_name = "SIZE", env = "EVERWIRE_SESSION_MEMORY", default_value = "256MiB")]
     session_memory: Size,
 
-    /// How many sessions without a connection there may be.
+    /// How many sessions of one path may be without a connection.
     #[arg(
         long,
         value_name = "N",

@@ -99,6 +99,27 @@ async fn a_session_has_one_entry_however_often_it_acknowledges() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_alarm_that_nobody_has_is_gone_with_its_task() {
+    let (sessions, _) = silent();
+    let _visitor = Visitor::connect(&sessions).await;
+    let live = sessions.all()[0].live().clone();
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let n_tasks = metrics.num_alive_tasks();
+    for at in [Duration::ZERO, Duration::from_secs(3600)] {
+        let alarm = Arc::new(Alarm::default());
+        alarm.set(None, clock::now() + at, &live);
+        // It rings, or waits for its time.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(metrics.num_alive_tasks(), n_tasks + 1);
+        let gone = Arc::downgrade(&alarm);
+        drop(alarm);
+        assert!(gone.upgrade().is_none(), "set for {at:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(metrics.num_alive_tasks(), n_tasks);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_acknowledgement_and_no_end_is_late() {
     let (sessions, ended) = silent();
     let mut visitor = Visitor::connect(&sessions).await;
