@@ -5,8 +5,8 @@ use std::future::pending;
 use everwire::{
     Message,
     session::{
-        Acks, ClientEvent, ClientReceiver, ClientSender, ClientState, Code, Direction, GapReason,
-        Kind, SessionClient, SessionFile, SessionMessage, SessionSendError,
+        Acks, ClientEnd, ClientEvent, ClientReceiver, ClientSender, ClientState, Code, Direction,
+        GapReason, Kind, SessionClient, SessionFile, SessionMessage, SessionSendError,
     },
 };
 
@@ -88,8 +88,7 @@ async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdic
                 }
                 Some(ClientEvent::Ended(end)) => break end,
                 Some(event) => {
-                    exchange.has_attached |=
-                        matches!(event, ClientEvent::Attached { .. } | ClientEvent::Resumed { .. });
+                    exchange.has_attached |= is_attached(&event);
                     lost |= tell(&notices, &event);
                 }
                 None => break sender.ended().await,
@@ -100,10 +99,7 @@ async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdic
             }
             sent = deliver(&sender, outgoing.as_ref()) => {
                 outgoing = None;
-                if let Err(error @ SessionSendError::TooBig { .. }) = sent {
-                    notices.say(format!("! {error}: it is not sent"));
-                    lost = true;
-                }
+                lost |= is_refused(&notices, sent);
             }
             message = exchange.attend(outgoing.is_none()) => outgoing = message.or(outgoing),
         }
@@ -124,9 +120,15 @@ async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdic
         }
     };
     sender.ended().await; // Until all is closed.
+    conclude(exchange, &end, code, lost)
+}
+
+/// Lists what is left over, and judges the end.
+fn conclude(exchange: Exchange, end: &ClientEnd, code: Code, lost: bool) -> Verdict {
     let (attached, asked) = (exchange.has_attached, exchange.has_closed().then_some(code));
-    unacknowledged(&notices, &end.unacknowledged, attached || has_store);
-    exchange.end(|missing| Verdict::session(&end, &Course { attached, asked, lost }, missing))
+    let were_sent = attached || exchange.args.session_store.is_some();
+    unacknowledged(&exchange.output.notices(), &end.unacknowledged, were_sent);
+    exchange.end(|missing| Verdict::session(end, &Course { attached, asked, lost }, missing))
 }
 
 /// Leaves the session to the next run, once stdout has what it was given: else that came again.
@@ -163,6 +165,17 @@ fn look(exchange: &mut Exchange, state: Option<ClientState>, reads_stdin: bool) 
         return true;
     }
     reads_stdin
+}
+
+fn is_attached(event: &ClientEvent) -> bool {
+    matches!(event, ClientEvent::Attached { .. } | ClientEvent::Resumed { .. })
+}
+
+/// Tells of a message that is too large to be sent; returns whether it was.
+fn is_refused(notices: &Notices, sent: Result<u64, SessionSendError>) -> bool {
+    let Err(error @ SessionSendError::TooBig { .. }) = sent else { return false };
+    notices.say(format!("! {error}: it is not sent"));
+    true
 }
 
 /// Tells what happened to the session; returns whether messages are lost, or may be.
