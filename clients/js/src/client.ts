@@ -21,7 +21,7 @@ const MAX_TICKET = 1600;
 const ABNORMAL = 1006;
 const MANDATORY_EXTENSION = 1010;
 
-/** Which servers speak everwire.v1, by URL without query. */
+/** Which servers speak everwire.v1, by what is asked of them and URL without query. */
 const verdicts = new Map<string, boolean>();
 
 export type Data = string | ArrayBufferLike | ArrayBufferView | Blob;
@@ -57,14 +57,13 @@ interface Attempt extends Link {
   ws?: WebSocket;
   due: number;
   /** Its HELLO is in the upgrade. */
-  said?: boolean;
+  said?: boolean | undefined;
 }
 
 const absolute = (url: string | URL) => new URL(url, globalThis.location?.href).href.replace(/^http/, 'ws');
-const bare = (url: string) => url.replace(/[?#].*/, '');
 
 function limit(what: string, size: number, limit: number | undefined) {
-  if (size > limit!) throw new RangeError(`${what} of ${size} bytes, the server takes ${limit}`);
+  if (size > limit!) throw new RangeError(`${what} of ${size} bytes, limit ${limit}`);
 }
 
 const provided = <T>(value: Provided<T>, asked: Asked) =>
@@ -82,7 +81,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   let url = typeof source === 'function' ? '' : absolute(source);
   let readyState = 0;
   let session: Session;
-  let plain = false;
+  let plain: boolean | undefined;
   /** The WebSocket that carries messages, and the one that is being opened. */
   let current: Attempt | undefined;
   let trying: Attempt | undefined;
@@ -91,7 +90,11 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   /** Attempts that came to nothing before the first that did not. */
   let failures = 0;
   /** A server has answered everwire.v1. */
-  let welcomed = false;
+  let welcomed: boolean | undefined;
+  /** A server that must speak it has answered without. */
+  let mute: boolean | undefined;
+  /** The application knows that it is open. */
+  let told: 1 | undefined;
   /** The last ticket was refused. */
   let refused = false;
   /** Where the server sent us, and when to go there; 0 until we are there. */
@@ -100,7 +103,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   let closeAt = Infinity;
   /** When the ticket should be renewed. */
   let renewAt = Infinity;
-  let asleep = false;
+  let asleep: boolean | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let timerAt = Infinity;
   /** What must be settled before the next attempt. */
@@ -114,6 +117,8 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     session = createSession(options, clock, listener, stored);
     for (const payload of before) session.send(encodeData(payload, false));
   };
+
+  const place = () => mode + url.replace(/[?#].*/, '');
 
   const complain = (error: unknown) => void dispatch('error', { error });
 
@@ -158,7 +163,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       const read = async () => sendFrame(encodeData(new Uint8Array(await data.arrayBuffer()), volatile));
       return inOrder(read, size, reading ?? Promise.resolve());
     }
-    const payload = typeof data === 'object' ? new Uint8Array(data.buffer ?? data, data.byteOffset, data.byteLength) : `${data}`;
+    const payload = data?.byteLength >= 0 ? new Uint8Array(data.buffer ?? data, data.byteOffset, data.byteLength) : `${data}`;
     const frame = encodeData(payload, volatile); // A copy: the application may write over its own.
     admit(frame.length - 1, volatile);
     inOrder(() => sendFrame(frame), frame.length - 1);
@@ -169,7 +174,10 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   /** Forgets a WebSocket, and closes it if it is not. */
   const drop = (attempt: Attempt | undefined, code: number = Code.Normal) => {
     if (attempt === trying) trying = undefined;
-    if (attempt === current) current = undefined;
+    if (attempt === current) {
+      current = undefined;
+      moveAt = Infinity;
+    }
     attempt?.ws?.close(code);
   };
 
@@ -179,7 +187,10 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     drop(trying);
     moved = undefined;
     // Perhaps it was our offer: the other way is tried at once.
-    if (failures++ % 2 === 0 && !welcomed && mode === 'auto' && !plain) retryAt = clock();
+    if (mode !== 'off' && !plain && !welcomed && failures++ % 2 === 0) {
+      if (mute) finish(MANDATORY_EXTENSION, `the server does not speak ${PROTOCOL}`);
+      retryAt = clock();
+    }
     settle();
   };
 
@@ -217,10 +228,9 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   };
 
   const open = (attempt: Attempt, ticket: Uint8Array) => {
-    const verdict = welcomed || verdicts.get(bare(url));
     const offered = [options.protocols ?? []].flat();
     // Chromium fails a connection whose offers are all ignored, and says nothing: so every other attempt is without.
-    if (mode === 'required' || (mode === 'auto' && !plain && (verdict ?? failures % 2 === 0))) {
+    if (mode !== 'off' && !plain && (welcomed || (verdicts.get(place()) ?? failures % 2 === 0))) {
       attempt.said = early && welcomed && !current;
       if (attempt.said) offered.unshift('everwire-h.' + base64url(session.hello(attempt, ticket, false)));
       offered.unshift(PROTOCOL);
@@ -230,14 +240,15 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     ws.onopen = () => opened(attempt, ws, ticket);
     ws.onmessage = ({ data }) => received(attempt, data);
     ws.onclose = (event) => lost(attempt, event);
-    ws.onerror = () => {}; // A close follows. Some implementations want to be heard.
+    // That of Node 22 closes a connection that came to nothing much later.
+    ws.onerror = () => attempt === trying && failed();
   };
 
   const opened = (attempt: Attempt, ws: WebSocket, ticket: Uint8Array) => {
     if (attempt !== trying) return;
     const speaks = ws.protocol === PROTOCOL;
-    if (!speaks && welcomed) return failed();
-    if (!speaks && mode === 'required') return finish(MANDATORY_EXTENSION, `the server does not speak ${PROTOCOL}`);
+    // Where a session is required, the end comes when the offer has failed with the server known to be up.
+    if (!speaks && (welcomed || (mute = mode === 'required'))) return failed();
     // From the HELLO on the older socket has no effect.
     if (speaks && !attempt.said) attempt.send(session.hello(attempt, ticket, true));
     drop(current);
@@ -249,14 +260,14 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   const becomePlain = (ws: WebSocket) => {
     const before = session.outbox.payloads();
-    if (mode === 'auto') verdicts.set(bare(url), false);
+    verdicts.set(place(), false);
     reconnect.attach();
     if (plain) dispatch('lost', { unacknowledged: [] });
     plain = true;
     attach(true);
     begin();
     for (const payload of before) ws.send(payload as string);
-    if (readyState === 2) ws.close(Code.Normal);
+    if (readyState > 1) ws.close(Code.Normal);
   };
 
   const received = (attempt: Attempt, data: string | ArrayBuffer) => {
@@ -271,10 +282,11 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     if (attempt === trying) return failed();
     if (attempt !== current) return;
     const again = reconnect.closed(code, reason);
-    current = undefined;
+    drop(attempt); // And with it what a GOAWAY advised.
+    retryAt = Infinity;
     if (!plain) {
       session.closed(attempt, code);
-    } else if (readyState === 2 || !again) {
+    } else if (readyState > 1 || !again) {
       return finish(code, reason, wasClean);
     } else {
       dispatch('detached');
@@ -285,9 +297,11 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   // ---------------------------------------------------------------- what happens to the session
 
   const attach = (fresh: boolean) => {
-    if (readyState) return void dispatch('resumed', { fresh });
-    readyState = 1;
-    dispatch('open');
+    if (told) dispatch('resumed', { fresh });
+    else if (!readyState) {
+      told = readyState = 1;
+      dispatch('open');
+    } // Else it was closed before it opened.
   };
 
   const deliver = (data: Payload | ArrayBuffer, taken?: () => void) =>
@@ -300,8 +314,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     attached(welcome, fresh) {
       welcomed = true;
       refused = false;
-      moveAt = Infinity;
-      verdicts.set(bare(url), true);
+      verdicts.set(place(), true);
       reconnect.attach(welcome[8], !fresh);
       if (fresh) void store?.claim(welcome[10]);
       attach(fresh);
@@ -313,14 +326,14 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     ended(code, byPeer, reason, unacknowledged) {
       drop(current);
       // It selects a protocol that it does not speak.
-      const mute = !welcomed && !byPeer && mode === 'auto' && code === Code.Malformed;
-      if (mute) failures++;
-      if (!mute && (code < 3000 || code >= Code.Malformed || readyState > 1)) {
+      const pretends = !welcomed && !byPeer && mode === 'auto' && code === Code.Malformed;
+      if (pretends) failures++;
+      if (!pretends && (code < 3000 || code >= Code.Malformed || readyState > 1)) {
         return finish(code, reason, byPeer || code < Code.Timeout, unacknowledged);
       }
       store?.forget();
-      begin(mute ? unacknowledged : []);
-      if (!mute) dispatch('lost', { unacknowledged });
+      begin(pretends ? unacknowledged : []);
+      if (!pretends) dispatch('lost', { unacknowledged });
     },
 
     refused([, status, after, spread]) {
@@ -450,7 +463,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       get state() {
         if (readyState > 2) return 'closed';
         if (plain ? current : session.live) return plain ? 'plain' : 'attached';
-        return readyState ? 'detached' : 'connecting';
+        return told ? 'detached' : 'connecting';
       },
       get rtt() {
         return session.roundTrip.smoothed;
@@ -462,7 +475,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     send,
     close(code = Code.Normal, reason = '') {
       if ((code !== 1000 && !(code > 2999 && code < 5000)) || bytesOf(reason).length > 123) {
-        throw new DOMException('code 1000 or 3000-4999, reason <= 123 bytes', 'InvalidAccessError');
+        throw new DOMException('code 1000 or 3000-4999, reason of 123 bytes', 'InvalidAccessError');
       }
       if (readyState > 1) return;
       readyState = 2;

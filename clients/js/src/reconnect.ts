@@ -1,5 +1,7 @@
 /** When to connect again, and whether. Full jitter, the server's advice first. */
 
+import { Code } from './frame.js';
+
 /** The first attempt after a loss comes within this, unless the server says otherwise. */
 const FIRST_SPREAD = 1000;
 const BASE = 500;
@@ -11,8 +13,8 @@ const SLOW = [CAP, 270_000];
 const STABLE_AFTER = 10_000;
 const ADVICE_LIMIT = 3_600_000;
 
-const SERVICE_RESTART = 1012;
-const TRY_AGAIN_LATER = 1013;
+/** Or 1013, try again later. */
+const RESTARTING = 1012;
 /** Close codes of a plain connection after which nobody comes back. */
 const NEVER = /^(100[08]|3003|[34][5-9]..)$/;
 
@@ -35,7 +37,8 @@ export function createReconnect(clock: () => number) {
     closed(code: number, reason: string) {
       const [, after, spread = 0] = /retry=(\d+)(?:;spread=(\d+))?/.exec(reason) ?? [];
       if (after) advice = [+after, +spread];
-      else if (code === SERVICE_RESTART || code === TRY_AGAIN_LATER) advice = [5000, 25_000];
+      else if (code >> 1 === RESTARTING >> 1) advice = [5000, 25_000];
+      if (code >= Code.Malformed) retries += 3; // The resume before it was no success, and counts against it.
       return !NEVER.test(`${code}`);
     },
 

@@ -14,6 +14,8 @@ export class Net {
   /** New connections are refused, or never answered. */
   refusing = false;
   silent = false;
+  /** What fails says `error` at once, and is closed when it is told to, as in Node 22. */
+  hesitating = false;
   config: NetConfig = {
     latency: () => 10,
     select: (protocols) => (protocols.includes('everwire.v1') ? 'everwire.v1' : ''),
@@ -66,7 +68,9 @@ export class FakeSocket {
     if (net.silent) return;
     this.#later('server', () => {
       const selected = net.refusing ? undefined : net.config.select(protocols);
-      if (selected === undefined) return this.#later('client', () => this.#closed(1006, '', false));
+      if (selected === undefined) {
+        return this.#later('client', () => (net.hesitating ? this.onerror?.() : this.#closed(1006, '', false)));
+      }
       this.#later('client', () => {
         if (this.readyState) return;
         this.readyState = 1;

@@ -73,4 +73,13 @@ describe.each(Object.entries(platforms))('with the WebSocket of %s', (_, options
     await vi.waitFor(() => expect(socket.readyState).toBe(3), soon);
     server.close();
   });
+
+  test('where a session is required, a plain server is the end', { timeout: 60_000 }, async () => {
+    const server = await listen(() => false);
+    const socket = new EverwireSocket(urlOf(server), { ...options, session: 'required' });
+    const ends: number[] = [];
+    socket.onclose = ({ code }) => void ends.push(code);
+    await vi.waitFor(() => expect(ends).toEqual([1010]), soon);
+    server.close();
+  });
 });

@@ -176,6 +176,24 @@ describe('the standard interface', () => {
     expect(log.at(-1)).toBe('close 1000  true');
   });
 
+  test('closed with a code before it opened, it never opens', async () => {
+    const { server, socket, log } = world();
+    socket.send('1');
+    socket.close(3456, 'bye');
+    await wait(200);
+    expect(server.last.received).toEqual(['t1']);
+    expect(log).toEqual(['close 3456 bye true']);
+  });
+
+  test('what is neither text nor bytes is sent as its text', async () => {
+    const { server, socket } = world();
+    await wait(100);
+    const send = (data: unknown) => socket.send(data as string);
+    for (const data of [{ a: 1 }, null, undefined, 5, true, new Uint8Array(), new ArrayBuffer(1)]) send(data);
+    await wait(100);
+    expect(server.last.received).toEqual(['t[object Object]', 'tnull', 'tundefined', 't5', 'ttrue', 'b', 'b\0']);
+  });
+
   test('a URL that is none is refused at once', () => {
     expect(() => new EverwireSocket('http://')).toThrow();
   });
@@ -275,6 +293,23 @@ describe('a connection breaks', () => {
       await wait(500);
     }
     expect(longest).toBeLessThan(3000);
+    expect(server.sessions.length).toBe(1);
+  });
+
+  test('a server that resumes and closes as if it were wronged is met with patience', async () => {
+    const { server, net, log } = world();
+    const { accept } = server;
+    let seen = 0;
+    server.accept = function (wire, protocols) {
+      const take = accept.call(server, wire, protocols);
+      if (seen++) setTimeout(() => wire.close(4500), 50); // Without BYE.
+      return take;
+    };
+    await wait(100);
+    net.last.cut();
+    await wait(60_000);
+    expect(log.filter((line) => line === 'resumed').length).toBeGreaterThan(2);
+    expect(net.sockets.length).toBeLessThan(15);
     expect(server.sessions.length).toBe(1);
   });
 
@@ -529,6 +564,36 @@ describe('what the server wants', () => {
     expect(server.last.epoch).toBe(2);
   });
 
+  test('goaway, and then the socket is closed: the later advice counts', async () => {
+    const { server, net, log } = world();
+    await wait(100);
+    server.last.wire!.send(new Uint8Array([0x80, ...n(3000), ...n(0), 0]));
+    await wait(100);
+    net.last.cut(1012, 'retry=30000;spread=1000');
+    await wait(29_000);
+    expect(net.sockets.length).toBe(1);
+    await wait(3000);
+    expect(net.sockets.length).toBe(2);
+    expect(log).toEqual(['open', 'detached', 'resumed']);
+  });
+
+  test('goaway, attempts fail, and then the socket is closed: the later advice counts', async () => {
+    const { server, net } = world();
+    await wait(15_000);
+    const first = net.last;
+    server.last.wire!.send(new Uint8Array([0x80, 0, 0, 0]));
+    net.refusing = true;
+    await wait(1000);
+    net.refusing = false;
+    first.cut(1012, 'retry=30000;spread=1000');
+    const tried = net.sockets.length;
+    expect(tried).toBeGreaterThan(1);
+    await wait(29_000);
+    expect(net.sockets.length).toBe(tried);
+    await wait(3000);
+    expect(net.sockets.length).toBe(tried + 1);
+  });
+
   test('goaway, again and again: a connection stays for a while, and one that has stayed goes at once', async () => {
     vi.spyOn(Math, 'random').mockReturnValue(0.5);
     const { server, net } = world();
@@ -753,6 +818,45 @@ describe('a server without everwire.v1', () => {
     await wait(10_000);
     expect(socket.state).toBe('plain');
     expect(log).toEqual(['open', 'message 1']);
+  });
+
+  test('a failure that is told before its close is one at once', async () => {
+    const { net, socket, log } = world();
+    net.config.select = select.chromium;
+    net.hesitating = true;
+    await wait(200);
+    expect(socket.state).toBe('plain');
+    expect(log).toEqual(['open']);
+  });
+
+  test('required, where an offer that is ignored fails: it is the end all the same', async () => {
+    const { net, socket, log } = world({ session: 'required' });
+    net.config.select = select.chromium;
+    await wait(2000);
+    expect(log).toEqual(['error', 'close 1010 the server does not speak everwire.v1 false']);
+    expect(net.sockets.map(({ protocols }) => protocols.length)).toEqual([1, 0, 1]);
+    await wait(100_000);
+    expect(net.open.length).toBe(0);
+    expect([net.sockets.length, socket.readyState]).toEqual([3, 3]);
+  });
+
+  test('required: a server that failed once and speaks is not mistaken', async () => {
+    const { net, socket, log } = world({ session: 'required' });
+    net.config.select = (protocols) => (net.sockets.length === 1 ? undefined : protocols[0] ?? '');
+    await wait(3000);
+    expect(net.sockets[1]!.protocols).toEqual([]);
+    expect(socket.state).toBe('attached');
+    expect(log).toEqual(['open']);
+  });
+
+  test('required: a server that is down is waited for', async () => {
+    const { net, log } = world({ session: 'required' });
+    net.refusing = true;
+    await wait(100_000);
+    expect(log).toEqual([]);
+    net.refusing = false;
+    await wait(100_000);
+    expect(log).toEqual(['open']);
   });
 
   test('required: a session or nothing', async () => {

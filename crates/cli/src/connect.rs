@@ -38,7 +38,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let verdict = match runtime {
         Ok(runtime) => {
-            let verdict = if args.session || args.session_store.is_some() {
+            let verdict = if args.has_session() {
                 runtime.block_on(session::run(args))
             } else if args.reconnect {
                 runtime.block_on(reconnecting::run(args))

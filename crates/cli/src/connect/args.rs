@@ -125,7 +125,7 @@ pub(crate) struct Args {
         value_parser = some_time)]
     close_timeout: Period,
 
-    /// Gives up after this time, all in all.
+    /// Gives up after this time, all in all; what is connected then is closed (--close-timeout).
     #[arg(long, value_name = "TIME", env = "EVERWIRE_TIMEOUT", value_parser = some_time)]
     timeout: Option<Period>,
 
@@ -238,6 +238,15 @@ impl Args {
 
     pub(super) fn max_message(&self) -> u64 {
         self.max_message.0
+    }
+
+    pub(super) fn close_timeout(&self) -> Duration {
+        self.close_timeout.0
+    }
+
+    /// Returns whether a session is kept over the connections.
+    pub(super) fn has_session(&self) -> bool {
+        self.session || self.session_store.is_some()
     }
 
     pub(super) fn timeout(&self) -> Option<Duration> {

@@ -22,6 +22,9 @@ use super::{
 /// Time for a stdout that nobody reads, when we must end.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What `--timeout` says when nothing else can be said.
+const NO_CONNECTION: &str = "no connection yet";
+
 /// Everything but the connection.
 pub(super) struct Exchange {
     pub(super) args: Args,
@@ -33,6 +36,12 @@ pub(super) struct Exchange {
     n_interrupts: u32,
     /// When to give up; gone when that is over.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// There once time is up or the user wants to stop: how long a session may take to end.
+    farewell: Option<Pin<Box<Sleep>>>,
+    /// The farewell took too long.
+    is_late: bool,
+    /// A server has attached our session.
+    pub(super) has_attached: bool,
     has_reader: bool,
     n_received: u64,
     close_wish: CloseWish,
@@ -61,6 +70,9 @@ impl Exchange {
             interrupts: Interrupts::new(),
             n_interrupts: 0,
             deadline: args.timeout().map(|timeout| Box::pin(sleep(timeout))),
+            farewell: None,
+            is_late: false,
+            has_attached: false,
             has_reader: true,
             n_received: 0,
             close_wish: CloseWish::None,
@@ -81,7 +93,7 @@ impl Exchange {
     /// Nothing is lost.
     pub(super) async fn given_up(&mut self) -> Verdict {
         tokio::select! {
-            () = passed(&mut self.deadline) => self.timed_out("no connection yet"),
+            () = passed(&mut self.deadline) => self.timed_out(NO_CONNECTION),
             () = self.interrupts.next() => Verdict::interrupted(),
         }
     }
@@ -111,8 +123,14 @@ impl Exchange {
             () = self.interrupts.next() => self.interrupt(),
             () = passed(&mut self.deadline) => {
                 self.deadline = None;
-                self.verdict = Some(self.timed_out(&self.progress()));
+                let progress = if self.is_nowhere() { NO_CONNECTION.into() } else { self.progress() };
+                self.verdict = Some(self.timed_out(&progress));
+                self.hurry();
                 self.close();
+            }
+            () = passed(&mut self.farewell) => {
+                self.farewell = None;
+                self.is_late = true;
             }
             () = self.output.broken(), if self.has_reader => {
                 self.has_reader = false;
@@ -160,6 +178,21 @@ impl Exchange {
         self.n_interrupts > 0
     }
 
+    /// Returns whether the end of a session is not to be waited for any more: time is up, or the user
+    /// wants to stop. What came before an end that `is_over` is still printed, unless time is up.
+    pub(super) fn gives_up(&mut self, is_over: bool) -> bool {
+        if !std::mem::take(&mut self.is_late) || is_over && self.verdict.is_none() {
+            return false;
+        }
+        self.verdict.get_or_insert_with(Verdict::interrupted);
+        true
+    }
+
+    /// Returns whether the Close was handed out.
+    pub(super) fn has_closed(&self) -> bool {
+        self.close_wish == CloseWish::Done
+    }
+
     /// Writes the rest and judges the end; `judge` is told which messages did not come.
     pub(super) fn end(self, judge: impl FnOnce(Option<String>) -> Verdict) -> Verdict {
         let missing = self.args.count.filter(|&count| self.n_received < count);
@@ -186,10 +219,27 @@ impl Exchange {
 
     fn interrupt(&mut self) {
         self.n_interrupts += 1;
-        if self.args.count.is_some_and(|count| self.n_received < count) {
+        if self.has_nothing() || self.args.count.is_some_and(|count| self.n_received < count) {
             self.verdict.get_or_insert_with(Verdict::interrupted);
         }
+        self.hurry();
         self.close();
+    }
+
+    /// Returns whether a session was wanted and no server has attached it.
+    fn is_nowhere(&self) -> bool {
+        self.args.has_session() && !self.has_attached
+    }
+
+    /// Returns whether there is no session to come back to, here or in a store.
+    fn has_nothing(&self) -> bool {
+        self.is_nowhere() && self.args.session_store.is_none()
+    }
+
+    /// Bounds the wait for the end of a session. One that no server knows has nothing to wait for.
+    fn hurry(&mut self) {
+        let time = if self.has_nothing() { Duration::ZERO } else { self.args.close_timeout() };
+        self.farewell.get_or_insert_with(|| Box::pin(sleep(time)));
     }
 
     fn timed_out(&self, what: &str) -> Verdict {

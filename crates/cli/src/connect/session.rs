@@ -5,8 +5,8 @@ use std::future::pending;
 use everwire::{
     Message,
     session::{
-        Acks, ClientEvent, ClientReceiver, ClientSender, ClientState, Code, Direction, GapReason,
-        Kind, Receipt, SessionClient, SessionFile, SessionMessage, SessionSendError,
+        Acks, ClientEnd, ClientEvent, ClientReceiver, ClientSender, ClientState, Code, Direction,
+        GapReason, Kind, Receipt, SessionClient, SessionFile, SessionMessage, SessionSendError,
     },
 };
 
@@ -16,6 +16,7 @@ use super::{
     exchange::Exchange,
     output::{Notices, Room},
     verbose::{Verbose, VerboseSession},
+    verdict::Course,
 };
 
 /// Messages that are shown when they are lost, and how much of each.
@@ -87,7 +88,10 @@ async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdic
                     }
                 }
                 Some(ClientEvent::Ended(end)) => break end,
-                Some(event) => lost |= tell(&notices, &event),
+                Some(event) => {
+                    exchange.has_attached |= is_attached(&event);
+                    lost |= tell(&notices, &event);
+                }
                 None => break sender.ended().await,
             },
             state = states.next(), if has_states => {
@@ -96,10 +100,7 @@ async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdic
             }
             sent = deliver(&sender, outgoing.as_ref()) => {
                 outgoing = None;
-                if let Err(error @ SessionSendError::TooBig { .. }) = sent {
-                    notices.say(format!("! {error}: it is not sent"));
-                    lost = true;
-                }
+                lost |= is_refused(&notices, sent);
             }
             message = exchange.attend(outgoing.is_none()) => outgoing = message.or(outgoing),
         }
@@ -115,10 +116,20 @@ async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdic
                 drop(sender.close(code, &close.reason));
             }
         }
+        if exchange.gives_up(sender.state().ended().is_some()) {
+            break sender.leave().await;
+        }
     };
     sender.ended().await; // Until all is closed.
-    unacknowledged(&notices, &end.unacknowledged);
-    exchange.end(|missing| Verdict::session(&end, lost, missing))
+    conclude(exchange, &end, code, lost)
+}
+
+/// Lists what is left over, and judges the end.
+fn conclude(exchange: Exchange, end: &ClientEnd, code: Code, lost: bool) -> Verdict {
+    let (attached, asked) = (exchange.has_attached, exchange.has_closed().then_some(code));
+    let were_sent = attached || exchange.args.session_store.is_some();
+    unacknowledged(&exchange.output.notices(), &end.unacknowledged, were_sent);
+    exchange.end(|missing| Verdict::session(end, &Course { attached, asked, lost }, missing))
 }
 
 /// Leaves the session to the next run, once stdout has what it was given: else that came again.
@@ -157,6 +168,17 @@ fn look(exchange: &mut Exchange, state: Option<ClientState>, reads_stdin: bool) 
     reads_stdin
 }
 
+fn is_attached(event: &ClientEvent) -> bool {
+    matches!(event, ClientEvent::Attached { .. } | ClientEvent::Resumed { .. })
+}
+
+/// Tells of a message that is too large to be sent; returns whether it was.
+fn is_refused(notices: &Notices, sent: Result<u64, SessionSendError>) -> bool {
+    let Err(error @ SessionSendError::TooBig { .. }) = sent else { return false };
+    notices.say(format!("! {error}: it is not sent"));
+    true
+}
+
 /// Tells what happened to the session; returns whether messages are lost, or may be.
 fn tell(notices: &Notices, event: &ClientEvent) -> bool {
     match event {
@@ -184,7 +206,7 @@ fn tell(notices: &Notices, event: &ClientEvent) -> bool {
             notices.say(
                 "! LOST: the server does not have the session any more; messages of its may be missing",
             );
-            unacknowledged(notices, messages);
+            unacknowledged(notices, messages, true);
             return true;
         }
         _ => {}
@@ -203,12 +225,13 @@ fn why(reason: GapReason) -> &'static str {
     }
 }
 
-/// Lists messages of ours that may not have arrived.
-fn unacknowledged(notices: &Notices, messages: &[SessionMessage]) {
+/// Lists messages of ours that may not have arrived, or were never sent.
+fn unacknowledged(notices: &Notices, messages: &[SessionMessage], were_sent: bool) {
     if messages.is_empty() {
         return;
     }
-    notices.say(format!("! {} of ours not acknowledged; each may have arrived:", messages.len()));
+    let what = if were_sent { "not acknowledged; each may have arrived" } else { "not sent" };
+    notices.say(format!("! {} of ours {what}:", messages.len()));
     for message in messages.iter().take(SHOWN) {
         let shown = match message.as_text() {
             Some(text) => {

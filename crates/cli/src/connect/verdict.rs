@@ -3,8 +3,18 @@
 use everwire::{
     Cause, CloseCode, Closure, ConnectError,
     reconnect::AttemptError,
-    session::{ClientEnd, ClientStop, EndedBy},
+    session::{ClientEnd, ClientStop, Code, EndedBy},
 };
+
+/// What a session saw before its end.
+pub(super) struct Course {
+    /// A server has attached it.
+    pub(super) attached: bool,
+    /// The code that the user wanted it to end with, once it was to end.
+    pub(super) asked: Option<Code>,
+    /// Messages were lost.
+    pub(super) lost: bool,
+}
 
 /// How it all ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,8 +61,8 @@ impl Verdict {
         Self { status: 3, line: Some(format!("everwire: {why}{missing}")) }
     }
 
-    /// A session has ended, or its client has stopped. `lost` tells that messages were lost.
-    pub(super) fn session(end: &ClientEnd, lost: bool, missing: Option<String>) -> Self {
+    /// A session has ended, or its client has stopped.
+    pub(super) fn session(end: &ClientEnd, course: &Course, missing: Option<String>) -> Self {
         let is_fine = match &end.why {
             ClientStop::Failed(error) => {
                 if let AttemptError::Connect(error) = &**error {
@@ -61,11 +71,18 @@ impl Verdict {
                 return Self::down(&end.to_string(), missing);
             }
             ClientStop::Left => true,
-            // The code may be our own (--close).
-            ClientStop::Session { by: EndedBy::Us, .. } => end.unacknowledged.is_empty(),
+            // The code may be the user's (--close). Another is the client's, which gave up.
+            ClientStop::Session { by: EndedBy::Us, code, .. } => {
+                let is_asked = course.asked == Some(*code);
+                match (course.attached, is_asked) {
+                    (true, _) => is_asked && end.unacknowledged.is_empty(),
+                    (false, true) => return Self::down("there was no connection", missing),
+                    (false, false) => return Self::down(&end.to_string(), missing),
+                }
+            }
             _ => end.is_clean(),
         };
-        let status = if is_fine && !lost && missing.is_none() { 0 } else { 4 };
+        let status = if is_fine && !course.lost && missing.is_none() { 0 } else { 4 };
         let missing = missing.map(|missing| format!("; {missing}")).unwrap_or_default();
         Self { status, line: Some(format!("{end}{missing}")) }
     }

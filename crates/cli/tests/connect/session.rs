@@ -60,16 +60,20 @@ impl Place {
 
     /// Takes the place of the server, if there is one, without a word and without its sessions.
     fn restart(&mut self) {
-        if let Some(server) = self.server.take() {
-            self.proxy.cut(Cut::Reset);
-            let now = everwire::Drain::restart().grace(Duration::ZERO).deadline(Duration::ZERO);
-            self.runtime.block_on(server.shutdown(now)).ok();
-        }
+        self.stop();
         self.sessions = Sessions::builder().push(|_| Echo);
         let listener = self.listener.try_clone().unwrap();
         let server = Server::builder().listener(listener).push("/", |_| Echo);
         let server = self.runtime.block_on(server.sessions(&self.sessions).start());
         self.server = Some(server.unwrap());
+    }
+
+    fn stop(&mut self) {
+        if let Some(server) = self.server.take() {
+            self.proxy.cut(Cut::Reset);
+            let now = everwire::Drain::restart().grace(Duration::ZERO).deadline(Duration::ZERO);
+            self.runtime.block_on(server.shutdown(now)).ok();
+        }
     }
 
     fn url(&self) -> String {
@@ -324,6 +328,65 @@ fn a_server_without_sessions_is_named() {
     let ran = run(&["--session", &fixture.url("/nowhere")], "");
     ran.check(3, "");
     ran.says("status 404");
+}
+
+/// A place where nobody listens.
+fn nowhere() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("ws://{}/", listener.local_addr().unwrap())
+}
+
+#[test]
+fn time_that_is_up_is_the_end_where_nothing_was_ever_attached() {
+    let ran = run(&["--session", "--timeout", "2s", &nowhere()], "hi\n");
+    ran.check(6, "");
+    ran.says("timed out after 2s: no connection yet");
+    ran.says("! 1 of ours not sent:\n!   hi");
+    assert!(!ran.stderr.contains("may have arrived"), "{}", ran.stderr);
+}
+
+#[test]
+fn time_that_is_up_does_not_wait_for_a_server_that_is_gone() {
+    let mut place = Place::new();
+    let url = place.url();
+    let args = ["--session", "--timeout", "6s", "--close-timeout", "100ms", &url];
+    let mut program = Program::start(&args);
+    program.tells("= attached");
+    program.say("heard\n");
+    program.hears("heard");
+    place.stop();
+    program.tells("= detached");
+    program.say("unheard\n");
+    program.tells("!   unheard");
+    let ran = program.finish();
+    ran.says("of ours not acknowledged; each may have arrived:");
+    ran.check(6, "");
+    ran.says("timed out after 6s: 1 messages came");
+}
+
+#[test]
+fn one_interrupt_is_the_end_where_nothing_was_ever_attached() {
+    let mut program = Program::start(&["--session", &nowhere()]);
+    program.tells("= connecting in ");
+    program.interrupt();
+    program.finish().check(130, "");
+}
+
+#[test]
+fn a_ticket_that_is_refused_is_a_failure() {
+    let (url, listener) = silent();
+    let server = std::thread::spawn(move || {
+        let (mut stream, head) = accept(&listener);
+        let selects = "\r\nSec-WebSocket-Protocol: everwire.v1\r\n\r\n";
+        stream.write_all(answer(&head).replace("\r\n\r\n", selects).as_bytes()).unwrap();
+        // WELCOME, status AUTH, and a Close with 4501.
+        stream.write_all(b"\x82\x02\x60\x06\x88\x02\x11\x95").unwrap();
+        std::io::copy(&mut stream, &mut std::io::sink()).ok();
+    });
+    let ran = run(&["--session", &url], "hi\n");
+    ran.check(3, "");
+    ran.says("session ended by us with 4501 \"ticket refused\"");
+    server.join().unwrap();
 }
 
 #[test]
