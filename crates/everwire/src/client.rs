@@ -350,6 +350,16 @@ impl Client {
         self.dialer.clone().with_socket(socket)
     }
 
+    /// Connects where a server sent us; what is meant for the host of `home` is not told another.
+    /// Returns also whether it is that host.
+    pub(crate) fn led_to(mut self, home: &Target, target: Target) -> (Self, bool) {
+        let is_home = redirect::is_same_host(home, &target);
+        if !is_home {
+            opening::strip(&mut self.headers, &mut self.subprotocols);
+        }
+        (self.at(target), is_home)
+    }
+
     /// Connects to another URL.
     pub(crate) fn at(mut self, target: Target) -> Self {
         self.target = target;

@@ -27,7 +27,10 @@ mod while_down;
 pub use self::adaptive::JsonFile;
 pub use everwire_proto::Retry;
 
-pub(crate) use self::builder::{Provider, guarded};
+pub(crate) use self::{
+    builder::{Provider, guarded},
+    reconnector::later,
+};
 
 pub use self::{
     adaptive::{AdaptiveKeepalive, KeepaliveStore, MemoryStore, PathRecord},

@@ -57,7 +57,7 @@ pub use self::{
     builder::{Identity, SessionsBuilder},
     client::{
         ClientEnd, ClientEvent, ClientReceiver, ClientSender, ClientState, ClientStates,
-        ClientStop, Missing, SessionClient, SessionClientBuilder, SessionStore, Snapshot,
+        ClientStop, Missing, Receipt, SessionClient, SessionClientBuilder, SessionStore, Snapshot,
         StoreError,
     },
     handler::SessionHandler,

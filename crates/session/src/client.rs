@@ -51,7 +51,8 @@ pub struct ClientSession {
 
 #[derive(Clone, Copy, Debug)]
 struct Asked {
-    at: At,
+    /// Nothing while the socket is being opened that it travels with.
+    at: Option<At>,
     recv: u64,
     resumes: bool,
 }
@@ -156,6 +157,26 @@ impl ClientSession {
     pub fn handle_text(&mut self, attempt: u64) {
         if self.end.listening(attempt) {
             self.end.violate(Malformed::TextMessage.into());
+        }
+    }
+
+    /// Tells that the HELLO of this attempt travels in the upgrade request: the time to wait for
+    /// WELCOME begins with [`handle_opened`](Self::handle_opened).
+    pub fn await_opening(&mut self, attempt: u64) {
+        if self.has_socket(attempt)
+            && let Some(asked) = &mut self.asked
+        {
+            asked.at = None;
+        }
+    }
+
+    /// Handles the opening of the socket of this attempt.
+    pub fn handle_opened(&mut self, now: Instant, attempt: u64) {
+        let now = self.end.at(now);
+        if self.has_socket(attempt)
+            && let Some(asked) = &mut self.asked
+        {
+            asked.at = Some(now);
         }
     }
 

@@ -6,7 +6,7 @@ use everwire::{
     Message,
     session::{
         Acks, ClientEnd, ClientEvent, ClientReceiver, ClientSender, ClientState, Code, Direction,
-        GapReason, Kind, SessionClient, SessionFile, SessionMessage, SessionSendError,
+        GapReason, Kind, Receipt, SessionClient, SessionFile, SessionMessage, SessionSendError,
     },
 };
 
@@ -48,7 +48,7 @@ fn close_code(args: &Args) -> Result<Code, String> {
 }
 
 fn client(args: &Args, output: &Output) -> Result<SessionClient, String> {
-    let observer = args.verbose.then(|| VerboseSession(Verbose(output.notices())));
+    let observer = args.verbose.then(|| VerboseSession::new(Verbose(output.notices())));
     let mut builder =
         SessionClient::builder(args.client(observer)?).max_message(args.max_message());
     if let Some(path) = &args.session_store {
@@ -78,12 +78,13 @@ async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdic
                 // With a store the next run has it.
                 Some(ClientEvent::Message(_)) if is_leaving || has_store && exchange.discards() => {}
                 Some(ClientEvent::Message(message)) => {
-                    let number = message.number.filter(|_| has_store);
+                    let receipt = message.number.filter(|_| has_store);
+                    let receipt = receipt.and_then(|_| receiver.receipt());
                     exchange.received(plain(message));
-                    if let Some(number) = number {
-                        shown = Some(number);
+                    if let Some(receipt) = receipt {
+                        shown = Some(receipt);
                         let sender = sender.clone();
-                        exchange.output.then(move || sender.release(number));
+                        exchange.output.then(move || sender.release(receipt));
                     }
                 }
                 Some(ClientEvent::Ended(end)) => break end,
@@ -132,11 +133,11 @@ fn conclude(exchange: Exchange, end: &ClientEnd, code: Code, lost: bool) -> Verd
 }
 
 /// Leaves the session to the next run, once stdout has what it was given: else that came again.
-fn leave(output: &Output, sender: &ClientSender, shown: Option<u64>) {
+fn leave(output: &Output, sender: &ClientSender, shown: Option<Receipt>) {
     let leaving = Leaving(sender.clone());
     output.then(move || {
-        if let Some(number) = shown {
-            leaving.0.release(number);
+        if let Some(receipt) = shown {
+            leaving.0.release(receipt);
         }
         drop(leaving);
     });

@@ -1,6 +1,8 @@
 //! `-v`: the opening handshake and every frame, one line each.
 
-use everwire::{ClientObserver, FrameLine, dial::Target};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use everwire::{ClientObserver, Direction, FrameLine, Opcode, dial::Target};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response,
     header::{
@@ -19,33 +21,59 @@ const BEARER_PREFIX: &str = "everwire.bearer.";
 
 /// The name of a session's first frames and tickets, by their first four bits: what follows is
 /// secret.
-const SECRET_FRAMES: [(u8, &str); 3] = [(5, "HELLO"), (6, "WELCOME"), (10, "AUTH")];
+const SECRET_FRAMES: [(u8, &str); 3] = [(5, "HELLO "), (6, "WELCOME "), (10, "AUTH ")];
 
 /// Prints what a client exchanges, without the secrets in it.
 pub(super) struct Verbose(pub(super) Notices);
 
 /// The same for a client whose messages are frames of `everwire.v1`.
-pub(super) struct VerboseSession(pub(super) Verbose);
+pub(super) struct VerboseSession {
+    verbose: Verbose,
+    /// Whether what was received last, and sent, belongs to a message that is not shown and goes on.
+    hides: [AtomicBool; 2],
+}
+
+impl VerboseSession {
+    pub(super) fn new(verbose: Verbose) -> Self {
+        Self { verbose, hides: Default::default() }
+    }
+
+    /// Returns what may be seen of a frame: all but its payload, if that belongs to a secret.
+    fn shown(&self, frame: &FrameLine<'_>) -> String {
+        let (line, header) = (frame.to_string(), frame.header);
+        let hides = &self.hides[usize::from(frame.direction == Direction::Sent)];
+        let secret = match header.opcode {
+            Opcode::Text => None,
+            Opcode::Binary => secret(frame),
+            Opcode::Continuation => hides.load(Ordering::Relaxed).then_some(""),
+            _ => return line, // They come between the frames of a message.
+        };
+        hides.store(secret.is_some() && !header.fin, Ordering::Relaxed);
+        let Some(name) = secret else { return line };
+        let size = line.rfind(&format!(" [{} byte", header.payload_len)).unwrap_or(line.len());
+        format!("{} {} {name}***{}", &line[..1], header.opcode, &line[size..])
+    }
+}
+
+/// Returns what a message that begins with this frame is called, if it is secret or may be.
+fn secret(frame: &FrameLine<'_>) -> Option<&'static str> {
+    let Some(first) = frame.payload.first().filter(|_| !frame.header.rsv1) else {
+        return Some(""); // Compressed, or not yet to be seen.
+    };
+    SECRET_FRAMES.into_iter().find(|(kind, _)| *kind == first >> 4).map(|(_, name)| name)
+}
 
 impl ClientObserver for VerboseSession {
     fn request(&self, target: &Target, request: &Request<()>) {
-        self.0.request(target, request);
+        self.verbose.request(target, request);
     }
 
     fn response(&self, response: &Response<()>) {
-        self.0.response(response);
+        self.verbose.response(response);
     }
 
     fn frame(&self, frame: FrameLine<'_>) {
-        let line = frame.to_string();
-        // `> BINARY 50… [N bytes]`
-        let secret = line.split_once(" BINARY ").and_then(|(arrow, rest)| {
-            let first = u8::from_str_radix(rest.get(..1)?, 16).ok()?;
-            let (_, name) = SECRET_FRAMES.into_iter().find(|(kind, _)| *kind == first)?;
-            let (_, size) = rest.rsplit_once(" [")?;
-            Some(format!("{arrow} BINARY {name} *** [{size}"))
-        });
-        (self.0).0.say(secret.unwrap_or(line));
+        self.verbose.0.say(self.shown(&frame));
     }
 }
 

@@ -413,6 +413,27 @@ fn the_token_is_not_shown() {
 }
 
 #[test]
+fn the_token_is_not_shown_in_fragments() {
+    // The kind of the message, its rest; or nothing at first.
+    for [first, rest] in [[&b"\x60\x00"[..], b"secret"], [b"", b"\x60\x00secret"]] {
+        let (url, listener) = silent();
+        let mut program = Program::start(&["--session", "-v", &url]);
+        let (mut stream, head) = accept(&listener);
+        let answer = answer(&head);
+        let answer = answer.strip_suffix("\r\n").unwrap();
+        write!(stream, "{answer}Sec-WebSocket-Protocol: everwire.v1\r\n\r\n").unwrap();
+        for (head, payload) in [(0x02, first), (0x89, b"shown"), (0x80, rest)] {
+            stream.write_all(&[head, u8::try_from(payload.len()).unwrap()]).unwrap();
+            stream.write_all(payload).unwrap();
+        }
+        program.tells("< PING");
+        let line = program.tells("< CONTINUATION");
+        assert_eq!(line, format!("< CONTINUATION *** [{} bytes]", rest.len()));
+        program.kill();
+    }
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     run(&["--session", "--reconnect", "ws://h/"], "").check(2, "");
     run(&["--session", "--ping", "ws://h/"], "").check(2, "");

@@ -73,10 +73,7 @@ impl<'a> Attempt<'a> {
     /// the first one once another has been in between.
     pub(super) fn redirect(&mut self, target: Target) {
         if !redirect::is_same_host(&self.target, &target) {
-            for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST] {
-                self.headers.remove(name);
-            }
-            self.subprotocols.retain(|name| !name.starts_with(BEARER_PREFIX));
+            strip(&mut self.headers, &mut self.subprotocols);
         }
         self.target = target;
     }
@@ -269,6 +266,14 @@ impl<'a> Attempt<'a> {
             _ => ConnectError::Handshake(error.into()),
         }
     }
+}
+
+/// Takes away what is meant for one host.
+pub(super) fn strip(headers: &mut HeaderMap, subprotocols: &mut Vec<String>) {
+    for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST] {
+        headers.remove(name);
+    }
+    subprotocols.retain(|name| !name.starts_with(BEARER_PREFIX));
 }
 
 /// Marks what the server stores with us as secret.

@@ -48,6 +48,8 @@ const SERVER_FAULTS: u32 = 5;
 /// ```
 pub struct Reconnector {
     policy: ReconnectPolicy,
+    /// The time over which first retries are spread, as a server wants it.
+    first_spread: Option<Duration>,
     random: Box<dyn Random>,
     phase: Phase,
     paused: bool,
@@ -142,6 +144,7 @@ impl Reconnector {
     pub fn new(policy: ReconnectPolicy, now: Instant, random: impl Random + 'static) -> Self {
         Self {
             policy,
+            first_spread: None,
             random: Box::new(random),
             phase: Phase::Scheduled { at: now, delay: Duration::ZERO },
             paused: false,
@@ -258,8 +261,8 @@ impl Reconnector {
 
     /// Sets the time over which first retries are spread, as a server wants it. It is bounded by
     /// [`ReconnectPolicy::advice_limit`].
-    pub fn set_first_spread(&mut self, spread: Duration) {
-        self.policy.first_spread = spread.min(self.policy.advice_limit);
+    pub(crate) fn set_first_spread(&mut self, spread: Duration) {
+        self.first_spread = Some(spread.min(self.policy.advice_limit));
     }
 
     /// Ends it for good.
@@ -324,7 +327,12 @@ impl Reconnector {
                 let delay = self.policy.advised(after, spread, &mut *self.random);
                 *self.advised.insert(later(now, delay))
             }
-            _ => later(now, self.policy.delay(n_retries, outage, &mut *self.random)),
+            // What counts as hammering above is not the server's to say.
+            _ => {
+                let wanted = self.first_spread.unwrap_or(self.policy.first_spread);
+                let policy = ReconnectPolicy { first_spread: wanted, ..self.policy.clone() };
+                later(now, policy.delay(n_retries, outage, &mut *self.random))
+            }
         };
         if self.paused {
             self.phase = Phase::Waiting;
@@ -350,7 +358,7 @@ impl Reconnector {
 }
 
 /// Adds a time that may be for ever.
-fn later(now: Instant, delay: Duration) -> Instant {
+pub(crate) fn later(now: Instant, delay: Duration) -> Instant {
     const FOREVER: Duration = Duration::from_secs(1 << 32);
     now + delay.min(FOREVER)
 }

@@ -128,10 +128,10 @@ impl SessionsBuilder {
             // What waits in the queue has not been taken yet.
             config.acks = Acks::Released;
         }
-        let releases = config.acks == Acks::Released;
+        let (releases, volatile) = (config.acks == Acks::Released, config.volatile_entries);
         let serve: Serve = Arc::new(move |session| Box::pin(serve(session)));
         let make = Box::new(move |_: &SessionSender| {
-            Box::new(PullHandler::new(serve.clone(), releases)) as Box<dyn SessionHandler>
+            Box::new(PullHandler::new(serve.clone(), releases, volatile)) as Box<dyn SessionHandler>
         });
         Sessions(Table::new(config, self.store, self.identify, make))
     }

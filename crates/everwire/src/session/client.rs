@@ -148,6 +148,12 @@ impl SessionClient {
     pub async fn recv(&mut self) -> Option<Result<Message, Missing>> {
         self.receiver.recv().await
     }
+
+    /// Returns what releases the last message, as [`ClientReceiver::receipt`] does.
+    #[must_use]
+    pub fn receipt(&self) -> Option<Receipt> {
+        self.receiver.receipt()
+    }
 }
 
 impl Deref for SessionClient {
@@ -178,7 +184,7 @@ impl ClientSender {
     /// Dropped before it is done, nothing was sent.
     pub async fn send(&self, message: impl Into<WsMessage<'_>>) -> Result<u64, SendError> {
         let message = prepared(message.into());
-        poll_fn(|cx| self.link.poll_send(cx, &message)).await
+        self.link.send_when_room(&message).await
     }
 
     /// Sends a message if there is room for it; returns its number.
@@ -199,11 +205,11 @@ impl ClientSender {
         }
     }
 
-    /// Gives back the credit of all messages up to this number; with
-    /// [`Acks::Manual`](super::Acks::Manual) the server may forget them, and with a store they do
-    /// not come again.
-    pub fn release(&self, number: u64) {
-        self.link.act(|session, now| session.release(now, number));
+    /// Gives back the credit of the message with this [receipt](ClientReceiver::receipt) and of all
+    /// before it; with [`Acks::Manual`](super::Acks::Manual) the server may forget them, and with a
+    /// store they do not come again. A receipt of a session that was lost since does nothing.
+    pub fn release(&self, receipt: Receipt) {
+        self.link.release(receipt);
     }
 
     /// Says goodbye once all that was accepted has been sent. While there is no connection, that is
@@ -221,8 +227,8 @@ impl ClientSender {
     }
 
     /// Stops without ending the session, which the next client with the same
-    /// [store](SessionClientBuilder::store) goes on with, as long as the server keeps it. Without a
-    /// store nobody can. Returns a future as [`close`](Self::close) does.
+    /// [store](SessionClientBuilder::store) goes on with, as long as the server keeps it: messages
+    /// that were not handed out are, there. Without a store nobody can. Returns a future as [`close`](Self::close) does.
     pub fn leave(&self) -> impl Future<Output = Arc<ClientEnd>> + Send + use<> {
         self.link.order(|orders| orders.leave = true);
         let mut states = self.states();
@@ -250,7 +256,7 @@ impl ClientSender {
         ClientStates { watch: self.link.states(), first: true }
     }
 
-    /// Waits until the client has stopped for good and everything is closed.
+    /// Waits until the client has stopped for good, as [`Ended`](ClientState::Ended) says.
     ///
     /// # Cancel safety
     /// Nothing is lost.
@@ -289,7 +295,17 @@ impl fmt::Debug for SessionClient {
     }
 }
 
-/// The receiving half of a [`SessionClient`]. Dropped, what comes in is discarded from then on.
+/// Names a message of the server that was handed out, of one session among those that a client has
+/// one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    generation: u64,
+    number: u64,
+}
+
+/// The receiving half of a [`SessionClient`]. Dropped, what comes in is discarded from then on; with
+/// a [store](SessionClientBuilder::store) nothing is discarded, the next process receives it: what
+/// was not taken counts against the [window](SessionClientBuilder::window) until then.
 pub struct ClientReceiver {
     link: Arc<Link>,
     /// Ends the client when the last handle drops it.
@@ -323,6 +339,13 @@ impl ClientReceiver {
                 _ => {}
             }
         }
+    }
+
+    /// Returns what [releases](ClientSender::release) the last message that was handed out; `None`
+    /// before the first. Volatile messages have none.
+    #[must_use]
+    pub fn receipt(&self) -> Option<Receipt> {
+        self.link.receipt()
     }
 
     /// Polls for what happens next.

@@ -80,6 +80,9 @@ impl Session {
             queue.receiver = Some(cx.waker().clone());
             return Poll::Pending;
         };
+        if let SessionEvent::Message(Message { number: None, .. }) = &event {
+            queue.n_volatile -= 1;
+        }
         drop(queue);
         if let SessionEvent::Message(Message { number: Some(number), .. }) = &event
             && self.releases
@@ -142,13 +145,31 @@ impl fmt::Debug for Session {
     }
 }
 
-/// What waits between a session and its future. The window bounds its messages.
-#[derive(Default)]
-struct Queue(Mutex<Waiting>);
+/// So many events may wait before gaps are told as one whatever their reasons are.
+const MANY: usize = 64;
+
+/// Adds a gap to the one before it, if it goes on there: nothing bounds how many a peer tells of.
+/// Returns whether it did.
+pub(super) fn extend_gap(last: &mut GapRange, gap: &GapRange, n_waiting: usize) -> bool {
+    let goes_on = last.to.saturating_add(1) == gap.from;
+    let is_one = goes_on && (last.reason == gap.reason || n_waiting > MANY);
+    if is_one {
+        last.to = gap.to;
+    }
+    is_one
+}
+
+/// What waits between a session and its future. The window bounds its messages, and `n_volatile`
+/// those that have no number.
+struct Queue {
+    waiting: Mutex<Waiting>,
+    volatile_entries: usize,
+}
 
 #[derive(Default)]
 struct Waiting {
     events: VecDeque<SessionEvent>,
+    n_volatile: usize,
     receiver: Option<Waker>,
     writer: Option<Waker>,
     end: Option<End>,
@@ -158,23 +179,52 @@ struct Waiting {
 
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn push(&self, event: SessionEvent) {
         let mut waiting = self.lock();
-        if waiting.is_gone {
+        if waiting.is_gone || !waiting.add(event, self.volatile_entries) {
             return;
-        }
-        // Comings and goings that nobody looks at do not pile up.
-        let repeats = matches!(event, SessionEvent::Detached | SessionEvent::Resumed)
-            && waiting.events.back() == Some(&event);
-        if !repeats {
-            waiting.events.push_back(event);
         }
         let receiver = waiting.receiver.take();
         drop(waiting);
         receiver.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Waiting {
+    /// Adds an event, unless it may be dropped or says no more than those that wait; returns
+    /// whether there is one more.
+    fn add(&mut self, event: SessionEvent, volatile_entries: usize) -> bool {
+        let is_coming =
+            |event: &SessionEvent| matches!(event, SessionEvent::Detached | SessionEvent::Resumed);
+        let n_waiting = self.events.len();
+        match (&event, self.events.back_mut()) {
+            (SessionEvent::Message(Message { number: None, .. }), _) => {
+                if self.n_volatile >= volatile_entries {
+                    return false;
+                }
+                self.n_volatile += 1;
+            }
+            (SessionEvent::Gap(side, gap), Some(SessionEvent::Gap(of, last))) if side == of => {
+                let is_one = extend_gap(last, gap, n_waiting);
+                if is_one {
+                    return false;
+                }
+            }
+            // Comings and goings that nobody looks at do not pile up.
+            (coming, Some(last)) if is_coming(coming) && coming == last => return false,
+            (coming, _) if is_coming(coming) => {
+                let n_last = self.events.iter().rev().take_while(|it| is_coming(it)).count();
+                if n_last >= 2 && n_waiting > 2 {
+                    self.events.truncate(n_waiting - 2);
+                }
+            }
+            _ => {}
+        }
+        self.events.push_back(event);
+        true
     }
 }
 
@@ -186,8 +236,9 @@ pub(super) struct PullHandler {
 }
 
 impl PullHandler {
-    pub(super) fn new(serve: Serve, releases: bool) -> Self {
-        Self { queue: Arc::default(), serve, releases }
+    pub(super) fn new(serve: Serve, releases: bool, volatile_entries: usize) -> Self {
+        let queue = Queue { waiting: Mutex::default(), volatile_entries };
+        Self { queue: Arc::new(queue), serve, releases }
     }
 }
 
@@ -231,5 +282,60 @@ impl SessionHandler for PullHandler {
         let wakers = [waiting.receiver.take(), waiting.writer.take()];
         drop(waiting);
         wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use everwire_session::{GapReason, Kind};
+
+    use super::*;
+
+    fn message(number: Option<u64>) -> SessionEvent {
+        SessionEvent::Message(Message { number, kind: Kind::Text, payload: Bytes::new() })
+    }
+
+    fn gap(from: u64, to: u64, reason: GapReason) -> SessionEvent {
+        SessionEvent::Gap(Direction::In, GapRange { from, to, reason })
+    }
+
+    #[test]
+    fn what_no_window_bounds_does_not_pile_up() {
+        let mut waiting = Waiting::default();
+        let added = (0..100).filter(|_| waiting.add(message(None), 8)).count();
+        assert_eq!((added, waiting.events.len()), (8, 8));
+        waiting.events.clear();
+        for n in 1..=1000 {
+            let reason = if n % 2 == 0 { GapReason::EvictedAge } else { GapReason::EvictedBytes };
+            waiting.add(gap(n, n, reason), 8);
+        }
+        assert!(waiting.events.len() <= MANY + 1, "{}", waiting.events.len());
+        assert!(matches!(waiting.events.back(), Some(SessionEvent::Gap(_, gap)) if gap.to == 1000));
+        waiting.events.clear();
+        waiting.add(message(Some(1)), 8);
+        for _ in 0..100 {
+            waiting.add(SessionEvent::Detached, 8);
+            waiting.add(SessionEvent::Resumed, 8);
+        }
+        assert!(waiting.events.len() <= 4, "{:?}", waiting.events);
+        assert_eq!(waiting.events.back(), Some(&SessionEvent::Resumed));
+    }
+
+    #[test]
+    fn gaps_that_go_on_are_one_and_others_are_not() {
+        let mut waiting = Waiting::default();
+        waiting.add(gap(1, 2, GapReason::EvictedBytes), 8);
+        waiting.add(gap(3, 4, GapReason::EvictedBytes), 8);
+        waiting.add(gap(5, 6, GapReason::EvictedAge), 8);
+        waiting.add(message(Some(7)), 8);
+        waiting.add(gap(8, 9, GapReason::EvictedAge), 8);
+        let expected = [
+            gap(1, 4, GapReason::EvictedBytes),
+            gap(5, 6, GapReason::EvictedAge),
+            message(Some(7)),
+            gap(8, 9, GapReason::EvictedAge),
+        ];
+        assert_eq!(waiting.events, expected);
     }
 }

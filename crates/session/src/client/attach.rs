@@ -30,7 +30,7 @@ impl ClientSession {
         self.end.evict_old(now);
         let recv = self.end.incoming.recv();
         let resumes = !self.token.0.is_empty();
-        self.asked = Some(Asked { at: now, recv, resumes });
+        self.asked = Some(Asked { at: Some(now), recv, resumes });
         let config = &self.end.config;
         let hello = Hello {
             recv,

@@ -36,7 +36,7 @@ impl ClientSession {
 
     fn attach_deadline(&self) -> Option<At> {
         let asked = self.asked.filter(|_| self.end.socket.is_some())?;
-        Some(asked.at + self.end.config.attach_timeout)
+        Some(asked.at? + self.end.config.attach_timeout)
     }
 
     fn dead_at(&self) -> Option<At> {

@@ -50,14 +50,15 @@ impl ClientSession {
     /// forgotten ([`Acks::Manual`](crate::Acks::Manual): what was released).
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            token: self.token().clone(),
-            attempt: self.attempt,
-            epoch: self.epoch,
-            recv: self.end.incoming.done(),
-            next: self.end.out.next(),
-            unacknowledged: self.end.out.unacknowledged(),
-        }
+        Snapshot { unacknowledged: self.end.out.unacknowledged(), ..self.marks() }
+    }
+
+    /// Returns a [`snapshot`](Self::snapshot) without its messages, which costs little: what is
+    /// stored is out of date if this has changed.
+    #[must_use]
+    pub fn marks(&self) -> Snapshot {
+        let (recv, next) = (self.end.incoming.done(), self.end.out.next());
+        Snapshot::new(self.token().clone(), self.attempt, self.epoch, recv, next)
     }
 
     /// Returns the client's end of a session as it was stored. What was stored too late shows as a

@@ -422,3 +422,44 @@ fn policies_of_for_ever_are_no_trouble() {
         fail(&mut machine, &mut now, Failure::new(Retry::Now));
     }
 }
+
+/// What a server wants first retries spread over says nothing about what hammers it.
+#[test]
+fn a_servers_first_spread_is_no_measure_of_its_advice() {
+    let start = Instant::now();
+    let busy = |after, spread| Failure::new(Retry::After { after, spread });
+    for spread in [Duration::ZERO, Duration::from_secs(60)] {
+        let mut machine =
+            Reconnector::new(ReconnectPolicy::default(), start, |bytes: &mut [u8]| {
+                bytes.fill(0xFF);
+            });
+        machine.set_first_spread(spread);
+        let mut now = start;
+        let mut next = |machine: &mut Reconnector, failure| {
+            machine.handle_timeout(now).expect("one is due");
+            machine.handle_failed(now, failure);
+            let Phase::Scheduled { at, delay } = machine.phase() else { panic!("it goes on") };
+            now = at;
+            delay
+        };
+        next(&mut machine, busy(Duration::ZERO, Duration::ZERO));
+        for _ in 0..3 {
+            let delay = next(&mut machine, busy(Duration::ZERO, Duration::ZERO));
+            assert!(delay > Duration::from_millis(900), "{delay:?}");
+        }
+        let half = Duration::from_secs(30);
+        assert_eq!(next(&mut machine, busy(half, Duration::ZERO)), half);
+    }
+}
+
+#[test]
+fn a_servers_first_spread_is_that_of_the_first_retry() {
+    let start = Instant::now();
+    let mut machine =
+        Reconnector::new(ReconnectPolicy::default(), start, |bytes: &mut [u8]| bytes.fill(0xFF));
+    machine.set_first_spread(Duration::from_secs(60));
+    machine.handle_timeout(start).unwrap();
+    machine.handle_failed(start, Failure::new(Retry::Now));
+    let Phase::Scheduled { delay, .. } = machine.phase() else { panic!("it goes on") };
+    assert!(delay > Duration::from_secs(59), "{delay:?}");
+}

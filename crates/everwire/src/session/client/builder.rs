@@ -204,7 +204,7 @@ impl SessionClientBuilder {
         let max_frame = config.max_message.saturating_add(1).max(4096);
         connection.limits.message = connection.limits.message.max(max_frame);
         setup.client = setup.client.config(connection).offer_first(SUBPROTOCOL);
-        let (link, states) = Link::new(Arc::new(config), credit, stored);
+        let (link, states) = Link::new(Arc::new(config), credit, setup.store.is_some(), stored);
         let client = SessionClient::new(link.clone(), states);
         tokio::spawn(Runner::new(setup, link).run());
         Ok(client)
@@ -230,7 +230,7 @@ impl Setup {
             if let Err(error) = store.save(&snapshot) {
                 tracing::warn!(%error, "session cannot be stored");
             }
-            link.saved(&snapshot);
+            link.saved(snapshot);
         }
     }
 

@@ -108,7 +108,8 @@ pub enum ClientState {
         /// As for [`Connecting`](Self::Connecting).
         delay: Duration,
     },
-    /// The end, with everything closed.
+    /// The end. The connection of a session that has ended is closed by now; one from which the
+    /// client [left](super::ClientSender::leave), failed or was dropped is being closed.
     Ended(Arc<ClientEnd>),
 }
 

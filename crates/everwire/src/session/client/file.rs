@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use data_encoding::BASE64;
-use everwire_session::{Kind, Message};
+use everwire_session::{Kind, MAX_NUMBER, Message};
 use serde_json::{Value, json};
 
 use super::{SessionStore, Snapshot};
@@ -46,8 +46,10 @@ impl SessionFile {
 
     fn write(&self, text: &[u8]) -> io::Result<()> {
         let temporary = beside(&self.path, "tmp");
+        // What lies there is no file of ours: others may read it, or it leads elsewhere.
+        remove(&temporary)?;
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
+        options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&temporary)?;
@@ -76,10 +78,14 @@ impl SessionStore for SessionFile {
     }
 
     fn forget(&self) -> io::Result<()> {
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
-        }
+        remove(&self.path)
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 
@@ -107,7 +113,7 @@ fn encode(session: &Snapshot) -> Value {
 }
 
 fn decode(value: &Value) -> Option<Snapshot> {
-    let number = |name: &str| value.get(name)?.as_u64();
+    let number = |name: &str| value.get(name)?.as_u64().filter(|number| *number < MAX_NUMBER);
     let bytes = |value: &Value| BASE64.decode(value.as_str()?.as_bytes()).ok().map(Bytes::from);
     if number("everwire")? != 1 {
         return None;
@@ -177,9 +183,22 @@ mod tests {
         let (_folder, path) = file();
         let store = SessionFile::open(&path).unwrap();
         let whole = encode(&snapshot()).to_string();
-        for broken in
-            ["", "{}", "[]", &whole[..whole.len() / 2], &whole.replace("\"next\":6", "\"next\":3")]
-        {
+        let huge = |name: &str, number: u64| {
+            let mut value = encode(&snapshot());
+            value[name] = json!(number);
+            value.to_string()
+        };
+        for broken in [
+            "",
+            "{}",
+            "[]",
+            &whole[..whole.len() / 2],
+            &whole.replace("\"next\":6", "\"next\":3"),
+            &huge("attempt", u64::MAX),
+            &huge("epoch", 1 << 53),
+            &huge("recv", (1 << 53) - 1),
+            &huge("next", u64::MAX),
+        ] {
             fs::write(&path, broken).unwrap();
             let error = store.load().unwrap_err();
             assert!(error.to_string().contains("remove it"), "{broken}: {error}");
@@ -191,7 +210,29 @@ mod tests {
     fn only_its_owner_can_read_it() {
         use std::os::unix::fs::PermissionsExt;
         let (_folder, path) = file();
-        SessionFile::open(&path).unwrap().save(&snapshot()).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let store = SessionFile::open(&path).unwrap();
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        store.save(&snapshot()).unwrap();
+        assert_eq!(mode(), 0o600);
+        // A file that anybody can read, left where it is written before it is renamed.
+        let temporary = beside(&path, "tmp");
+        fs::write(&temporary, "").unwrap();
+        fs::set_permissions(&temporary, fs::Permissions::from_mode(0o644)).unwrap();
+        store.save(&snapshot()).unwrap();
+        assert_eq!(mode(), 0o600);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn it_is_written_through_no_link() {
+        let (folder, path) = file();
+        let elsewhere = folder.path().join("elsewhere");
+        fs::write(&elsewhere, "not ours").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, beside(&path, "tmp")).unwrap();
+        let store = SessionFile::open(&path).unwrap();
+        store.save(&snapshot()).unwrap();
+        assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "not ours");
+        assert!(!path.is_symlink());
+        assert_eq!(store.load().unwrap(), Some(snapshot()));
     }
 }

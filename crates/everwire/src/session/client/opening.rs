@@ -9,11 +9,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Setup, link::Link};
 use crate::{
-    WebSocket,
+    ConnectError, WebSocket,
     client::sent_to,
     clock,
     dial::Target,
-    reconnect::{AttemptError, AttemptInfo, BoxError, Provider, guarded},
+    reconnect::{AttemptError, AttemptInfo, Provider, guarded},
 };
 
 /// A HELLO has 2,048 bytes at most, and a token and numbers are among them.
@@ -26,6 +26,23 @@ pub(super) struct Opened {
     pub(super) said: Option<u64>,
     /// How long connecting took.
     pub(super) took: Duration,
+    pub(super) way: Box<Way>,
+}
+
+/// Where an attempt leads.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    /// Where the application wants to go: what it gives us is meant for that host.
+    home: Target,
+    at: Target,
+}
+
+/// Where a server sent us.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    url: String,
+    /// How we came to that server.
+    from: Way,
 }
 
 /// What an attempt is made with.
@@ -33,7 +50,7 @@ pub(super) struct Asked {
     pub(super) info: AttemptInfo,
     pub(super) timeout: Duration,
     /// Where the server sent us.
-    pub(super) place: Option<String>,
+    pub(super) place: Option<Place>,
     /// Whether the HELLO may travel in the request: no other connection carries the session.
     pub(super) early: bool,
 }
@@ -45,22 +62,20 @@ pub(super) async fn open(
     asked: Asked,
 ) -> Result<Opened, AttemptError> {
     let info = &asked.info;
-    let place = asked.place.as_deref();
-    let (target, headers, ticket) =
-        tokio::join!(target(&setup, info, place), headers(&setup, info), ticket(&setup, info));
-    let mut client = setup.client.clone().connect_timeout(asked.timeout);
-    client = client.replace_headers(headers?);
-    if let Some(target) = target? {
-        client = client.at(target);
-    }
+    let place = asked.place.as_ref();
+    let (way, headers, ticket) =
+        tokio::join!(way(&setup, info, place), headers(&setup, info), ticket(&setup, info));
+    let (way, client) = (way?, setup.client.clone().connect_timeout(asked.timeout));
+    let client = client.replace_headers(headers?);
+    let (mut client, is_home) = client.led_to(&way.home, way.at.clone());
     if let Some(ticket) = ticket? {
         link.act(|session, _| session.set_ticket(ticket));
     }
     // On its way to a place that another server names, a secret does not stand in a header.
-    let early = asked.early && setup.early && !setup.client.follows_redirects();
+    let early = asked.early && setup.early && is_home && !setup.client.follows_redirects();
     let mut said = None;
     if early {
-        let Some(attempt) = link.hello() else { return std::future::pending().await };
+        let Some(attempt) = link.hello_in_request() else { return std::future::pending().await };
         setup.save(&link);
         let mut value = HeaderValue::try_from(Hello::base64(&attempt.hello))
             .expect("base64url has no characters that a header must not have");
@@ -77,9 +92,12 @@ pub(super) async fn open(
         }
     });
     match (opened, said) {
-        (Ok(ws), said) => {
-            Ok(Opened { ws, said, took: clock::now().saturating_duration_since(begun) })
-        }
+        (Ok(ws), said) => Ok(Opened {
+            ws,
+            said,
+            took: clock::now().saturating_duration_since(begun),
+            way: Box::new(way),
+        }),
         (Err(error), said) => {
             said.into_iter().for_each(|attempt| link.closed(attempt, None));
             Err(error)
@@ -101,21 +119,39 @@ pub(super) async fn ticket(
     ticket.map_err(AttemptError::Ticket)
 }
 
-async fn target(
+async fn way(
     setup: &Setup,
     info: &AttemptInfo,
-    place: Option<&str>,
-) -> Result<Option<Target>, AttemptError> {
-    let target = match (place, &setup.url) {
-        // Never from wss to ws: the token would go there in the open.
-        (Some(place), _) => sent_to(setup.client.target(), place).map_err(BoxError::from),
+    place: Option<&Place>,
+) -> Result<Way, AttemptError> {
+    let home = match (place, &setup.url) {
+        (Some(place), _) => return place.way().map_err(AttemptError::Connect),
         (None, Some(provider)) => {
             let url = guarded(setup.provider_timeout, || provider(info.clone())).await;
-            url.and_then(|url| Ok(Target::parse(&url)?))
+            url.and_then(|url| Ok(Target::parse(&url)?)).map_err(AttemptError::Url)?
         }
-        (None, None) => return Ok(None),
+        (None, None) => setup.client.target().clone(),
     };
-    target.map(Some).map_err(AttemptError::Url)
+    Ok(Way { at: home.clone(), home })
+}
+
+impl Way {
+    /// Returns the place at `url`, which the server at the end of this way named.
+    pub(super) fn place(&self, url: String) -> Place {
+        Place { url, from: self.clone() }
+    }
+}
+
+impl Place {
+    /// Returns the way there.
+    ///
+    /// # Errors
+    /// It is no URL, or leads from `wss` to `ws`.
+    fn way(&self) -> Result<Way, ConnectError> {
+        let Self { url, from } = self;
+        let at = sent_to(&from.at, url)?;
+        Ok(Way { home: from.home.clone(), at })
+    }
 }
 
 async fn headers(setup: &Setup, info: &AttemptInfo) -> Result<HeaderMap, AttemptError> {
@@ -127,4 +163,24 @@ async fn headers(setup: &Setup, info: &AttemptInfo) -> Result<HeaderMap, Attempt
     let mut merged = HeaderMap::new();
     all.into_iter().for_each(|headers| merged.extend(headers));
     Ok(merged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_server_leads_from_wss_to_ws() {
+        let home = Target::parse("wss://a/").unwrap();
+        let way = Way { at: home.clone(), home };
+        let lead = |url: &str| way.place(url.to_owned()).way();
+        assert_eq!(lead("wss://b/").unwrap().at.to_string(), "wss://b/");
+        for bad in ["ws://b/", "http://a/", "ftp://b/"] {
+            let error = lead(bad).unwrap_err().to_string();
+            assert!(error.starts_with("server redirects "), "{bad}: {error}");
+        }
+        // Nor by way of another.
+        let further = lead("wss://b/").unwrap().place("ws://a/".to_owned()).way();
+        assert!(matches!(further, Err(ConnectError::InsecureRedirect { .. })), "{further:?}");
+    }
 }

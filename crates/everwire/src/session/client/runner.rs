@@ -13,12 +13,12 @@ use super::{
     ClientEnd, ClientState, ClientStop, Setup,
     carrier::{Carrier, Heard},
     link::Link,
-    opening::{self, Asked, Opened},
+    opening::{self, Asked, Opened, Place, Way},
     wait::{self, Happened, Opening, Pending},
 };
 use crate::{
     clock, random,
-    reconnect::{AttemptError, AttemptInfo, Ending, Failure, Phase, Reconnector, Retry},
+    reconnect::{AttemptError, AttemptInfo, Ending, Failure, Phase, Reconnector, Retry, later},
 };
 
 /// How long an end waits for its connection to be closed.
@@ -35,13 +35,18 @@ pub(super) struct Runner {
     /// Another connection is wanted beside the one that carries the session.
     beside: Option<Beside>,
     /// Where the server sent us.
-    place: Option<String>,
+    place: Option<Place>,
+    /// How we came to the server that carries the session.
+    way: Option<Way>,
     /// A fresh ticket that the server asked for.
     asking: Option<Pending<Option<Bytes>>>,
     /// A server has answered `everwire.v1`.
     was_welcome: bool,
     is_closing: bool,
     last: Option<Ending>,
+    /// When a connection was attached last, and how often we were asked to move since that lasted.
+    attached: Option<Instant>,
+    n_advised: u32,
     /// How long it took to open the connection that is being attached.
     took: Duration,
     told: Option<(u8, u32, Phase)>,
@@ -67,10 +72,13 @@ impl Runner {
             opening: None,
             beside: None,
             place: None,
+            way: None,
             asking: None,
             was_welcome: false,
             is_closing: false,
             last: None,
+            attached: None,
+            n_advised: 0,
             took: Duration::ZERO,
             told: None,
             ending: EndOnDrop(link.clone(), None),
@@ -171,9 +179,15 @@ impl Runner {
 
     /// Stores what is to be stated, then states it.
     fn transmit(&mut self) {
-        self.setup.save(&self.link);
-        let Some(carrier) = &mut self.carrier else { return };
-        let is_closed = carrier.transmit(&self.link);
+        let is_closed = loop {
+            self.setup.save(&self.link);
+            let Some(carrier) = &mut self.carrier else { return };
+            let is_closed = carrier.transmit(&self.link);
+            // What was accepted or released in between is stored before anything else is said.
+            if is_closed || !self.link.is_unsaved() {
+                break is_closed;
+            }
+        };
         if is_closed && !self.link.look(ClientSession::is_ended) {
             // It was given up, and the path may be dead: nobody waits for it.
             let Some(carrier) = self.carrier.take() else { return };
@@ -206,6 +220,7 @@ impl Runner {
         self.was_welcome = true;
         self.beside = None;
         let (now, spread) = (clock::now(), self.link.look(ClientSession::first_spread));
+        self.attached = Some(now);
         self.machine.set_first_spread(spread);
         if self.machine.phase() == Phase::Attempting {
             self.machine.handle_opened(now, self.took);
@@ -225,7 +240,7 @@ impl Runner {
                 Retry::After { after, spread }
             }
             Welcome::Moved(url) => {
-                self.place = Some(url);
+                self.place = self.way.as_ref().map(|way| way.place(url));
                 Retry::After { after: Duration::ZERO, spread: Duration::from_millis(100) }
             }
             Welcome::Auth if self.setup.ticket.is_some() => Retry::RefreshTokenOnce,
@@ -240,10 +255,19 @@ impl Runner {
 
     fn go_away(&mut self, goaway: Goaway) {
         let [after, spread] = [goaway.after, goaway.spread].map(Duration::from_millis);
-        let limit = self.setup.policy.advice_limit;
-        let delay = after.min(limit).saturating_add(uniform(spread.min(limit)));
-        self.place = Some(goaway.url).filter(|url| !url.is_empty()).or(self.place.take());
-        let at = clock::now() + delay;
+        let (policy, now) = (&self.setup.policy, clock::now());
+        let limit = policy.advice_limit;
+        let mut delay = after.min(limit).saturating_add(uniform(spread.min(limit)));
+        // Servers that send us to each other without end are followed ever more slowly.
+        let lasted = self.attached.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
+        self.n_advised = if lasted < policy.stable_after { self.n_advised + 1 } else { 0 };
+        if self.n_advised > 1 {
+            delay = delay.max(uniform(policy.longest_delay(self.n_advised - 1, Duration::ZERO)));
+        }
+        if let Some(way) = self.way.as_ref().filter(|_| !goaway.url.is_empty()) {
+            self.place = Some(way.place(goaway.url));
+        }
+        let at = later(now, delay);
         self.beside = Some(Beside { at, n_failed: 0, is_suspicion: false });
     }
 
@@ -255,6 +279,8 @@ impl Runner {
             if let Some(carrier) = self.carrier.take() {
                 carrier.leave();
             }
+            // An attempt that is under way is one of the session that is over.
+            self.opening = None;
             self.link.renew(unacknowledged);
             self.setup.forget();
             self.follow(Failure::new(Retry::Now));
@@ -300,7 +326,10 @@ impl Runner {
             return;
         }
         if orders.leave {
-            self.setup.save(&self.link);
+            if self.setup.has_store() {
+                self.link.leave_unread();
+                self.setup.save(&self.link);
+            }
             return self.stop(ClientStop::Left);
         }
         if orders.dropped && !self.is_closing {
@@ -320,7 +349,7 @@ impl Runner {
             if has_nothing {
                 self.abort(code, &reason);
             } else {
-                let deadline = clock::now() + self.link.patience();
+                let deadline = later(clock::now(), self.link.patience());
                 self.link.act(|session, _| session.close(code, &reason, Some(deadline)));
             }
         }
@@ -360,15 +389,18 @@ impl Runner {
 
     /// Lets a new connection carry the session.
     fn adopt(&mut self, opened: Opened, is_beside: bool) {
-        let Opened { ws, said, took } = opened;
+        let Opened { ws, said, took, way } = opened;
         if is_beside && (self.is_over_suspicion() || self.is_closing_carrier()) {
             // The old one spoke before we said anything on the new one.
             self.beside = None;
             return Carrier::new(ws, 0).drop_with(CloseCode::NORMAL_CLOSURE);
         }
-        self.took = took;
+        (self.took, self.way) = (took, Some(*way));
         let (number, hello) = match said {
-            Some(number) => (number, None),
+            Some(number) => {
+                self.link.act(|session, now| session.handle_opened(now, number));
+                (number, None)
+            }
             None => match self.link.hello() {
                 Some(attempt) => (attempt.number, Some(attempt.hello)),
                 None => return Carrier::new(ws, 0).drop_with(CloseCode::NORMAL_CLOSURE),
@@ -387,26 +419,34 @@ impl Runner {
 
     fn failed(&mut self, error: AttemptError, is_beside: bool) {
         tracing::debug!(%error, is_beside, "attempt to connect failed");
-        self.place = None;
+        let was_sent = self.place.take().is_some();
         if !is_beside {
-            let retry = match &error {
+            let ending = Ending::Failed(Arc::new(error));
+            let retry = match &ending {
+                // Where we were sent is not where we were told to go: that is tried again.
+                _ if was_sent && ending.retry() == Retry::Never => Some(Retry::Now),
                 // One server of several may be older than the others.
-                AttemptError::NoSessions { .. } if self.was_welcome => Some(Retry::Now),
+                Ending::Failed(error) if self.was_welcome => {
+                    let has_none = matches!(**error, AttemptError::NoSessions { .. });
+                    has_none.then_some(Retry::Now)
+                }
                 _ => None,
             };
-            return self.lost(Ending::Failed(Arc::new(error)), retry);
+            return self.lost(ending, retry);
         }
         if let Some(beside) = &mut self.beside {
             beside.n_failed += 1;
             let longest = self.setup.policy.longest_delay(beside.n_failed, Duration::ZERO);
-            beside.at = clock::now() + uniform(longest);
+            beside.at = later(clock::now(), uniform(longest));
         }
     }
 
     /// Nothing carries the session any more, or still nothing does.
     fn lost(&mut self, ending: Ending, retry: Option<Retry>) {
         let retry = retry.unwrap_or_else(|| match (ending.retry(), &ending) {
-            (Retry::RefreshTokenOnce, _) if !self.setup.has_provider() => Retry::Never,
+            (Retry::RefreshTokenOnce, Ending::Failed(_)) if !self.setup.has_provider() => {
+                Retry::Never
+            }
             // The close of a connection decides nothing about the session.
             (retry @ Retry::After { .. }, _) | (retry, Ending::Failed(_)) => retry,
             _ => Retry::Now,

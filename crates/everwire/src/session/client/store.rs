@@ -35,9 +35,17 @@ pub trait SessionStore: Send + Sync + 'static {
     fn forget(&self) -> io::Result<()>;
 }
 
-/// Returns what a client that cannot start says of its store.
+/// What was stored cannot be loaded, so the client does not start.
 #[derive(Debug)]
 pub struct StoreError(pub(super) io::Error);
+
+impl StoreError {
+    /// Returns which kind of error it is, as the store says.
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        self.0.kind()
+    }
+}
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,7 @@ use everwire::{
 };
 use everwire_testkit::Cut;
 
-use super::{builder, client, hear, proxied};
+use super::{builder, client, hear, nowhere, proxied};
 use crate::{
     Plain,
     common::{soon, start},
@@ -76,14 +76,15 @@ async fn closing_while_detached_sends_what_was_accepted_first() {
 
 #[tokio::test]
 async fn closing_without_a_server_ends_with_what_was_not_sent() {
-    let mut client = builder("ws://127.0.0.1:1/").ttl(Duration::from_millis(300)).start().unwrap();
+    let (_socket, url) = nowhere();
+    let mut client = builder(&url).ttl(Duration::from_millis(300)).start().unwrap();
     client.send("unheard").await.unwrap();
     let end = soon(client.close(Code::NORMAL, "")).await;
     assert_eq!(end.to_string(), "session ended by us with 1000; 1 message was not acknowledged");
     assert_eq!(hear(&mut client).await, "session ended by us with 1000 [unheard]");
     assert_eq!(hear(&mut client).await, "nothing");
     // With nothing to send there is nothing to wait for.
-    let client = builder("ws://127.0.0.1:1/").start().unwrap();
+    let client = builder(&url).start().unwrap();
     soon(client.close(Code::NORMAL, "")).await;
 }
 
@@ -96,12 +97,25 @@ async fn a_dropped_client_ends_its_session() {
     assert_eq!(notes.until(2).await, ["session", "ended 1000 by Peer"]);
 }
 
+/// Who keeps a session for ever waits for ever to say goodbye.
+#[tokio::test]
+async fn a_time_without_end_is_no_trouble() {
+    let (_socket, url) = nowhere();
+    let mut client = builder(&url).ttl(Duration::MAX).start().unwrap();
+    client.send("unheard").await.unwrap();
+    let closing = client.close(Code::NORMAL, "");
+    assert!(tokio::time::timeout(Duration::from_millis(100), closing).await.is_err());
+    soon(client.leave()).await;
+    assert!(hear(&mut client).await.ends_with("next with its store [unheard]"));
+}
+
 /// The runtime goes, and with it the client's task; its handles learn it.
 #[test]
 fn a_runtime_that_goes_down_ends_the_client_once() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (inner, outer) = (runtime(), runtime());
-    let mut client = inner.block_on(async { SessionClient::connect("ws://127.0.0.1:1/").unwrap() });
+    let (_socket, url) = nowhere();
+    let mut client = inner.block_on(async { SessionClient::connect(&url).unwrap() });
     inner.block_on(client.send("unheard")).unwrap();
     drop(inner);
     outer.block_on(async {

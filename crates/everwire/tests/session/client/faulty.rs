@@ -1,18 +1,29 @@
 //! Servers that break the protocol: each fault has its code, and ends with an honest word.
 
-use std::time::Duration;
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use everwire::{
     CloseCode, Message, Server, WebSocket,
-    session::{SUBPROTOCOL, SessionClient},
+    session::{
+        Buffer, ClientSender, Overflow, SUBPROTOCOL, SessionClient, SessionSendError, Sessions,
+    },
 };
+use everwire_testkit::Cut;
+use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{builder, hear};
-use crate::common::{soon, start};
+use crate::common::{read_head, soon, start};
 
 /// WELCOME: NEW, windows of 262,144, messages up to 1 MiB, as in the specification's examples.
 const WELCOME: &str = "6000010000008080108080\
     40e0d403a8c301904ee80710101112131415161718191a1b1c1d1e1f04c0ffee01";
+
+/// Where the token stands in it, in hexadecimal digits.
+const TOKEN: Range<usize> = 46..78;
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<_> = hex.chars().filter(|c| !c.is_whitespace()).collect();
@@ -166,6 +177,50 @@ async fn moved_is_followed_and_busy_is_waited_for() {
     drop((client, notes));
 }
 
+/// What costs a server no credit is bounded all the same while the application takes nothing.
+#[tokio::test]
+async fn volatile_messages_and_gaps_that_nobody_takes_do_not_pile_up() {
+    let gaps = (1..=100).map(|n| format!("70 {n:02x} {n:02x} 01"));
+    let script = std::iter::once(WELCOME.to_owned())
+        .chain((0..100).map(|_| format!("13{}", hex(b"volatile"))))
+        .chain(gaps)
+        .chain([format!("11{}", hex(b"end"))]);
+    let script = script.map(|hex| Message::from(bytes(&hex))).collect();
+    let (_server, url, notes) = scripted(script).await;
+    let mut client = super::client(&url);
+    until_heard(&notes, "2065").await; // ACK: 101 messages are here, or will not come.
+    assert_eq!(hear(&mut client).await, "attached");
+    for _ in 0..64 {
+        assert_eq!(hear(&mut client).await, "volatile");
+    }
+    assert_eq!(hear(&mut client).await, "gap In 1-100");
+    assert_eq!(hear(&mut client).await, "end");
+}
+
+/// What names the user is for the host that the application chose, wherever that sends us.
+#[tokio::test]
+async fn what_is_meant_for_one_host_is_not_told_another() {
+    let place = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", place.local_addr().unwrap());
+    let moved = format!("6005{:02x}{}", url.len(), hex(url.as_bytes()));
+    let (_home, home_url, _) = scripted(frames(&[&moved])).await;
+    let _client = builder(&home_url)
+        .token(|_| async { Ok("secret".to_owned()) })
+        .headers(|_| async {
+            let name = http::header::COOKIE;
+            Ok([(name, http::HeaderValue::from_static("a=secret"))].into_iter().collect())
+        })
+        .start()
+        .unwrap();
+    let (mut stream, _) = soon(place.accept()).await.unwrap();
+    let head = soon(read_head(&mut stream)).await.to_lowercase();
+    assert!(head.contains("everwire.v1"), "{head}");
+    // Nor is the token of the session, which goes to whoever proves to be that host.
+    for name in ["authorization", "cookie", "secret", "everwire-hello"] {
+        assert!(!head.contains(name), "{head}");
+    }
+}
+
 /// A WELCOME that never comes is waited for, for a time.
 #[tokio::test]
 async fn a_welcome_that_never_comes_is_another_attempt() {
@@ -180,18 +235,86 @@ async fn a_welcome_that_never_comes_is_another_attempt() {
     assert!(end.unacknowledged.is_empty());
 }
 
+/// A client with room for one message, which is sent and not acknowledged, and a task that waits to
+/// send another; then its connection is cut, and it goes to `next`.
+async fn waits_for_room(
+    overflow: Overflow,
+    next: Option<String>,
+) -> (SessionClient, JoinHandle<Result<u64, SessionSendError>>) {
+    let (_server, url, notes) = scripted(frames(&[WELCOME])).await;
+    let (proxy, url) = super::proxied(&url).await;
+    let n_asked = AtomicU32::new(0);
+    let buffer = Buffer { bytes: 1 << 20, entries: 1, age: None, overflow };
+    let client = builder(&url).buffer(buffer).url(move |_| {
+        let place = match n_asked.fetch_add(1, Ordering::Relaxed) {
+            0 => Some(url.clone()),
+            _ => next.clone(),
+        };
+        async move { place.ok_or_else(|| "nowhere".into()) }
+    });
+    let mut client = client.start().unwrap();
+    assert_eq!(hear(&mut client).await, "attached");
+    client.send("first").await.unwrap();
+    until_heard(&notes, &format!("11{}", hex(b"first"))).await;
+    let sender = ClientSender::clone(&client);
+    let waiting = tokio::spawn(async move { sender.send("second").await });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(!waiting.is_finished());
+    proxy.cut(Cut::Reset);
+    (client, waiting)
+}
+
+#[tokio::test]
+async fn who_waits_for_room_goes_on_in_the_session_that_follows_a_lost_one() {
+    let (_server, url, ..) = crate::echo(Sessions::builder()).await;
+    let (mut client, waiting) = waits_for_room(Overflow::Refuse, Some(url)).await;
+    assert_eq!(soon(waiting).await.unwrap(), Ok(1));
+    assert_eq!(hear(&mut client).await, "detached");
+    assert_eq!(hear(&mut client).await, "lost [first]");
+    assert_eq!(hear(&mut client).await, "attached");
+    assert_eq!(hear(&mut client).await, "second");
+}
+
+#[tokio::test]
+async fn who_waits_for_room_goes_on_when_without_a_connection_the_oldest_make_it() {
+    let (_client, waiting) = waits_for_room(Overflow::Evict, None).await;
+    assert_eq!(soon(waiting).await.unwrap(), Ok(2));
+}
+
 /// Whatever code a server closes with, the session is not decided by it.
 #[tokio::test]
 async fn a_close_decides_nothing_but_4509() {
-    for code in [1000, 1001, 1008, 1011, 3000, 4400, 4408, 4413, 4500, 4503] {
-        let close = move |ws: WebSocket| async move {
-            ws.send(Message::from(bytes(WELCOME))).await.ok();
-            ws.close(CloseCode::new(code).unwrap(), "").unwrap().await;
+    for code in [1000, 1001, 1008, 1011, 3000, 4400, 4408, 4413, 4500, 4503, 4509] {
+        let hellos = crate::common::Notes::default();
+        let heard = hellos.clone();
+        let close = move |ws: WebSocket| {
+            let heard = heard.clone();
+            async move {
+                let (sender, mut receiver) = ws.split();
+                if let Some(hello) = receiver.recv().await {
+                    heard.add(hex(&hello.into_payload()));
+                }
+                if heard.all().len() == 1 {
+                    sender.send(Message::from(bytes(WELCOME))).await.ok();
+                    drop(sender.close(CloseCode::new(code).unwrap(), ""));
+                }
+                sender.closed().await;
+            }
         };
         let server = Server::builder().subprotocols([SUBPROTOCOL]).pull("/", close);
         let (_server, addr) = start(server).await;
-        let mut client = super::client(&format!("ws://{addr}/"));
+        let mut client = builder(&format!("ws://{addr}/")).early(false).start().unwrap();
         assert_eq!(hear(&mut client).await, "attached");
-        assert_eq!(hear(&mut client).await, "detached", "{code}");
+        if code == 4509 {
+            let end = "session taken over by another client (4509) []";
+            assert_eq!(hear(&mut client).await, end);
+            assert_eq!(hear(&mut client).await, "nothing");
+            assert_eq!(hellos.all().len(), 1);
+        } else {
+            assert_eq!(hear(&mut client).await, "detached", "{code}");
+            // The next attempt shows the token.
+            let token = &hex(&bytes(WELCOME))[TOKEN];
+            assert!(hellos.until(2).await[1].contains(token), "{code}: {:?}", hellos.all());
+        }
     }
 }

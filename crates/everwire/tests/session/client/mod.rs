@@ -15,6 +15,7 @@ use everwire::{
     session::{ClientEvent, SessionClient, SessionClientBuilder, Sessions},
 };
 use everwire_testkit::{ChaosProxy, Cut, Plan};
+use tokio::net::TcpSocket;
 
 use crate::{
     common::{soon, until},
@@ -31,6 +32,14 @@ pub(crate) fn builder(url: &str) -> SessionClientBuilder {
 
 pub(crate) fn client(url: &str) -> SessionClient {
     builder(url).start().unwrap()
+}
+
+/// An address at which nobody listens as long as the socket lives, which may begin to.
+pub(crate) fn nowhere() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("ws://{}/", socket.local_addr().unwrap());
+    (socket, url)
 }
 
 /// Returns the next event in words.

@@ -10,11 +10,14 @@ use std::{
 
 use everwire::{
     Drain, Server,
-    reconnect::BoxError,
-    session::{Identity, Principal, SessionStore, Sessions, Snapshot},
+    reconnect::{BoxError, ReconnectPolicy},
+    session::{
+        Identity, Principal, SessionConfig, SessionHandler, SessionMessage, SessionSender,
+        SessionStore, Sessions, Snapshot,
+    },
 };
 
-use super::{builder, client, hear, proxied};
+use super::{builder, client, hear, nowhere, proxied};
 use crate::{
     Plain,
     common::{soon, start, until},
@@ -64,7 +67,8 @@ async fn a_ticket_is_renewed_in_time() {
     let tickets = move |ticket: &[u8]| {
         seen.fetch_add(1, Ordering::Relaxed);
         let good = ticket.starts_with(b"ticket ");
-        good.then(|| Identity::new(Principal::new("alice")).valid_for(Duration::from_secs(1)))
+        // The first is asked for again in time: the server leaves two seconds for it.
+        good.then(|| Identity::new(Principal::new("alice")).valid_for(Duration::from_secs(10)))
     };
     let (_server, url, _, sessions) = echo(Sessions::builder().tickets(tickets)).await;
     let asked = Arc::new(AtomicU32::new(0));
@@ -78,8 +82,8 @@ async fn a_ticket_is_renewed_in_time() {
         .start()
         .unwrap();
     assert_eq!(hear(&mut client).await, "attached");
-    until(|| shown.load(Ordering::Relaxed) >= 4).await;
-    assert!(asked.load(Ordering::Relaxed) >= 4);
+    until(|| shown.load(Ordering::Relaxed) >= 2).await;
+    assert!(asked.load(Ordering::Relaxed) >= 2);
     client.send("still alice").await.unwrap();
     assert_eq!(hear(&mut client).await, "still alice");
     assert_eq!(sessions.stats().opened, 1);
@@ -110,7 +114,8 @@ async fn providers_that_fail_are_asked_again() {
     let (_server, url, ..) = echo(Sessions::builder()).await;
     let n_asked = Arc::new(AtomicU32::new(0));
     let provider = n_asked.clone();
-    let mut client = builder("ws://127.0.0.1:1/")
+    let (_socket, nowhere) = nowhere();
+    let mut client = builder(&nowhere)
         .url(move |_| {
             let (n, url) = (provider.fetch_add(1, Ordering::Relaxed), url.clone());
             async move {
@@ -145,11 +150,49 @@ async fn advice_to_go_away_moves_the_session_without_a_break() {
     assert_eq!(notes.all(), ["session", "resumed", "here"]);
 }
 
+/// Asks its clients to move whenever they come.
+struct Restless(Arc<AtomicU32>);
+
+impl SessionHandler for Restless {
+    fn on_session(&mut self, session: &SessionSender) {
+        session.go_away(Duration::ZERO, Duration::ZERO, "");
+    }
+
+    fn on_message(&mut self, _: &SessionSender, _: SessionMessage) {}
+
+    fn on_resumed(&mut self, session: &SessionSender) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        session.go_away(Duration::ZERO, Duration::ZERO, "");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_asks_to_move_without_end_is_followed_ever_more_slowly() {
+    let n_moves = Arc::new(AtomicU32::new(0));
+    let counter = n_moves.clone();
+    let mut config = SessionConfig::server();
+    config.terms.attach_burst = 1000;
+    let sessions = Sessions::builder().config(config).push(move |_| Restless(counter.clone()));
+    let (_server, addr) = start(Server::builder().push("/", |_| Plain).sessions(&sessions)).await;
+    let mut policy = ReconnectPolicy::default();
+    (policy.base, policy.cap) = (Duration::from_secs(10_000), Duration::from_secs(10_000));
+    let _client = builder(&format!("ws://{addr}/")).policy(policy).start().unwrap();
+    until(|| n_moves.load(Ordering::Relaxed) > 0).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // The first advice is followed; then the next is 10,000 s away, less what chance makes of it.
+    assert!(n_moves.load(Ordering::Relaxed) <= 4, "{n_moves:?}");
+}
+
 #[tokio::test]
 async fn a_server_that_shuts_down_and_comes_back_has_lost_the_session_and_the_list_is_told() {
     let (server, url, ..) = echo(Sessions::builder()).await;
-    let addr = server.local_addr().unwrap();
-    let mut client = client(&url);
+    let place = Arc::new(Mutex::new(url.clone()));
+    let provider = place.clone();
+    let client = builder(&url).url(move |_| {
+        let url = provider.lock().unwrap().clone();
+        async { Ok::<_, BoxError>(url) }
+    });
+    let mut client = client.start().unwrap();
     assert_eq!(hear(&mut client).await, "attached");
     client.send("heard").await.unwrap();
     assert_eq!(hear(&mut client).await, "heard");
@@ -158,9 +201,8 @@ async fn a_server_that_shuts_down_and_comes_back_has_lost_the_session_and_the_li
     assert_eq!(hear(&mut client).await, "detached");
     client.send("unheard").await.unwrap();
     client.send("either").await.unwrap();
-    let sessions = Sessions::builder().push(|_| crate::Echo(crate::common::Notes::default()));
-    let server = Server::builder().push("/", |_| Plain).sessions(&sessions);
-    let _server = server.bind(addr.to_string()).start().await.unwrap();
+    let (_server, url, ..) = echo(Sessions::builder()).await;
+    *place.lock().unwrap() = url;
     assert_eq!(hear(&mut client).await, "lost [unheard either]");
     assert_eq!(hear(&mut client).await, "attached");
     client.send("afresh").await.unwrap();
@@ -186,18 +228,16 @@ async fn a_server_that_is_busy_is_left_alone_for_as_long_as_it_says() {
 /// A server that does not answer at all, then one that does.
 #[tokio::test]
 async fn a_client_waits_for_its_server_to_appear() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    drop(listener);
-    let mut client = client(&format!("ws://{addr}/"));
+    let (socket, url) = nowhere();
+    let mut client = client(&url);
     client.send("early").await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     let sessions = Sessions::builder().push(|_| crate::Echo(crate::common::Notes::default()));
     let server = Server::builder().push("/", |_| Plain).sessions(&sessions);
-    let _server = server.bind(addr.to_string()).start().await.unwrap();
+    let listener = socket.listen(128).unwrap().into_std().unwrap();
+    let _server = server.listener(listener).start().await.unwrap();
     assert_eq!(hear(&mut client).await, "attached");
     assert_eq!(hear(&mut client).await, "early");
-    let (_other, _) = start(Server::builder()).await;
 }
 
 /// Advice that makes no sense costs nothing: the session goes on where it is.
@@ -206,7 +246,8 @@ async fn advice_that_leads_nowhere_is_not_followed() {
     let (_server, url, notes, sessions) = echo(Sessions::builder()).await;
     let mut client = client(&url);
     assert_eq!(hear(&mut client).await, "attached");
-    for place in ["no url", "ftp://127.0.0.1/", "ws://127.0.0.1:1/"] {
+    let (_socket, nowhere) = nowhere();
+    for place in ["no url", "ftp://127.0.0.1/", &nowhere] {
         sessions.all()[0].go_away(Duration::ZERO, Duration::ZERO, place);
         client.send(place).await.unwrap();
         let mut heard = hear(&mut client).await;

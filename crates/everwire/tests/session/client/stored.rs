@@ -1,13 +1,24 @@
 //! Sessions that survive the client's process.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
-use everwire::session::{Acks, Code, SessionClient, SessionFile, Sessions};
+use everwire::{
+    Server,
+    session::{Acks, Code, SessionClient, SessionFile, SessionStore, Sessions, Snapshot},
+};
 use tokio::runtime::{Builder, Runtime};
 
-use super::{builder, hear, moves::Shared};
+use super::{builder, hear, moves::Shared, nowhere};
 use crate::{
-    common::{soon, until},
+    Plain,
+    common::{soon, start, until},
     echo,
 };
 
@@ -36,7 +47,7 @@ impl Process {
     }
 }
 
-fn server() -> (Runtime, everwire::Server, String, crate::common::Notes, Sessions) {
+fn server() -> (Runtime, Server, String, crate::common::Notes, Sessions) {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (server, url, notes, sessions) = runtime.block_on(echo(Sessions::builder()));
     (runtime, server, url, notes, sessions)
@@ -119,6 +130,41 @@ async fn a_client_that_leaves_is_followed_by_the_next() {
     assert_eq!(notes.all(), ["session", "detached", "resumed", "detached", "resumed"]);
 }
 
+/// Whoever drops or leaves a session has not seen what he did not take: the next client has it.
+#[tokio::test]
+async fn what_was_not_taken_comes_to_the_next_client() {
+    type LetGo = fn(SessionClient);
+    let ways: [(&str, LetGo); 4] = [
+        ("dropped", drop),
+        ("left", |client| drop(client.leave())),
+        ("split, the sender first", |client| drop(client.split().0)),
+        ("split, the receiver first", |client| {
+            let (sender, receiver) = client.split();
+            drop(receiver);
+            drop(sender);
+        }),
+    ];
+    for (way, let_go) in ways {
+        let (_server, url, notes, sessions) = echo(Sessions::builder()).await;
+        let store = Shared::default();
+        let mut first = builder(&url).store(store.clone()).start().unwrap();
+        assert_eq!(hear(&mut first).await, "attached");
+        for text in ["one", "two", "three"] {
+            sessions.all()[0].send_text(text).unwrap();
+        }
+        assert_eq!(hear(&mut first).await, "one");
+        // The others wait behind it by now; whether or not, they must come.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let_go(first);
+        notes.until(2).await;
+        let mut second = builder(&url).store(store).start().unwrap();
+        assert_eq!(hear(&mut second).await, "resumed", "{way}");
+        for text in ["one", "two", "three"] {
+            assert_eq!(hear(&mut second).await, text, "{way}");
+        }
+    }
+}
+
 /// An older copy of the state is honest: what the server was told to forget is a gap.
 #[tokio::test]
 async fn an_older_copy_is_told_as_a_gap() {
@@ -140,7 +186,7 @@ async fn an_older_copy_is_told_as_a_gap() {
         old.attempt = attempt;
         old
     });
-    let mut second = builder(&url).store(Shared(std::sync::Arc::new(copy.into()))).start().unwrap();
+    let mut second = builder(&url).store(Shared(Arc::new(copy.into()))).start().unwrap();
     assert_eq!(hear(&mut second).await, "resumed");
     assert_eq!(hear(&mut second).await, "gap In 1-2");
 }
@@ -152,11 +198,14 @@ async fn with_manual_acks_the_application_says_what_it_has_dealt_with() {
     let start = || builder(&url).acks(Acks::Manual).store(store.clone()).start().unwrap();
     let mut client = start();
     assert_eq!(hear(&mut client).await, "attached");
+    let mut receipts = Vec::new();
+    assert_eq!(client.receipt(), None);
     for text in ["one", "two", "three"] {
         sessions.all()[0].send_text(text).unwrap();
         assert_eq!(hear(&mut client).await, text);
+        receipts.extend(client.receipt());
     }
-    client.release(2);
+    client.release(receipts[1]);
     until(|| sessions.all()[0].buffered().1 == 1).await;
     soon(client.leave()).await;
     let mut client = start();
@@ -164,13 +213,98 @@ async fn with_manual_acks_the_application_says_what_it_has_dealt_with() {
     assert_eq!(hear(&mut client).await, "three");
 }
 
+/// A message of a session that is over says nothing about those of the next.
+#[tokio::test]
+async fn what_is_released_too_late_is_not_released_in_the_next_session() {
+    let (_server, url, _, sessions) = echo(Sessions::builder()).await;
+    let store = Shared::default();
+    let mut client = builder(&url).acks(Acks::Manual).store(store.clone()).start().unwrap();
+    assert_eq!(hear(&mut client).await, "attached");
+    sessions.all()[0].send_text("old").unwrap();
+    assert_eq!(hear(&mut client).await, "old");
+    let old = client.receipt().unwrap();
+    sessions.all()[0].end(Code::new(4000).unwrap(), "afresh");
+    while hear(&mut client).await != "attached" {}
+    client.send("new").await.unwrap();
+    assert_eq!(hear(&mut client).await, "new");
+    client.release(old);
+    soon(client.leave()).await;
+    assert_eq!(store.0.lock().unwrap().as_ref().unwrap().recv, 0);
+}
+
+/// What the server has heard is stored, at any moment: it was before it went out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_goes_out_when_it_is_stored() {
+    let (store, n_early) = (Shared::default(), Arc::new(AtomicU32::new(0)));
+    let (seen, counter) = (store.clone(), n_early.clone());
+    let sessions = Sessions::builder().pull(move |mut session| {
+        let (seen, counter) = (seen.clone(), counter.clone());
+        async move {
+            while let Some(Ok(message)) = session.recv().await {
+                let next = seen.0.lock().unwrap().as_ref().map_or(0, |stored| stored.next);
+                counter.fetch_add(u32::from(message.number.unwrap() >= next), Ordering::Relaxed);
+            }
+        }
+    });
+    let server = Server::builder().push("/", |_| Plain).sessions(&sessions);
+    let (_server, addr) = start(server.bind("127.0.0.1:0")).await;
+    let mut client = builder(&format!("ws://{addr}/")).store(store).start().unwrap();
+    assert_eq!(hear(&mut client).await, "attached");
+    for n in 0..2000 {
+        soon(client.send(format!("{n}"))).await.unwrap();
+    }
+    until(|| client.buffered().1 == 0).await;
+    assert_eq!(n_early.load(Ordering::Relaxed), 0);
+}
+
+/// A store that counts what is saved after it was told to forget.
+#[derive(Clone, Default)]
+struct Forgetful(Shared, Arc<AtomicBool>);
+
+impl SessionStore for Forgetful {
+    fn load(&self) -> std::io::Result<Option<Snapshot>> {
+        self.0.load()
+    }
+
+    fn save(&self, session: &Snapshot) -> std::io::Result<()> {
+        assert!(!self.1.load(Ordering::Relaxed), "saved after its end");
+        self.0.save(session)
+    }
+
+    fn forget(&self) -> std::io::Result<()> {
+        self.1.store(true, Ordering::Relaxed);
+        self.0.forget()
+    }
+}
+
+/// What is over is forgotten for good, whatever the application deals with meanwhile.
+#[tokio::test]
+async fn a_session_that_is_over_is_not_stored_again() {
+    let (_server, url, _, sessions) = echo(Sessions::builder()).await;
+    let store = Forgetful::default();
+    let mut client = builder(&url).acks(Acks::Manual).store(store.clone()).start().unwrap();
+    assert_eq!(hear(&mut client).await, "attached");
+    sessions.all()[0].send_text("one").unwrap();
+    assert_eq!(hear(&mut client).await, "one");
+    let receipt = client.receipt().unwrap();
+    sessions.all()[0].close(Code::NORMAL, "");
+    until(|| store.1.load(Ordering::Relaxed)).await;
+    client.release(receipt); // Its connection is still being closed.
+    assert_eq!(hear(&mut client).await, "session ended by the server with 1000 []");
+    soon(client.ended()).await;
+    assert!(store.0.load().unwrap().is_none());
+}
+
 #[tokio::test]
 async fn a_store_that_cannot_be_read_begins_no_other_session() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("session.json");
     std::fs::write(&path, "not ours").unwrap();
-    let error = builder("ws://127.0.0.1:1/").store(SessionFile::open(&path).unwrap()).start();
-    let error = error.unwrap_err().to_string();
+    let (_socket, url) = nowhere();
+    let error = builder(&url).store(SessionFile::open(&path).unwrap()).start();
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+    let error = error.to_string();
     assert!(error.starts_with("stored session cannot be loaded: "), "{error}");
 }
 
@@ -184,9 +318,10 @@ async fn a_session_that_is_over_does_not_appear_again() {
     sessions.all()[0].send_text("one").unwrap();
     assert_eq!(hear(&mut client).await, "one");
     assert!(store.0.lock().unwrap().is_some());
+    let receipt = client.receipt().unwrap();
     sessions.all()[0].end(Code::ENDED, "");
     assert_eq!(hear(&mut client).await, "session ended by the server with 4503 []");
-    client.release(1);
+    client.release(receipt);
     soon(client.ended()).await;
     assert!(store.0.lock().unwrap().is_none());
 }
@@ -195,7 +330,8 @@ async fn a_session_that_is_over_does_not_appear_again() {
 async fn what_was_accepted_before_the_first_connection_survives_too() {
     let (_server, url, ..) = echo(Sessions::builder()).await;
     let store = Shared::default();
-    let first = builder("ws://127.0.0.1:1/").store(store.clone()).start().unwrap();
+    let (_socket, nowhere) = nowhere();
+    let first = builder(&nowhere).store(store.clone()).start().unwrap();
     for text in ["one", "two"] {
         first.send(text).await.unwrap();
     }
