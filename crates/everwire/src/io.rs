@@ -8,7 +8,10 @@ use std::{
 };
 
 #[cfg(target_os = "linux")]
-use std::os::fd::{AsFd, BorrowedFd};
+use std::{
+    io::Write,
+    os::fd::{AsFd, BorrowedFd},
+};
 
 #[cfg(target_os = "linux")]
 use rustix::io::Errno;
@@ -80,6 +83,23 @@ impl Io {
         Ok(self)
     }
 
+    /// Writes to a socket that tokio does not watch yet; nothing if there is no room, or it does. What
+    /// tries only once, as the alert of a failed TLS handshake does, would else be refused: tokio does
+    /// not know yet that there is room.
+    #[cfg(target_os = "linux")]
+    #[inline]
+    fn write_fresh(
+        &self,
+        write: impl FnOnce(&std::net::TcpStream) -> io::Result<usize>,
+    ) -> Option<io::Result<usize>> {
+        let Self::Fresh(Some(stream)) = self else { return None };
+        match write(stream) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
+            written => Some(written),
+        }
+    }
+
     #[cfg(not(target_os = "linux"))]
     fn watched(&mut self) -> io::Result<&mut Self> {
         Ok(self)
@@ -126,6 +146,10 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        #[cfg(target_os = "linux")]
+        if let Some(written) = self.write_fresh(|mut stream| stream.write(buf)) {
+            return Poll::Ready(written);
+        }
         each!(self, io => Pin::new(io).poll_write(cx, buf))
     }
 
@@ -134,6 +158,10 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        #[cfg(target_os = "linux")]
+        if let Some(written) = self.write_fresh(|mut stream| stream.write_vectored(bufs)) {
+            return Poll::Ready(written);
+        }
         each!(self, io => Pin::new(io).poll_write_vectored(cx, bufs))
     }
 
