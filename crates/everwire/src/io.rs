@@ -63,6 +63,7 @@ impl Io {
     }
 
     /// Returns whether TCP is spoken, and nothing around it.
+    #[cfg(feature = "tls")]
     pub(crate) fn is_plain_tcp(&self) -> bool {
         match self {
             Self::Tcp(_) => true,
