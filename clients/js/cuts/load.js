@@ -66,7 +66,7 @@ async function one(EverwireSocket, url, options, seed, number, enough, again = 0
     await sleep(random() * 300);
     while (socket.bufferedAmount > 500_000 && !enough()) await sleep(100);
   }
-  for (let tries = 0; log.length < sent && tries < 1200 && socket.readyState === 1 && !unconfirmed; tries++) await sleep(100);
+  for (let tries = 0; log.length < sent && tries < 1200 && socket.readyState < 2 && !unconfirmed; tries++) await sleep(100);
   if (unconfirmed) {
     socket.close();
     return one(EverwireSocket, url, options, seed, number, enough, again + 1);

@@ -188,7 +188,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     moved = undefined;
     // Perhaps it was our offer: the other way is tried at once.
     if (mode !== 'off' && !plain && !welcomed && failures++ % 2 === 0) {
-      if (mute) finish(MANDATORY_EXTENSION, `the server does not speak ${PROTOCOL}`);
+      if (mute && !verdicts.get(place())) finish(MANDATORY_EXTENSION, `the server speaks no ${PROTOCOL}`);
       retryAt = clock();
     }
     settle();
@@ -249,6 +249,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     const speaks = ws.protocol === PROTOCOL;
     // Where a session is required, the end comes when the offer has failed with the server known to be up.
     if (!speaks && (welcomed || (mute = mode === 'required'))) return failed();
+    verdicts.set(place(), speaks); // Also if the connection breaks before WELCOME.
     // From the HELLO on the older socket has no effect.
     if (speaks && !attempt.said) attempt.send(session.hello(attempt, ticket, true));
     drop(current);
@@ -260,7 +261,6 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   const becomePlain = (ws: WebSocket) => {
     const before = session.outbox.payloads();
-    verdicts.set(place(), false);
     reconnect.attach();
     if (plain) dispatch('lost', { unacknowledged: [] });
     plain = true;
@@ -314,7 +314,6 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     attached(welcome, fresh) {
       welcomed = true;
       refused = false;
-      verdicts.set(place(), true);
       reconnect.attach(welcome[8], !fresh);
       if (fresh) void store?.claim(welcome[10]);
       attach(fresh);
@@ -327,7 +326,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       drop(current);
       // It selects a protocol that it does not speak.
       const pretends = !welcomed && !byPeer && mode === 'auto' && code === Code.Malformed;
-      if (pretends) failures++;
+      if (pretends) verdicts.set(place(), false);
       if (!pretends && (code < 3000 || code >= Code.Malformed || readyState > 1)) {
         return finish(code, reason, byPeer || code < Code.Timeout, unacknowledged);
       }
