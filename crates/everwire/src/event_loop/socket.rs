@@ -105,18 +105,9 @@ impl LoopSocket {
     /// Writes what there is, as far as the socket has room.
     #[inline]
     pub(crate) fn poll_send(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        while self.may_write {
-            match rustix::net::send(&self.stream, bytes, SendFlags::NOSIGNAL) {
-                Ok(n) => {
-                    self.may_write = n == bytes.len();
-                    return Poll::Ready(Ok(n));
-                }
-                Err(Errno::AGAIN) => self.may_write = false,
-                Err(Errno::INTR) => {}
-                Err(error) => return Poll::Ready(Err(error.into())),
-            }
-        }
-        Poll::Pending
+        self.poll_io(bytes.len(), |stream| {
+            Ok(rustix::net::send(stream, bytes, SendFlags::NOSIGNAL)?)
+        })
     }
 
     #[inline]
