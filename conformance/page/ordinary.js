@@ -21,5 +21,10 @@ check(async () => {
   await losesNumbers(visitor);
   const other = await visit(without.address, '?away=2');
   await other.goesOn();
-  await losesNumbers(other);
+  // Such a server has nothing to show by it, and cuts nobody.
+  await other.click('away');
+  await other.happens(['failed'], 1);
+  const { lost } = await other.goesOn();
+  if (lost) throw new Error(`${lost} lost, and nothing was cut`);
+  ok('a server without sessions cuts nobody');
 });
