@@ -423,7 +423,8 @@ impl Runner {
             carrier.say(hello);
         }
         if let Some(old) = self.carrier.replace(carrier) {
-            old.drop_with(CloseCode::NORMAL_CLOSURE);
+            // A Close could overtake the HELLO, and the server take the session for detached.
+            old.leave();
         }
     }
 
