@@ -140,8 +140,9 @@ class Server:
     is_ours: bool = False
     # Made by foreign/install, as far as it can be had.
     is_foreign: bool = False
-    # callgrind counts no garbage collector, and no code that is made while it runs, in any sensible time.
-    counts_instructions: bool = True
+    # It runs code that is made while it runs, or collects garbage. callgrind does not count that in any sensible time, and
+    # threads that wait for each other by spinning must not be scheduled first come, first served on one core.
+    is_managed: bool = False
     # What it is told so that it compresses, by mode.
     deflate: dict[str, tuple[str, ...]] = field(default_factory=dict)
     has_echo: bool = True
@@ -185,9 +186,9 @@ SERVERS = {
         Server("yawc", "peer-yawc", deflate=BOTH_MODES),
         Server("soketto", "peer-soketto"),
         Server("uwebsockets", "uwebsockets", is_foreign=True, deflate=BOTH_MODES),
-        Server("gorilla", "gorilla", is_foreign=True, counts_instructions=False, deflate={"shared": ("shared",)}),
-        Server("ws", "ws", is_foreign=True, counts_instructions=False, deflate=BOTH_MODES),
-        Server("websockets", "websockets", is_foreign=True, counts_instructions=False, deflate=BOTH_MODES),
+        Server("gorilla", "gorilla", is_foreign=True, is_managed=True, deflate={"shared": ("shared",)}),
+        Server("ws", "ws", is_foreign=True, is_managed=True, deflate=BOTH_MODES),
+        Server("websockets", "websockets", is_foreign=True, is_managed=True, deflate=BOTH_MODES),
     ]
 }
 
@@ -273,7 +274,7 @@ class Bench:
 
     def instructions(self, server: Server, scenario: Scenario) -> float:
         """Returns the server's user-space instructions per message."""
-        if not server.counts_instructions:
+        if server.is_managed:
             raise Failed("instructions are not counted of this one")
         short = self._callgrind(server, scenario, scenario.base)
         affordable = int(CALLGRIND_BUDGET / (short / scenario.base)) // scenario.batch * scenario.batch
@@ -294,7 +295,7 @@ class Bench:
     @contextlib.contextmanager
     def started(self, server: Server, *wrapper: str):
         """Runs the server on its core, below `wrapper`, and yields its URL and process id; ends it with SIGTERM."""
-        command = [*pinned(SERVER_CORE, self.fifo), *wrapper, str(self._program(server)), *server.args]
+        command = [*pinned(SERVER_CORE, self.fifo and not server.is_managed), *wrapper, str(self._program(server)), *server.args]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                    text=True, errors="replace")
         pid = process.pid

@@ -259,8 +259,24 @@ fn a_peer_that_takes_nothing_does_not_hold_the_answer_for_ever() {
 // Who shuts down TCP first (§7.1.1).
 
 #[test]
-fn the_server_shuts_down_first_and_lingers_1_s() {
+fn a_server_that_has_both_closes_closes_first_and_at_once() {
+    let mut answers = Solo::server();
+    answers.receive([Frame::close(1000, "")]);
+    assert_eq!(answers.connection.state(), State::Finishing, "the answer is not yet written");
+    answers.flush();
+    assert!(answers.closure().is_clean());
+    let mut asks = Solo::server();
+    asks.connection.close(asks.now, CloseCode::NORMAL_CLOSURE, "").unwrap();
+    asks.flush();
+    assert_eq!(asks.connection.state(), State::Closing);
+    asks.receive([Frame::close(1000, "")]);
+    assert!(asks.closure().is_clean());
+}
+
+#[test]
+fn a_server_with_tls_shuts_down_first_and_lingers_1_s() {
     let mut server = Solo::server();
+    server.connection.set_tls();
     server.receive([Frame::close(1000, "")]);
     assert!(!server.connection.wants_shutdown(), "not before the answer is written");
     server.flush();
@@ -270,6 +286,18 @@ fn the_server_shuts_down_first_and_lingers_1_s() {
     assert_eq!(server.connection.state(), State::Draining);
     server.advance(SECOND);
     assert!(server.closure().is_clean());
+}
+
+#[test]
+fn a_server_that_fails_the_connection_lingers_1_s() {
+    let mut server = Solo::server();
+    server.connection.fail(server.now, Cause::RateLimited);
+    server.flush();
+    assert!(server.connection.wants_shutdown());
+    server.connection.handle_shutdown(server.now);
+    assert_eq!(server.connection.state(), State::Draining, "what it was sent may be under way");
+    server.advance(SECOND);
+    assert_eq!(server.connection.state(), State::Closed);
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! The accept loop.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use everwire_proto::{CloseFrame, Config};
 use tokio::sync::watch;
 
 use super::{
     Context, Listener,
-    acceptor::Acceptor,
+    acceptor::{Accepted, Acceptor},
     connection::{Incoming, Seat, refuse, serve, turn_away},
     listener::Kind,
 };
@@ -39,16 +39,19 @@ impl Accepting {
         })
     }
 
-    async fn accept(&self) -> io::Result<(Io, Option<SocketAddr>)> {
+    async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Self::Tcp(listener) => listener.accept().await,
             #[cfg(unix)]
-            Self::Unix(listener) => Ok((Io::Unix(listener.accept().await?.0), None)),
+            Self::Unix(listener) => {
+                let io = Io::Unix(listener.accept().await?.0);
+                Ok(Accepted { io, remote: None, local: None })
+            }
         }
     }
 
     /// Accepts without waiting.
-    fn accept_now(&self) -> io::Result<(Io, Option<SocketAddr>)> {
+    fn accept_now(&self) -> io::Result<Accepted> {
         match self {
             Self::Tcp(listener) => listener.accept_now(),
             #[cfg(unix)]
@@ -57,7 +60,8 @@ impl Accepting {
                 let stream = rustix::net::accept(listener)?;
                 let stream = std::os::unix::net::UnixStream::from(stream);
                 stream.set_nonblocking(true)?;
-                Ok((Io::Unix(tokio::net::UnixStream::from_std(stream)?), None))
+                let io = Io::Unix(tokio::net::UnixStream::from_std(stream)?);
+                Ok(Accepted { io, remote: None, local: None })
             }
         }
     }
@@ -78,7 +82,7 @@ pub(super) async fn accept_loop(
             _ = stopped.wait_for(Option::is_some) => break,
         };
         match accepted {
-            Ok((io, remote)) => start(&context, &loops, &busy, io, remote),
+            Ok(accepted) => start(&context, &loops, &busy, accepted),
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 // Most likely out of descriptors: wait for some to be closed.
@@ -94,7 +98,7 @@ pub(super) async fn accept_loop(
     // Who waits to be accepted would else be reset; they are told when to come back instead.
     loop {
         match listener.accept_now() {
-            Ok((io, remote)) => {
+            Ok(Accepted { io, remote, .. }) => {
                 tokio::spawn(turn_away(context.clone(), io, remote, busy.clone()));
             }
             Err(error) if is_about_one_connection(&error) => {}
@@ -107,10 +111,9 @@ fn start(
     context: &Arc<Context>,
     loops: &EventLoops,
     busy: &watch::Receiver<()>,
-    io: Io,
-    remote: Option<SocketAddr>,
+    Accepted { io, remote, local }: Accepted,
 ) {
-    let local = io.local_addr();
+    let local = local.or_else(|| io.local_addr());
     // A trusted proxy's address stands for many clients.
     let address = remote.map(|addr| addr.ip()).filter(|ip| !context.trusted.contains(*ip));
     match context.slots.take(address) {

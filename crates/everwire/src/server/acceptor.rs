@@ -11,9 +11,20 @@ use crate::io::Io;
 #[cfg(target_os = "linux")]
 use crate::{event_loop, path};
 
+/// A connection that was accepted.
+pub(super) struct Accepted {
+    pub(super) io: Io,
+    pub(super) remote: Option<SocketAddr>,
+    /// Where it came to, if it can be only one address; else the socket knows.
+    pub(super) local: Option<SocketAddr>,
+}
+
 /// Accepts connections of TCP.
 #[cfg(target_os = "linux")]
-pub(super) struct Acceptor(tokio::io::unix::AsyncFd<TcpListener>);
+pub(super) struct Acceptor {
+    listener: tokio::io::unix::AsyncFd<TcpListener>,
+    local: Option<SocketAddr>,
+}
 
 #[cfg(target_os = "linux")]
 impl Acceptor {
@@ -26,64 +37,80 @@ impl Acceptor {
         let socket = socket2::SockRef::from(&listener);
         socket.set_tcp_nodelay(true).ok();
         socket.set_tcp_user_timeout(path::user_timeout(config)).ok();
-        event_loop::watch_listener(listener).map(Self)
+        let local = only_address(&listener);
+        Ok(Self { listener: event_loop::watch_listener(listener)?, local })
     }
 
     /// Waits for the next connection.
     ///
     /// # Cancel safety
     /// Dropped, it has accepted nothing.
-    pub(super) async fn accept(&self) -> io::Result<(Io, Option<SocketAddr>)> {
-        self.0.async_io(tokio::io::Interest::READABLE, Self::accept_from).await
+    pub(super) async fn accept(&self) -> io::Result<Accepted> {
+        let accept = |listener: &TcpListener| self.accept_from(listener);
+        self.listener.async_io(tokio::io::Interest::READABLE, accept).await
     }
 
     /// Accepts without waiting: asks the system itself, since tokio hears of a new connection only
     /// when it looks.
-    pub(super) fn accept_now(&self) -> io::Result<(Io, Option<SocketAddr>)> {
-        Self::accept_from(self.0.get_ref())
+    pub(super) fn accept_now(&self) -> io::Result<Accepted> {
+        self.accept_from(self.listener.get_ref())
     }
 
-    fn accept_from(listener: &TcpListener) -> io::Result<(Io, Option<SocketAddr>)> {
+    fn accept_from(&self, listener: &TcpListener) -> io::Result<Accepted> {
         use rustix::net::{SocketFlags, acceptfrom_with};
 
         let (socket, remote) =
             acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
-        Ok((Io::Fresh(Some(socket.into())), remote.and_then(|addr| addr.try_into().ok())))
+        let remote = remote.and_then(|addr| addr.try_into().ok());
+        Ok(Accepted { io: Io::Fresh(Some(socket.into())), remote, local: self.local })
     }
 }
 
 /// Accepts connections of TCP.
 #[cfg(not(target_os = "linux"))]
-pub(super) struct Acceptor(tokio::net::TcpListener);
+pub(super) struct Acceptor {
+    listener: tokio::net::TcpListener,
+    local: Option<SocketAddr>,
+}
 
 #[cfg(not(target_os = "linux"))]
 impl Acceptor {
     /// Takes a listener into the current runtime.
     pub(super) fn new(listener: TcpListener, _: &Config) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        tokio::net::TcpListener::from_std(listener).map(Self)
+        let local = only_address(&listener);
+        Ok(Self { listener: tokio::net::TcpListener::from_std(listener)?, local })
     }
 
     /// Waits for the next connection.
     ///
     /// # Cancel safety
     /// Dropped, it has accepted nothing.
-    pub(super) async fn accept(&self) -> io::Result<(Io, Option<SocketAddr>)> {
-        let (stream, remote) = self.0.accept().await?;
+    pub(super) async fn accept(&self) -> io::Result<Accepted> {
+        let (stream, remote) = self.listener.accept().await?;
         stream.set_nodelay(true).ok();
-        Ok((Io::Tcp(stream), Some(remote)))
+        Ok(self.accepted(stream, remote))
     }
 
     /// Accepts what waits, as far as the runtime has heard of it.
-    pub(super) fn accept_now(&self) -> io::Result<(Io, Option<SocketAddr>)> {
+    pub(super) fn accept_now(&self) -> io::Result<Accepted> {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        match self.0.poll_accept(&mut cx) {
+        match self.listener.poll_accept(&mut cx) {
             std::task::Poll::Ready(accepted) => {
-                accepted.map(|(stream, remote)| (Io::Tcp(stream), Some(remote)))
+                accepted.map(|(stream, remote)| self.accepted(stream, remote))
             }
             std::task::Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
+
+    fn accepted(&self, stream: tokio::net::TcpStream, remote: SocketAddr) -> Accepted {
+        Accepted { io: Io::Tcp(stream), remote: Some(remote), local: self.local }
+    }
+}
+
+/// Returns the address of a listener that has but one: its connections need not be asked for theirs.
+fn only_address(listener: &TcpListener) -> Option<SocketAddr> {
+    listener.local_addr().ok().filter(|addr| !addr.ip().is_unspecified())
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -103,13 +130,26 @@ mod tests {
         let addr = listener.local_addr().unwrap();
         let acceptor = Acceptor::new(listener, &config).unwrap();
         let client = TcpStream::connect(addr).unwrap();
-        let (io, remote) = acceptor.accept().await.unwrap();
+        let Accepted { io, remote, local } = acceptor.accept().await.unwrap();
         assert_eq!(remote, client.local_addr().ok());
+        assert_eq!(local, Some(addr));
+        assert_eq!(io.local_addr(), local);
         let socket = io.tcp().unwrap();
         let socket = socket2::SockRef::from(&socket);
         assert!(socket.tcp_nodelay().unwrap());
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(45)));
         assert!(socket.nonblocking().unwrap());
         assert!(acceptor.accept_now().is_err(), "nobody else waits");
+    }
+
+    #[tokio::test]
+    async fn a_listener_on_every_address_leaves_the_address_to_the_socket() {
+        let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+        let addr = (std::net::Ipv4Addr::LOCALHOST, listener.local_addr().unwrap().port()).into();
+        let acceptor = Acceptor::new(listener, &Config::default()).unwrap();
+        let _client = TcpStream::connect::<SocketAddr>(addr).unwrap();
+        let Accepted { io, local, .. } = acceptor.accept().await.unwrap();
+        assert_eq!(local, None);
+        assert_eq!(io.local_addr(), Some(addr));
     }
 }

@@ -199,6 +199,13 @@ impl Connection {
             return;
         }
         // §7.1.1: the server closes TCP first; a client waits for that after a clean close.
+        let is_clean = closing.received.is_some() && closing.sent.is_some();
+        if is_clean && self.role == Role::Server && !self.is_tls && self.config.linger.is_none() {
+            // §5.5.1: the peer sends no more, so there is nothing that would be answered by a reset,
+            // which destroys what we sent. In TLS it still says goodbye.
+            self.set_closed(now);
+            return;
+        }
         let waits = self.role == Role::Client && closing.received.is_some();
         if !waits {
             self.shutdown = Shutdown::Wanted;

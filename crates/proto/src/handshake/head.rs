@@ -90,8 +90,7 @@ impl HeadReader {
         let limit = self.limits.bytes;
         let end = buf.len().min(limit);
         self.check_start(&buf[..end])?;
-        let is_control = u8::is_ascii_control;
-        while let Some(found) = buf[self.scanned..end].iter().position(is_control) {
+        while let Some(found) = find_control(&buf[self.scanned..end]) {
             let at = self.scanned + found;
             self.scanned = at + 1;
             match buf[at] {
@@ -129,6 +128,16 @@ impl HeadReader {
             _ => Ok(()),
         }
     }
+}
+
+/// Returns where the first control character is. Most chunks have none, and are looked at as one.
+fn find_control(bytes: &[u8]) -> Option<usize> {
+    let chunks = bytes.chunks(16);
+    let has_none =
+        |chunk: &[u8]| !chunk.iter().fold(false, |found, byte| found | byte.is_ascii_control());
+    let skipped = chunks.take_while(|chunk| has_none(chunk)).map(<[u8]>::len).sum::<usize>();
+    let found = bytes[skipped..].iter().position(u8::is_ascii_control)?;
+    Some(skipped + found)
 }
 
 /// Says why the bytes are no acceptable head.
@@ -346,6 +355,18 @@ mod tests {
         fn pieces_read_like_the_whole(text in "(GET / HTTP/1.1\r?\n)?([A-Za-z: \t\r]{0,6}\r?\n){0,6}", bytes in 0..60_usize) {
             let whole = limits(bytes, 3).request(text.as_bytes()).map(|head| head.map(|(_, length)| length));
             prop_assert_eq!(by_byte(&mut limits(bytes, 3), text.as_bytes()), whole);
+        }
+    }
+
+    #[test]
+    fn a_control_character_is_found_wherever_it_is() {
+        for len in 0..50 {
+            let mut bytes = vec![b'a'; len];
+            assert_eq!(find_control(&bytes), None);
+            for at in (0..len).rev() {
+                bytes[at] = 0x7f;
+                assert_eq!(find_control(&bytes), Some(at), "the first, at {at} of {len}");
+            }
         }
     }
 }
