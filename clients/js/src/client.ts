@@ -375,10 +375,8 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   // ---------------------------------------------------------------- the page and the clock
 
   const wake = () => {
-    if (asleep && store && session.welcome) {
-      // Another tab may have taken the session meanwhile.
-      ready = store.claim(session.welcome[10]).then((ours) => ours || session.forget());
-    }
+    // Another tab may have taken the session meanwhile.
+    if (asleep) ready = ready?.then(() => store!.claim()).then((ours) => ours || session.forget());
     asleep = false;
     tick();
     session.probe();

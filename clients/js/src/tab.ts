@@ -27,6 +27,8 @@ export class TabStore implements SessionStore {
   #release = () => {};
   /** Ends the waiting for a page to wake that slept while it waited for its lock. */
   #waking = new AbortController();
+  /** The session whose lock this page holds. */
+  #claimed = '';
   #last = '';
   /** The name of the session, which a resumed one learns again when it is attached. */
   #id: number[] = [];
@@ -65,7 +67,10 @@ export class TabStore implements SessionStore {
     return undefined;
   }
 
-  async claim(id: Iterable<number>): Promise<boolean> {
+  async claim(id: Iterable<number> = this.#id): Promise<boolean> {
+    const name = `${[...id]}`;
+    // Between giving it back and asking for it again a copy might take it.
+    if (!name || name === this.#claimed) return true;
     return (await this.#request(id)) ?? this.claim(id);
   }
 
@@ -96,7 +101,13 @@ export class TabStore implements SessionStore {
         if (signal.aborted) return undefined; // It came while the wait was given up.
         clearTimeout(timer);
         resolve(true);
-        return new Promise<void>((release) => (this.#release = release));
+        this.#claimed = `${[...id]}`;
+        return new Promise<void>((release) => {
+          this.#release = () => {
+            this.#claimed = '';
+            release();
+          };
+        });
       };
       // Where locks are forbidden, nothing tells copies apart but the server.
       const failed = () => {

@@ -1,144 +1,27 @@
 // Random cuts and black holes between the client and a server: nothing is lost, doubled or reordered, and what is evicted is
 // announced. Time is virtual; a failure prints its seed.
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { EverwireSocket } from './subject.js';
-import { Net } from './net.js';
+import { run, type Run } from './chaos.js';
 import { ReferenceServer } from './server.js';
+import { EverwireSocket } from './subject.js';
 
 const SEEDS = Number(process.env.SEEDS ?? 60);
-
-function randomOf(seed: number): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();
+  vi.unstubAllGlobals();
 });
 
-/** A blob that takes its time, which is virtual too. */
-class SlowBlob extends Blob {
-  constructor(
-    readonly content: string,
-    readonly delay: number,
-  ) {
-    super([content]);
-  }
-
-  override arrayBuffer(): Promise<ArrayBuffer> {
-    const { buffer } = new TextEncoder().encode(this.content);
-    return new Promise((resolve) => setTimeout(() => resolve(buffer as ArrayBuffer), this.delay));
-  }
-}
-
-interface Run {
-  cuts: number;
-  resumed: number;
-}
-
-async function run(seed: number): Promise<Run> {
-  const random = randomOf(seed);
-  vi.spyOn(Math, 'random').mockImplementation(random);
-  const server = new ReferenceServer();
-  const evicting = seed % 3 === 0;
-  server.config.window = seed % 4 === 1 ? 200 : 262_144;
-  if (evicting) server.config.buffer = 400;
-  const net = new Net(server);
-  setInterval(() => server.sessions[0]?.ping(), server.config.heartbeat);
-  net.config.latency = () => 1 + random() * 60;
-  const window = seed % 4 === 2 ? 150 : 262_144;
-  const socket = new EverwireSocket('ws://server/', { WebSocket: net.WebSocket, window, early: seed % 2 === 0 });
-  const fromServer: string[] = [];
-  const received: string[] = [];
-  const gaps: [number, number][] = [];
-  const unexpected: string[] = [];
-  let opened = 0;
-  let resumed = 0;
-  socket.binaryType = 'arraybuffer';
-  socket.onopen = () => opened++;
-  socket.addEventListener('message', async ({ data }) => {
-    received.push(data);
-    if (window < 1000) await new Promise((resolve) => setTimeout(resolve, random() * 50));
-  });
-  socket.addEventListener('gap', ({ from, to, direction }) => {
-    if (direction === 'out') unexpected.push('gap out');
-    received.push(`gap ${from}-${to}`);
-    gaps.push([from, to]);
-  });
-  socket.onresumed = ({ fresh }) => void (fresh ? unexpected.push('fresh') : resumed++);
-  for (const type of ['lost', 'close', 'error'] as const) socket.addEventListener(type, () => unexpected.push(type));
-
-  const accepted: string[] = [];
-  let cuts = 0;
-  const push = () => {
-    const text = `s${fromServer.length + 1}`;
-    fromServer.push(text);
-    server.sessions[0]!.send(text);
-  };
-  await vi.advanceTimersByTimeAsync(1000); // A HELLO without a token that is not answered makes a session of its own.
-  for (let step = 0; step < 150; step++) {
-    const dice = random();
-    if (dice < 0.4) {
-      accepted.push(`tc${accepted.length + 1}`);
-      socket.send(accepted.at(-1)!.slice(1));
-    } else if (dice < 0.45) {
-      accepted.push(`bblob${accepted.length + 1}`);
-      socket.send(new SlowBlob(accepted.at(-1)!.slice(1), random() * 50));
-    } else if (dice < 0.8 && server.sessions[0]) {
-      push();
-    } else if (dice < 0.86) {
-      for (const open of net.open) {
-        cuts++;
-        if (random() < 0.5) open.cut();
-        else open.blackhole();
-      }
-    } else if (dice < 0.9) {
-      net.refusing = random() < 0.5;
-      net.silent = random() < 0.2;
-    }
-    // The server learns of a cut late, or never.
-    if (evicting && random() < 0.1 && server.sessions[0]) server.sessions[0].wire = undefined;
-    await vi.advanceTimersByTimeAsync(random() < 0.9 ? random() * 100 : random() * 8000);
-  }
-  net.refusing = net.silent = false;
-  await vi.advanceTimersByTimeAsync(400_000);
-  const session = server.sessions[0]!;
-
-  expect(unexpected).toEqual([]);
-  expect(opened).toBe(1);
-  expect(server.sessions.length).toBe(1);
-  expect(session.received).toEqual(accepted);
-  expect(socket.bufferedAmount).toBe(0);
-  expect(socket.state).toBe('attached');
-  // What came is what was sent, but for what was evicted; each hole was announced in its place.
-  const rebuilt: string[] = [];
-  for (const entry of received) {
-    const gap = /^gap (\d+)-(\d+)$/.exec(entry);
-    if (!gap) rebuilt.push(entry);
-    else for (let number = +gap[1]!; number <= +gap[2]!; number++) rebuilt.push(`s${number}`);
-  }
-  expect(rebuilt).toEqual(fromServer);
-  if (!evicting) expect(gaps).toEqual([]);
-  const closed = new Promise((resolve) => (socket.onclose = ({ code }) => resolve(code)));
-  unexpected.length = 0;
-  socket.close();
-  await vi.advanceTimersByTimeAsync(1000);
-  expect(await closed).toBe(1000);
-  expect(session.ended).toBe(1000);
-  return { cuts, resumed };
-}
-
-describe('nothing is lost, doubled or reordered', () => {
+describe.each([
+  ['nothing is lost, doubled or reordered', false],
+  ['nor where paths stall and the page sleeps', true],
+])('%s', (_, wild) => {
   const total: Run = { cuts: 0, resumed: 0 };
   for (let seed = 1; seed <= SEEDS; seed++) {
     test(`seed ${seed}`, async () => {
-      const { cuts, resumed } = await run(seed);
+      const { cuts, resumed } = await run(seed, { EverwireSocket, ReferenceServer }, wild);
       total.cuts += cuts;
       total.resumed += resumed;
     });

@@ -5,6 +5,8 @@ import type { ReferenceServer } from './server.js';
 export interface NetConfig {
   /** Milliseconds, one way. */
   latency: () => number;
+  /** Milliseconds for which nothing comes through a new socket; then all of it does. */
+  stall: () => number;
   /** Which protocol the server selects of those offered; undefined fails the connection. */
   select: (protocols: string[]) => string | undefined;
 }
@@ -18,6 +20,7 @@ export class Net {
   hesitating = false;
   config: NetConfig = {
     latency: () => 10,
+    stall: () => 0,
     select: (protocols) => (protocols.includes('everwire.v1') ? 'everwire.v1' : ''),
   };
   /** What a plain server does with a message. */
@@ -61,10 +64,13 @@ export class FakeSocket {
   #toClient = 0;
   /** Nothing comes through any more, and nobody is told. */
   #lost = false;
+  /** Nothing that is sent comes through before this. */
+  #stalled = 0;
 
   constructor(net: Net, readonly url: string, readonly protocols: string[]) {
     this.#net = net;
     net.sockets.push(this);
+    this.stall(net.config.stall());
     if (net.silent) return;
     this.#later('server', () => {
       const selected = net.refusing ? undefined : net.config.select(protocols);
@@ -114,6 +120,11 @@ export class FakeSocket {
     setTimeout(() => this.#closed(code, reason, code !== 1006), 1);
   }
 
+  /** What is sent from now on comes through in so many ms. */
+  stall(ms: number): void {
+    this.#stalled = Date.now() + ms;
+  }
+
   /** The path breaks, and nobody learns it. */
   blackhole(): void {
     this.#lost = true;
@@ -133,7 +144,7 @@ export class FakeSocket {
   /** Each direction keeps its order. */
   #later(to: 'server' | 'client', action: () => void): void {
     const now = Date.now();
-    const at = Math.max(now + this.#net.config.latency(), to === 'server' ? this.#toServer : this.#toClient);
+    const at = Math.max(now + this.#net.config.latency(), this.#stalled, to === 'server' ? this.#toServer : this.#toClient);
     if (to === 'server') this.#toServer = at;
     else this.#toClient = at;
     setTimeout(() => this.#lost || action(), at - now);

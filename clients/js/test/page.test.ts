@@ -294,6 +294,43 @@ describe('a session that survives its page', () => {
     expect(first.server.sessions.length).toBe(2);
   });
 
+  for (const taken of [false, true]) {
+    test(`a page that sleeps before it is attached claims its session again${taken ? ', which a copy has taken' : ''}`, async () => {
+      const locks = fakeLocks();
+      vi.stubGlobal('navigator', { locks });
+      const storage = new FakeStorage();
+      const first = world({ store: new TabStore('chat', { storage }) });
+      await wait(100);
+      happens('pagehide', { persisted: false });
+      page = new EventTarget();
+      vi.stubGlobal('addEventListener', page.addEventListener.bind(page));
+      first.net.silent = true;
+      const second = first.another({ store: new TabStore('chat', { storage }) });
+      await wait(100);
+      expect(locks.held.size).toBe(1);
+      happens('freeze');
+      await wait(100);
+      expect(locks.held.size).toBe(0);
+      first.net.silent = false;
+      const old = page;
+      page = new EventTarget();
+      vi.stubGlobal('addEventListener', page.addEventListener.bind(page));
+      const copy = storage.copy();
+      const third = taken ? first.another({ store: new TabStore('chat', { storage: copy }) }) : undefined;
+      await wait(1000);
+      old.dispatchEvent(new Event('resume'));
+      await wait(20_000);
+      expect(second.socket.state).toBe('attached');
+      expect(second.log).toEqual(taken ? ['lost []', 'open'] : ['open']);
+      expect(locks.held.size).toBe(taken ? 2 : 1);
+      // And from now on no copy takes it.
+      const fourth = first.another({ store: new TabStore('chat', { storage: storage.copy() }) });
+      await wait(20_000);
+      expect([second, third, fourth].map((it) => it?.socket.state ?? 'attached')).toEqual(['attached', 'attached', 'attached']);
+      expect(first.server.sessions.length).toBe(taken ? 3 : 2);
+    });
+  }
+
   for (const [sleeps, wakes] of [['pagehide', 'pageshow'], ['freeze', 'resume']] as const) {
     test(`${sleeps} while it waits for its lock: it waits on with ${wakes}, and forgets nothing`, async () => {
       const locks = fakeLocks();

@@ -47,6 +47,8 @@ export class ServerSession {
   wire: Wire | undefined;
   token = '';
   previous = '';
+  /** All that it ever had. */
+  tokens = new Set<string>();
   /** How much the application holds back, in cost. */
   hold = 0;
   paused = false;
@@ -210,7 +212,7 @@ export class ReferenceServer {
   /** Forgets everything, as a server does that restarts. */
   restart(): void {
     for (const session of this.sessions) {
-      session.token = session.previous = '-';
+      session.tokens.clear();
       session.wire?.close(1012);
       session.wire = undefined;
     }
@@ -231,14 +233,17 @@ export class ReferenceServer {
       wire.close(4400);
       return undefined;
     }
-    let session = this.sessions.find((session) => token && (session.token === token || session.previous === token));
+    let session = this.sessions.find((session) => session.tokens.has(token));
     const status = session ? 1 : token ? 2 : 0;
     if (!session) this.sessions.push((session = new ServerSession(this, this.sessions.length + 1)));
-    if (attempt! <= session.attempt) {
+    const stale = (is: boolean) => {
+      if (!is) return false;
       wire.send(new Uint8Array([0x60, 7]));
       wire.close(4509);
-      return undefined;
-    }
+      return true;
+    };
+    if (stale(attempt! <= session.attempt)) return undefined;
+    if (stale(status === 1 && token !== session.token && token !== session.previous)) return undefined;
     if (status === 1 && (recv! > session.next - 1 || next! <= session.recv)) throw new Error('somebody has lost their memory');
     session.attempt = attempt!;
     session.epoch++;
@@ -249,6 +254,7 @@ export class ReferenceServer {
     session.window = window!;
     session.previous = token;
     session.token = `token ${++this.#tokens}`;
+    session.tokens.add(session.token);
     const { config } = this;
     wire.send(
       new Uint8Array([

@@ -7,6 +7,7 @@ mod input;
 mod interrupts;
 mod masked;
 mod output;
+mod progress;
 mod reconnecting;
 mod session;
 mod single;

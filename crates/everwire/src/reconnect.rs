@@ -41,6 +41,6 @@ pub use self::{
     reconnector::{Attempt, Failure, Phase, Reconnector, Wake},
     state::{State, Stop},
     states::States,
-    verdict::{AttemptError, BoxError, Ending, Overdue, retry_after},
+    verdict::{AttemptError, BoxError, Ending, Overdue, Refusal, retry_after},
     while_down::{NotSent, Sent, Tally, WhileDown},
 };

@@ -18,7 +18,7 @@ export declare class TabStore implements SessionStore {
     #private;
     constructor(name: string, { messages, storage }?: TabStoreOptions);
     restore(): Promise<Stored | undefined>;
-    claim(id: Iterable<number>): Promise<boolean>;
+    claim(id?: Iterable<number>): Promise<boolean>;
     release(): void;
     save([id, token, attempt, recv, next, kept]: Stored): void;
     forget(): void;

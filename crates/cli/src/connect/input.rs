@@ -1,14 +1,16 @@
 //! What is typed or piped in, line by line, from a thread of its own.
 
 use std::{
+    cell::Cell,
     env, fs,
     io::{self, BufRead, IsTerminal, Read},
     path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use everwire::Message;
 use rustyline::{
-    Behavior, Config, Editor, ExternalPrinter, error::ReadlineError, history::FileHistory,
+    Behavior, Config, Editor, ExternalPrinter, Prompt, error::ReadlineError, history::FileHistory,
 };
 use tokio::sync::mpsc;
 
@@ -88,7 +90,32 @@ fn too_long(what: &str, limit: u64) -> String {
     format!("{what} has more than {limit} bytes: raise the limit with --max-message")
 }
 
-/// The prompt, with history.
+/// The terminal has been given back: no line is edited any more. Locked while an editor takes it.
+static GIVEN_BACK: Mutex<bool> = Mutex::new(false);
+
+fn given_back() -> MutexGuard<'static, bool> {
+    GIVEN_BACK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What stands before a line. It is asked for first when the editor has taken the terminal.
+struct EditPrompt(Cell<Option<MutexGuard<'static, bool>>>);
+
+impl EditPrompt {
+    /// Keeps the terminal from being given back until an editor has taken it; not if it was.
+    fn new() -> Option<Self> {
+        let guard = given_back();
+        (!*guard).then(|| Self(Cell::new(Some(guard))))
+    }
+}
+
+impl Prompt for EditPrompt {
+    fn raw(&self) -> &str {
+        drop(self.0.take());
+        "> "
+    }
+}
+
+/// The line editor, with history.
 struct LineEditor {
     editor: Editor<(), FileHistory>,
     history: Option<PathBuf>,
@@ -116,8 +143,8 @@ impl LineEditor {
     }
 
     fn run(mut self, bin: bool, limit: u64, sender: &mpsc::Sender<Input>) {
-        loop {
-            let input = match self.editor.readline("> ") {
+        while let Some(prompt) = EditPrompt::new() {
+            let input = match self.editor.readline(&prompt) {
                 Ok(line) if line.len() as u64 > limit => Input::Error(too_long("the line", limit)),
                 Ok(line) => {
                     self.save();
@@ -167,6 +194,8 @@ impl Terminal {
 
     /// Makes the terminal as it was, and clears the prompt.
     pub(super) fn restore(&self) {
+        // An editor that is about to take it would leave it behind in its own mode.
+        *given_back() = true;
         let Some(saved) = &self.0 else { return };
         let is_raw = rustix::termios::tcgetattr(io::stdin())
             .is_ok_and(|now| now.local_modes != saved.local_modes);

@@ -20,6 +20,12 @@ use crate::stdout::Stdout;
 /// Bytes of messages that may wait for a slow stdout; one message may exceed it.
 const QUEUE: u32 = 1 << 20;
 
+/// What changes nothing on a screen: it goes up a line and down again.
+const NOTHING: &str = "\x1b[A\n";
+
+/// How long an editor has to print what it was given, when we must end.
+const EDITOR_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Prints a text above the line that is being edited.
 pub(super) type Printer = Box<dyn FnMut(String) -> bool + Send>;
 
@@ -59,6 +65,11 @@ impl Notices {
     /// Prints a line on stderr.
     pub(super) fn say(&self, line: impl Into<String>) {
         self.0.send(Job::Notice(line.into())).ok();
+    }
+
+    /// Prints lines on stderr.
+    pub(super) fn say_all(&self, lines: Vec<String>) {
+        lines.into_iter().for_each(|line| self.say(line));
     }
 }
 
@@ -189,6 +200,9 @@ impl Writer {
             }
         }
         self.flush();
+        if let Some(printer) = self.printer {
+            wait_for(printer);
+        }
         if self.state.is_broken.load(Ordering::Acquire) {
             // What is in the buffer would be written once more when it is dropped.
             std::mem::forget(self.out);
@@ -246,4 +260,18 @@ impl Writer {
             self.state.broke.notify_one();
         }
     }
+}
+
+/// Waits until an editor has printed what it was given, which it does in its own time.
+fn wait_for(mut printer: Printer) {
+    let (sender, printed) = mpsc::channel();
+    std::thread::spawn(move || {
+        // It takes one text at a time and holds one more: when it has room for the second of
+        // these, it has taken the first, and so has printed all before that.
+        for _ in 0..2 {
+            printer(NOTHING.to_owned());
+        }
+        sender.send(()).ok();
+    });
+    printed.recv_timeout(EDITOR_PATIENCE).ok();
 }

@@ -15,6 +15,7 @@ use super::{
     escape::escape,
     exchange::Exchange,
     output::{Notices, Room},
+    progress::Progress,
     verbose::{Verbose, VerboseSession},
     verdict::Course,
 };
@@ -67,7 +68,7 @@ async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdic
     let has_store = exchange.args.session_store.is_some();
     // Stdin is read once the first attempt is over: what is refused for good is told first.
     let (mut reads_stdin, mut has_states) = (false, true);
-    let mut lost = false;
+    let (mut lost, mut progress) = (false, Progress::default());
     // A message that waits for room in the buffer.
     let mut outgoing = None;
     // The last message that stdout was given, and whether no more are.
@@ -90,13 +91,15 @@ async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdic
                 Some(ClientEvent::Ended(end)) => break end,
                 Some(event) => {
                     exchange.has_attached |= is_attached(&event);
+                    notices.say_all(progress.event(&event));
                     lost |= tell(&notices, &event);
                 }
                 None => break sender.ended().await,
             },
             state = states.next(), if has_states => {
                 has_states = state.as_ref().is_some_and(|state| state.ended().is_none());
-                reads_stdin = look(&mut exchange, state, reads_stdin);
+                notices.say_all(progress.state(state.as_ref()));
+                reads_stdin = reads_stdin || look(&mut exchange, state.as_ref());
             }
             sent = deliver(&sender, outgoing.as_ref()) => {
                 outgoing = None;
@@ -152,20 +155,15 @@ impl Drop for Leaving {
     }
 }
 
-/// Tells a state; begins to read stdin once the first attempt is over.
-fn look(exchange: &mut Exchange, state: Option<ClientState>, reads_stdin: bool) -> bool {
+/// Begins to read stdin once the first attempt is over; returns whether it is.
+fn look(exchange: &mut Exchange, state: Option<&ClientState>) -> bool {
     let is_first = matches!(state, Some(ClientState::Connecting { attempt: 1, .. }));
-    match &state {
-        // Events tell these.
-        None | Some(ClientState::Attached | ClientState::Ended(_)) => {}
-        Some(state) => exchange.output.notices().say(format!("= {state}")),
-    }
     let is_over = matches!(state, None | Some(ClientState::Ended(_)));
-    if !is_first && !is_over && !reads_stdin {
+    let reads = !is_first && !is_over;
+    if reads {
         exchange.read_stdin();
-        return true;
     }
-    reads_stdin
+    reads
 }
 
 fn is_attached(event: &ClientEvent) -> bool {
@@ -179,20 +177,9 @@ fn is_refused(notices: &Notices, sent: Result<u64, SessionSendError>) -> bool {
     true
 }
 
-/// Tells what happened to the session; returns whether messages are lost, or may be.
+/// Tells what the session could not keep; returns whether messages are lost, or may be.
 fn tell(notices: &Notices, event: &ClientEvent) -> bool {
     match event {
-        ClientEvent::Attached { id } => {
-            let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-            notices.say(format!("= attached, session {id}"));
-        }
-        ClientEvent::Resumed { epoch } => notices.say(format!("= resumed, connection {epoch}")),
-        ClientEvent::Detached { closure: Some(closure) } => {
-            notices.say(format!("= detached: {closure}"));
-        }
-        ClientEvent::Detached { closure: None } => {
-            notices.say("= detached: the server was silent for too long");
-        }
         ClientEvent::Gap(direction, gap) => {
             let whose = match direction {
                 Direction::In => "of the server",

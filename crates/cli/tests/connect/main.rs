@@ -6,6 +6,8 @@ mod end;
 mod fixture;
 mod keepalive;
 mod messages;
+mod place;
+mod progress;
 mod reconnect;
 mod request;
 mod run;

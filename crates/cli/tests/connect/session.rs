@@ -1,163 +1,20 @@
 //! `--session`: one session over any number of connections.
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    net::TcpListener,
-    process::{Child, Stdio},
+    io::Write,
     sync::mpsc,
     time::{Duration, Instant},
 };
 
-use everwire::{
-    Conn, Handler, Message, Server,
-    session::{Code, SessionHandler, SessionMessage, SessionSender, Sessions},
-};
-use everwire_testkit::{ChaosProxy, Cut, Plan};
-use tokio::runtime::{Builder, Runtime};
+use everwire::session::Code;
+use everwire_testkit::Cut;
 
 use crate::{
     fixture::Fixture,
-    run::{Ran, command, finish, run},
+    place::{Place, Program, lines, next, nowhere},
+    run::{command, finish, run},
     scripted::{accept, answer, silent},
 };
-
-struct Echo;
-
-impl SessionHandler for Echo {
-    fn on_message(&mut self, session: &SessionSender, message: SessionMessage) {
-        session.send_message(&message).ok();
-    }
-}
-
-impl Handler for Echo {
-    fn on_message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
-        conn.send(message).ok();
-    }
-}
-
-/// A server whose sessions echo, and a proxy in front of it.
-struct Place {
-    runtime: Runtime,
-    server: Option<Server>,
-    sessions: Sessions,
-    /// Kept over restarts, so that nobody else gets its port.
-    listener: TcpListener,
-    proxy: ChaosProxy,
-}
-
-impl Place {
-    fn new() -> Self {
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        let listen = "127.0.0.1:0".parse().unwrap();
-        let proxy = runtime.block_on(ChaosProxy::start(listen, addr, Plan::calm())).unwrap().0;
-        let sessions = Sessions::builder().push(|_| Echo);
-        let mut this = Self { runtime, server: None, sessions, listener, proxy };
-        this.restart();
-        this
-    }
-
-    /// Takes the place of the server, if there is one, without a word and without its sessions.
-    fn restart(&mut self) {
-        self.stop();
-        self.sessions = Sessions::builder().push(|_| Echo);
-        let listener = self.listener.try_clone().unwrap();
-        let server = Server::builder().listener(listener).push("/", |_| Echo);
-        let server = self.runtime.block_on(server.sessions(&self.sessions).start());
-        self.server = Some(server.unwrap());
-    }
-
-    fn stop(&mut self) {
-        if let Some(server) = self.server.take() {
-            self.proxy.cut(Cut::Reset);
-            let now = everwire::Drain::restart().grace(Duration::ZERO).deadline(Duration::ZERO);
-            self.runtime.block_on(server.shutdown(now)).ok();
-        }
-    }
-
-    fn url(&self) -> String {
-        format!("ws://{}/", self.proxy.addr())
-    }
-}
-
-/// The program, while it runs.
-struct Program {
-    child: Child,
-    stdout: mpsc::Receiver<String>,
-    stderr: mpsc::Receiver<String>,
-    said: Vec<String>,
-}
-
-impl Program {
-    fn start(args: &[&str]) -> Self {
-        let mut child = command(args).spawn().unwrap();
-        let stdout = lines(child.stdout.take().unwrap());
-        let stderr = lines(child.stderr.take().unwrap());
-        Self { child, stdout, stderr, said: Vec::new() }
-    }
-
-    fn say(&mut self, text: &str) {
-        self.child.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
-    }
-
-    #[track_caller]
-    fn hears(&mut self, text: &str) {
-        assert_eq!(next(&self.stdout).as_deref(), Some(text), "{:#?}", self.said);
-    }
-
-    /// Waits for a line on stderr that begins so.
-    #[track_caller]
-    fn tells(&mut self, text: &str) -> String {
-        while let Some(line) = next(&self.stderr) {
-            self.said.push(line.clone());
-            if line.starts_with(text) {
-                return line;
-            }
-        }
-        panic!("no {text:?} in:\n{:#?}", self.said);
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap(); // SIGKILL
-        self.child.wait().unwrap();
-    }
-
-    fn interrupt(&self) {
-        let pid = self.child.id().to_string();
-        let mut kill = std::process::Command::new("kill");
-        assert!(kill.args(["-INT", &pid]).stderr(Stdio::null()).status().unwrap().success());
-    }
-
-    /// Ends its stdin, and waits for its end.
-    fn finish(mut self) -> Ran {
-        drop(self.child.stdin.take());
-        // Its stderr ends with it.
-        while let Some(line) = next(&self.stderr) {
-            self.said.push(line);
-        }
-        let until = Instant::now() + Duration::from_secs(30);
-        while self.child.try_wait().unwrap().is_none() && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        self.child.kill().ok(); // If it hangs.
-        let status = self.child.wait().unwrap().code().unwrap_or(-1);
-        let stdout: String = self.stdout.iter().map(|line| line + "\n").collect();
-        Ran { status, stdout: stdout.into_bytes(), stderr: self.said.join("\n") }
-    }
-}
-
-fn lines(from: impl std::io::Read + Send + 'static) -> mpsc::Receiver<String> {
-    let (sender, lines) = mpsc::channel();
-    std::thread::spawn(move || {
-        BufReader::new(from).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
-    });
-    lines
-}
-
-fn next(lines: &mpsc::Receiver<String>) -> Option<String> {
-    lines.recv_timeout(Duration::from_secs(30)).ok()
-}
 
 #[test]
 fn lines_are_sent_and_received_and_the_end_of_stdin_ends_the_session() {
@@ -328,12 +185,6 @@ fn a_server_without_sessions_is_named() {
     let ran = run(&["--session", &fixture.url("/nowhere")], "");
     ran.check(3, "");
     ran.says("status 404");
-}
-
-/// A place where nobody listens.
-fn nowhere() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("ws://{}/", listener.local_addr().unwrap())
 }
 
 #[test]

@@ -57,7 +57,14 @@ fn run_in_terminal(args: &[&str], state: &Path, typed: &[(&str, &str)]) -> Optio
 fn lines_are_edited_and_remembered() {
     let (fixture, state) = (Fixture::new(), tempfile::tempdir().unwrap());
     // "hxi", back over the i, x deleted; then the line again from the history.
-    let typed = [("> ", "hxi\x1b[D\x7f\r"), ("\x1b[Khi", "\x1b[A\r"), ("\x1b[Khi", "\x04")];
+    // Its answer comes before the next prompt or above it: then that is drawn again.
+    let typed = [
+        ("> ", "hxi\x1b[D\x7f\r"),
+        ("hi\r\n", ""),
+        ("> ", "\x1b[A\r"),
+        ("hi\r\n", ""),
+        ("> ", "\x04"),
+    ];
     let Some((screen, status)) = run_in_terminal(&[&fixture.url("/echo")], state.path(), &typed)
     else {
         return eprintln!("skipped: there is no script(1)");

@@ -47,6 +47,25 @@ pub enum AttemptError {
         /// What it selected instead.
         selected: Option<String>,
     },
+    /// The server answered a session's HELLO, and did not attach the session.
+    NotAttached(Refusal),
+}
+
+/// Why a server that speaks `everwire.v1` did not attach a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It is busy.
+    Busy {
+        /// It wants to be tried again after this.
+        after: Duration,
+    },
+    /// It sends its clients to another URL.
+    Moved,
+    /// It wants a ticket, or a newer one than it was shown.
+    Ticket,
+    /// It did not answer the HELLO in time.
+    Silent,
 }
 
 /// A provider or a hook did not finish in time.
@@ -71,6 +90,7 @@ impl Ending {
     /// | any other status, redirects that are not followed included | never |
     /// | an answer that breaks HTTP or RFC 6455 | once more, then never |
     /// | a server without sessions, where one is wanted | never |
+    /// | a server that does not attach a session | retry, when and where it says |
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
@@ -211,9 +231,26 @@ impl fmt::Display for AttemptError {
                     None => f.write_str("none"),
                 }
             }
+            Self::NotAttached(refusal) => refusal.fmt(f),
         }
     }
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("server did not attach the session: ")?;
+        match self {
+            Self::Busy { after } => {
+                write!(f, "it is busy, and wants to be tried again after {after:?}")
+            }
+            Self::Moved => f.write_str("it sends its clients to another url"),
+            Self::Ticket => f.write_str("it wants a ticket, or a newer one than it was shown"),
+            Self::Silent => f.write_str("it did not answer the HELLO in time"),
+        }
+    }
+}
+
+impl Error for Refusal {}
 
 impl Error for AttemptError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
@@ -224,7 +261,7 @@ impl Error for AttemptError {
             | Self::Hook(source)
             | Self::Ticket(source) => source.source(),
             Self::Connect(source) => source.source(),
-            Self::NoSessions { .. } => None,
+            Self::NoSessions { .. } | Self::NotAttached(_) => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use everwire_proto::Closure;
 use everwire_session::{Code, Direction, EndedBy, GapRange, Message};
 
-use crate::reconnect::AttemptError;
+use crate::reconnect::{AttemptError, Ending};
 
 /// What happened to a client's session, in order: what is missing is told before the next message,
 /// and [`Ended`](Self::Ended) comes once and last.
@@ -98,6 +98,9 @@ pub enum ClientState {
         attempt: u32,
         /// How long it was until it begins when this was decided; nothing once it is under way.
         delay: Duration,
+        /// How the attempt before it failed, or the connection before it ended; nothing before the
+        /// first, or if that connection was given up because it was silent.
+        last: Option<Ending>,
     },
     /// Messages flow.
     Attached,
@@ -107,6 +110,8 @@ pub enum ClientState {
         attempt: u32,
         /// As for [`Connecting`](Self::Connecting).
         delay: Duration,
+        /// As for [`Connecting`](Self::Connecting).
+        last: Option<Ending>,
     },
     /// The end. The connection of a session that has ended is closed by now; one from which the
     /// client [left](super::ClientSender::leave), failed or was dropped is being closed.
@@ -190,8 +195,8 @@ impl fmt::Display for ClientStop {
 impl fmt::Display for ClientState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, attempt, delay) = match self {
-            Self::Connecting { attempt, delay } => ("connecting", attempt, delay),
-            Self::Detached { attempt, delay } => ("detached, connecting", attempt, delay),
+            Self::Connecting { attempt, delay, .. } => ("connecting", attempt, delay),
+            Self::Detached { attempt, delay, .. } => ("detached, connecting", attempt, delay),
             Self::Attached => return f.write_str("attached"),
             Self::Ended(end) => return write!(f, "ended: {end}"),
         };

@@ -96,7 +96,7 @@ impl Link {
         is_stored: bool,
         stored: Option<Snapshot>,
     ) -> (Arc<Self>, watch::Receiver<ClientState>) {
-        let first = ClientState::Connecting { attempt: 1, delay: Duration::ZERO };
+        let first = ClientState::Connecting { attempt: 1, delay: Duration::ZERO, last: None };
         let (states, watching) = watch::channel(first);
         let (now, is_kept) = (clock::now(), stored.is_some());
         let session = match stored {

@@ -18,7 +18,9 @@ use super::{
 };
 use crate::{
     clock, random,
-    reconnect::{AttemptError, AttemptInfo, Ending, Failure, Phase, Reconnector, Retry, later},
+    reconnect::{
+        AttemptError, AttemptInfo, Ending, Failure, Phase, Reconnector, Refusal, Retry, later,
+    },
 };
 
 /// How long an end waits for its connection to be closed.
@@ -80,7 +82,8 @@ impl Runner {
             attached: None,
             n_advised: 0,
             took: Duration::ZERO,
-            told: None,
+            // What its handles see before anything is told.
+            told: Some((1, 1, Phase::Attempting)),
             ending: EndOnDrop(link.clone(), None),
             link,
         }
@@ -192,6 +195,8 @@ impl Runner {
             // It was given up, and the path may be dead: nobody waits for it.
             let Some(carrier) = self.carrier.take() else { return };
             carrier.leave();
+            let is_attempt = self.machine.phase() == Phase::Attempting;
+            self.last = is_attempt.then(|| not_attached(Refusal::Silent));
             self.follow(Failure::new(Retry::Now));
             self.link.detached();
         }
@@ -234,19 +239,23 @@ impl Runner {
             carrier.leave();
         }
         self.link.detached();
-        let retry = match welcome {
+        let (retry, refusal) = match welcome {
             Welcome::Busy { after, spread } => {
                 let [after, spread] = [after, spread].map(Duration::from_millis);
-                Retry::After { after, spread }
+                (Retry::After { after, spread }, Refusal::Busy { after })
             }
             Welcome::Moved(url) => {
                 self.place = self.way.as_ref().map(|way| way.place(url));
-                Retry::After { after: Duration::ZERO, spread: Duration::from_millis(100) }
+                let (after, spread) = (Duration::ZERO, Duration::from_millis(100));
+                (Retry::After { after, spread }, Refusal::Moved)
             }
-            Welcome::Auth if self.setup.ticket.is_some() => Retry::RefreshTokenOnce,
-            Welcome::Auth => Retry::Never,
-            _ => Retry::Now,
+            Welcome::Auth if self.setup.ticket.is_some() => {
+                (Retry::RefreshTokenOnce, Refusal::Ticket)
+            }
+            Welcome::Auth => (Retry::Never, Refusal::Ticket),
+            _ => (Retry::Now, Refusal::Silent),
         };
+        self.last = Some(not_attached(refusal));
         self.follow(Failure::new(retry));
         if self.machine.phase() == Phase::Stopped {
             self.abort(Code::UNAUTHENTICATED, "ticket refused");
@@ -283,6 +292,7 @@ impl Runner {
             self.opening = None;
             self.link.renew(unacknowledged);
             self.setup.forget(&self.link);
+            self.last = None;
             self.follow(Failure::new(Retry::Now));
             return self.link.detached();
         }
@@ -413,7 +423,8 @@ impl Runner {
             carrier.say(hello);
         }
         if let Some(old) = self.carrier.replace(carrier) {
-            old.drop_with(CloseCode::NORMAL_CLOSURE);
+            // A Close could overtake the HELLO, and the server take the session for detached.
+            old.leave();
         }
     }
 
@@ -503,16 +514,21 @@ impl Runner {
             Phase::Scheduled { delay, .. } => delay,
             _ => Duration::ZERO,
         };
+        let last = self.last.clone();
         let state = match (is_attached, self.was_welcome) {
             (true, _) => ClientState::Attached,
-            (false, false) => ClientState::Connecting { attempt, delay },
-            (false, true) => ClientState::Detached { attempt, delay },
+            (false, false) => ClientState::Connecting { attempt, delay, last },
+            (false, true) => ClientState::Detached { attempt, delay, last },
         };
         let told = if is_attached { (0, 0, Phase::Open) } else { (1, attempt, phase) };
         if self.told.replace(told) != Some(told) {
             self.link.publish(state);
         }
     }
+}
+
+fn not_attached(refusal: Refusal) -> Ending {
+    Ending::Failed(Arc::new(AttemptError::NotAttached(refusal)))
 }
 
 /// Draws a time from nothing up to, and without, `longest`.

@@ -161,13 +161,13 @@ impl Link {
                     wakers.extend(inner.take_writers()); // The new session has room.
                 }
                 Event::Opened { id } => {
-                    inner.told_attached = true;
+                    (inner.told_attached, inner.closure) = (true, None);
                     inner.name = id.clone();
                     inner.push(ClientEvent::Attached { id: id.clone() }, &mut wakers);
                     others.push(Event::Opened { id });
                 }
                 Event::Resumed { epoch } => {
-                    inner.told_attached = true;
+                    (inner.told_attached, inner.closure) = (true, None);
                     inner.name = inner.session.id().clone();
                     // WELCOME says what may be forgotten.
                     wakers.extend(inner.take_writers());

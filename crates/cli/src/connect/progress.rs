@@ -1,0 +1,158 @@
+//! A session's comings and goings, in lines: each is told once, in its order, with its reason.
+
+use std::{mem, sync::Arc};
+
+use everwire::{
+    reconnect::Ending,
+    session::{ClientEvent, ClientState},
+};
+
+/// Joins what the states of a client say, which come at once, with its events, which may wait behind
+/// messages: of an attempt to connect nothing is told before the loss that it is to mend.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// The last event of that kind said so.
+    is_attached: bool,
+    /// A state said that it is attached, and no event has yet.
+    is_ahead: bool,
+    /// States that belong behind an event that is still to come.
+    held: Vec<ClientState>,
+    /// What was told last of a connection that ended or an attempt that failed.
+    told: Option<Ending>,
+}
+
+impl Progress {
+    /// Returns what to tell of a state.
+    pub(super) fn state(&mut self, state: Option<&ClientState>) -> Vec<String> {
+        match state {
+            Some(ClientState::Attached) => self.is_ahead = !self.is_attached,
+            Some(state @ (ClientState::Connecting { .. } | ClientState::Detached { .. })) => {
+                if !self.is_attached && !self.is_ahead {
+                    return self.attempt(state);
+                }
+                self.held.push(state.clone());
+            }
+            // The last line says why.
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    /// Returns what to tell of an event, if it is one of these.
+    pub(super) fn event(&mut self, event: &ClientEvent) -> Vec<String> {
+        match event {
+            ClientEvent::Attached { id } => {
+                let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+                self.attached(format!("= attached, session {id}"))
+            }
+            ClientEvent::Resumed { epoch } => {
+                self.attached(format!("= resumed, connection {epoch}"))
+            }
+            ClientEvent::Detached { closure } => {
+                self.is_attached = false;
+                self.told = closure.clone().map(Ending::Closed);
+                let mut lines = vec![match closure {
+                    Some(closure) => format!("= detached: {closure}"),
+                    None => "= detached: the server was silent for too long".to_owned(),
+                }];
+                for state in mem::take(&mut self.held) {
+                    lines.extend(self.attempt(&state));
+                }
+                lines
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn attached(&mut self, line: String) -> Vec<String> {
+        (self.is_attached, self.is_ahead) = (true, false);
+        vec![line]
+    }
+
+    /// Tells of an attempt that is under way or will be, and why the one before it failed.
+    fn attempt(&mut self, state: &ClientState) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let ClientState::Connecting { attempt, last: Some(last), .. }
+        | ClientState::Detached { attempt, last: Some(last), .. } = state
+            && !self.told.as_ref().is_some_and(|told| is_same(told, last))
+        {
+            lines.push(format!("= attempt {} failed: {last}", attempt.saturating_sub(1).max(1)));
+            self.told = Some(last.clone());
+        }
+        // That it is detached was told.
+        lines.push(format!("= {}", state.to_string().trim_start_matches("detached, ")));
+        lines
+    }
+}
+
+fn is_same(one: &Ending, other: &Ending) -> bool {
+    match (one, other) {
+        (Ending::Closed(one), Ending::Closed(other)) => Arc::ptr_eq(one, other),
+        (Ending::Failed(one), Ending::Failed(other)) => Arc::ptr_eq(one, other),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use everwire::reconnect::{AttemptError, Refusal};
+
+    use super::*;
+
+    fn failed() -> Option<Ending> {
+        Some(Ending::Failed(Arc::new(AttemptError::NotAttached(Refusal::Silent))))
+    }
+
+    fn waits(attempt: u32, millis: u64, last: Option<Ending>) -> ClientState {
+        ClientState::Detached { attempt, delay: Duration::from_millis(millis), last }
+    }
+
+    #[test]
+    fn a_failed_attempt_has_its_reason_once() {
+        let (mut progress, last) = (Progress::default(), failed());
+        let lines: Vec<_> = [(2, 400), (2, 0)]
+            .into_iter()
+            .flat_map(|(attempt, millis)| {
+                progress.state(Some(&waits(attempt, millis, last.clone())))
+            })
+            .collect();
+        let why = "server did not attach the session: it did not answer the HELLO in time";
+        assert_eq!(
+            lines,
+            [
+                format!("= attempt 1 failed: {why}"),
+                "= connecting in 0.4 s, attempt 2".to_owned(),
+                "= connecting, attempt 2".to_owned(),
+            ]
+        );
+    }
+
+    /// Whichever of the two is heard first.
+    #[test]
+    fn nothing_is_told_of_an_attempt_before_the_loss() {
+        let detached = ClientEvent::Detached { closure: None };
+        let resumed = ClientEvent::Resumed { epoch: 2 };
+        for is_ahead in [false, true] {
+            let mut progress = Progress::default();
+            if is_ahead {
+                assert!(progress.state(Some(&ClientState::Attached)).is_empty());
+            } else {
+                progress.event(&resumed);
+                assert!(progress.state(Some(&ClientState::Attached)).is_empty());
+            }
+            assert!(progress.state(Some(&waits(1, 400, None))).is_empty());
+            assert!(progress.state(Some(&waits(2, 0, failed()))).is_empty());
+            if is_ahead {
+                assert_eq!(progress.event(&resumed), ["= resumed, connection 2"]);
+            }
+            let lines = progress.event(&detached);
+            assert_eq!(lines.len(), 4, "{lines:?}");
+            assert!(lines[0].starts_with("= detached: the server was silent"), "{lines:?}");
+            assert_eq!(lines[1], "= connecting in 0.4 s, attempt 1");
+            assert!(lines[2].starts_with("= attempt 1 failed: "), "{lines:?}");
+            assert_eq!(progress.state(Some(&waits(2, 100, None))).len(), 1);
+        }
+    }
+}
