@@ -64,7 +64,7 @@ impl Endpoint {
         }
         match self.goodbye.take() {
             Some(goodbye) if said_bye => {
-                self.part(goodbye.code);
+                self.part(Code::NORMAL);
                 self.end(goodbye.code, goodbye.reason, EndedBy::Us);
             }
             Some(goodbye) => self.end_abruptly(goodbye.code, &goodbye.reason, EndedBy::Us),
