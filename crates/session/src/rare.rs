@@ -41,14 +41,6 @@ impl<T> Rare<T> {
         self.0.as_ref()?.front()
     }
 
-    pub(crate) fn back_mut(&mut self) -> Option<&mut T> {
-        self.0.as_mut()?.back_mut()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.0.iter().flat_map(|queue| queue.iter())
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |queue| queue.len())
     }

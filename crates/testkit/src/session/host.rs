@@ -145,7 +145,7 @@ impl Host {
             Some((session, epoch)) => {
                 let mut session = session.borrow_mut();
                 let lent = session.poll_message(now, *epoch);
-                let frame = lent.map(|message| Bytes::copy_from_slice(message.frame()));
+                let frame = lent.map(|message| Bytes::copy_from_slice(message.as_slice()));
                 frame.map(Transmit::Frame).or_else(|| session.poll_transmit(now, *epoch))
             }
             None => known.answer.pop_front(),
