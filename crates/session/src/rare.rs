@@ -41,6 +41,13 @@ impl<T> Rare<T> {
         self.0.as_ref()?.front()
     }
 
+    pub(crate) fn contains(&self, item: &T) -> bool
+    where
+        T: PartialEq,
+    {
+        self.0.as_ref().is_some_and(|queue| queue.contains(item))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |queue| queue.len())
     }

@@ -198,7 +198,7 @@ impl App for SessionSocket {
 
     fn drain(&mut self, conn: &mut Conn<'_>) {
         if let Stage::Attached(session, _) = &self.stage {
-            session.0.go_away();
+            session.0.go_away(conn.drain_advice());
             self.transmit(conn);
         }
     }

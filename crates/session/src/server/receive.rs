@@ -5,7 +5,10 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::ServerSession;
-use crate::{At, Event, Frame, MessageRef, Mutation, Ticket, Violation, frame};
+use crate::{At, Event, Frame, Malformed, MessageRef, Mutation, Ticket, Violation, frame};
+
+/// Where a client stands has to be checked before anything that it says counts (protocol §5.2).
+const TOO_EARLY: Malformed = Malformed::NotNow("a frame without counts as the first");
 
 impl ServerSession {
     /// Handles a binary message that arrived on the socket of this epoch.
@@ -35,12 +38,14 @@ impl ServerSession {
         let now = self.end.at(now);
         let handled = data.map_err(Violation::from).and_then(|data| {
             let Some((kind, volatile, payload)) = data else { return Ok(()) };
+            if !self.tokens.is_confirmed() {
+                return Err(TOO_EARLY.into());
+            }
             let message = MessageRef { number: None, kind, payload }.to_message();
             self.end.receive_data(now, volatile, message)
         });
-        match handled {
-            Ok(()) => self.tokens.confirm(),
-            Err(violation) => self.violate(now, violation),
+        if let Err(violation) = handled {
+            self.violate(now, violation);
         }
     }
 
@@ -54,8 +59,9 @@ impl ServerSession {
         epoch: u64,
         message: &'m [u8],
     ) -> Option<MessageRef<'m>> {
+        let goes = !self.end.has_events() && self.end.listening(epoch);
         let data = match frame::parse_data(message) {
-            Ok(data) if !self.end.has_events() && self.end.listening(epoch) => data,
+            Ok(data) if goes && self.tokens.is_confirmed() => data,
             _ => None,
         };
         let Some((kind, volatile, payload)) = data else {
@@ -64,10 +70,7 @@ impl ServerSession {
         };
         let now = self.end.at(now);
         match self.end.receive_lent(now, volatile, payload.len()) {
-            Ok(number) => {
-                self.tokens.confirm();
-                Some(MessageRef { number, kind, payload })
-            }
+            Ok(number) => Some(MessageRef { number, kind, payload }),
             Err(violation) => {
                 self.violate(now, violation);
                 None
@@ -76,6 +79,11 @@ impl ServerSession {
     }
 
     fn handle_frame(&mut self, now: At, frame: Frame) -> Result<(), Violation> {
+        let has_counts =
+            !matches!(frame, Frame::Data { .. } | Frame::Gap(_) | Frame::AuthTicket(_));
+        if !has_counts && !self.tokens.is_confirmed() {
+            return Err(TOO_EARLY.into());
+        }
         let (code, reason) = match &frame {
             Frame::AuthTicket(_) => {
                 self.end.strike(now, &frame)?;
