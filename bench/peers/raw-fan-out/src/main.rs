@@ -31,6 +31,7 @@ async fn speak(stream: &TcpStream) -> io::Result<()> {
     loop {
         stream.readable().await?;
         let n = BUFFER.with_borrow_mut(|buffer| match stream.try_read(buffer) {
+            Ok(0) => Ok(Some(0)),
             Ok(n) => {
                 for member in ALL.lock().expect("no panic").iter() {
                     // Whoever is full misses it: this is no server, but a limit.
