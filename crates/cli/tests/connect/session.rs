@@ -181,7 +181,8 @@ fn a_server_without_sessions_is_named() {
     let fixture = Fixture::new();
     let ran = run(&["--session", &fixture.url("/echo")], "");
     ran.check(3, "");
-    ran.says("server offers no sessions here");
+    ran.says("server offers no sessions here: expected it to select the subprotocol everwire.v1");
+    ran.says("(connect without --session)");
     let ran = run(&["--session", &fixture.url("/nowhere")], "");
     ran.check(3, "");
     ran.says("status 404");
