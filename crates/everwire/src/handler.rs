@@ -10,8 +10,8 @@ use std::{
 };
 
 use everwire_proto::{
-    Cause, CloseCode, Closure, Compress, Connection, DeflateParams, Event, Message, MessageKind,
-    Payload, Piece, PreparedMessage, SendError,
+    Advice, Cause, CloseCode, Closure, Compress, Connection, DeflateParams, Event, Message,
+    MessageKind, Payload, Piece, PreparedMessage, SendError,
 };
 
 use crate::{
@@ -235,6 +235,13 @@ impl Conn<'_> {
     #[must_use]
     pub fn sender(&self) -> Sender {
         Sender::unguarded(self.shared.clone())
+    }
+
+    /// Returns when the client is to come back, as the Close will say at the end of the drain that is
+    /// under way.
+    pub(crate) fn drain_advice(&self) -> Option<Advice> {
+        let registry = self.shared.lock().registry.clone();
+        registry.and_then(|registry| registry.advice())
     }
 
     /// Returns the id of the connection.

@@ -15,7 +15,7 @@ use std::{
 };
 
 use everwire_proto::{
-    Cause, CloseCode, CloseFrame, Closure, Counters, Message, PreparedMessage, SendError,
+    Advice, Cause, CloseCode, CloseFrame, Closure, Counters, Message, PreparedMessage, SendError,
 };
 use http::StatusCode;
 
@@ -63,6 +63,8 @@ pub(crate) struct Inner {
     empty: Empty,
     /// Opening handshakes that ended without an answer, by reason.
     failed: Mutex<BTreeMap<&'static str, u64>>,
+    /// When to come back, as everybody is told who is drained.
+    advice: Mutex<Option<Advice>>,
 }
 
 /// A part of the connections. What is live and what has ended change under one lock, so that
@@ -95,6 +97,11 @@ impl Registry {
         }
         shared.lock().registry = Some(self.0.clone());
         Registration { shared: shared.clone(), _slot: slot }
+    }
+
+    /// Sets when clients are to come back that are told of a drain.
+    pub(crate) fn advise(&self, advice: Option<Advice>) {
+        *self.0.advice.lock().unwrap_or_else(PoisonError::into_inner) = advice;
     }
 
     /// Returns how many connections are live.
@@ -245,6 +252,11 @@ impl Registry {
 }
 
 impl Inner {
+    /// Returns when clients are to come back, as the drain says that is under way.
+    pub(crate) fn advice(&self) -> Option<Advice> {
+        *self.advice.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn shard(&self, id: u64) -> MutexGuard<'_, Shard> {
         let shard = &self.shards[(id % SHARDS as u64) as usize];
         shard.lock().unwrap_or_else(PoisonError::into_inner)

@@ -8,17 +8,23 @@
 
 #[path = "session/ends.rs"]
 mod ends;
+#[path = "session/properties.rs"]
+mod properties;
 #[path = "session/wire.rs"]
 mod wire;
 
-use ends::{Client, End, Mutation, Session, Stream};
+use std::collections::BTreeSet;
+
+use ends::{Client, Mutation, Session, Stream};
+use properties::Wrong;
 use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
 use wire::{Answer, Frame, Socket};
 
 /// How far it is explored.
 #[derive(Clone, Debug)]
 struct Bounds {
-    messages: u8,
+    /// Messages of the client, and of the server.
+    messages: (u8, u8),
     attempts: u8,
     queue: usize,
     without: Option<Mutation>,
@@ -32,8 +38,7 @@ struct World {
     tokens: u8,
     expired: bool,
     evicted: bool,
-    /// What no end may ever notice of an honest peer.
-    wrong: Option<&'static str>,
+    wrong: Option<Wrong>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -116,7 +121,7 @@ impl World {
                 // A HELLO that came too late may well be behind: attempts are looked at first.
                 let is_behind = recv > session.stream.said || next <= session.stream.recv;
                 if is_behind && matches!(answer.0, Answer::Resumed { .. }) {
-                    self.wrong = Some("a HELLO with other counters");
+                    self.wrong = Some(Wrong::Accused("a HELLO with other counters"));
                 }
                 answer
             }
@@ -184,8 +189,17 @@ impl World {
         }
     }
 
-    /// Frames that are sent into a direction that does not work are lost.
-    fn lose(&mut self) {
+    /// Frames that are sent into a direction that does not work are lost. So are those that nobody listens to
+    /// any more, which changes nothing: a state is the same whatever is on its way there.
+    fn lose(&mut self, without: Option<Mutation>) {
+        let hears = |mutation| without == Some(mutation);
+        let newest = self.client.socket;
+        for socket in &mut self.sockets {
+            let has_hello = matches!(socket.up.first(), Some(Frame::Hello { .. }));
+            let is_attached = self.sessions.iter().any(|s| s.socket == Some(socket.name));
+            socket.up_works &= has_hello || is_attached || hears(Mutation::NoServerFence);
+            socket.down_works &= newest == Some(socket.name) || hears(Mutation::NoClientFence);
+        }
         for socket in &mut self.sockets {
             if !socket.up_works {
                 socket.up.clear();
@@ -201,28 +215,6 @@ impl World {
                 || sessions.iter().any(|session| session.socket == Some(socket.name));
             is_held || !socket.up.is_empty() || !socket.down.is_empty()
         });
-    }
-
-    /// Returns what becomes of it when the network works, and the client tries.
-    fn healed(&self, without: Option<Mutation>) -> Self {
-        let mut world = self.clone();
-        for _ in 0..3 {
-            if world.client.end.is_some() {
-                break;
-            }
-            world.sockets.clear();
-            world.connect();
-            while let Some(at) =
-                world.sockets.iter().position(|s| !s.up.is_empty() || !s.down.is_empty())
-            {
-                if world.sockets[at].up.is_empty() {
-                    world.down(at, without);
-                } else {
-                    world.up(at, without);
-                }
-            }
-        }
-        world
     }
 
     fn session(&self) -> Option<&Session> {
@@ -246,11 +238,11 @@ impl Model for Bounds {
         let session = world.sessions.last();
         let lives = client.end.is_none();
         let room = |queue: &Vec<Frame>| queue.len() < self.queue;
-        if lives && !client.wants_bye && client.stream.said < self.messages {
+        if lives && !client.wants_bye && client.stream.said < self.messages.0 {
             actions.push(Action::ClientSays);
         }
         if let Some(session) = session.filter(|session| !session.ended) {
-            if session.stream.said < self.messages {
+            if session.stream.said < self.messages.1 {
                 actions.push(Action::ServerSays);
             }
             let detached = session.socket.is_none();
@@ -352,109 +344,26 @@ impl Model for Bounds {
                 world.client_sends(said);
             }
         }
-        world.lose();
+        world.lose(self.without);
         let full = |socket: &Socket| socket.up.len().max(socket.down.len()) > self.queue;
         (!world.sockets.iter().any(full) && world != *before).then_some(world)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
-            Property::always("each message once and in order, or told to be missing", in_order),
-            Property::always("acknowledged, received, sent: in this order", sandwich),
-            Property::always("a buffer holds what may be asked for", complete),
-            Property::always("a socket has the session to itself", one_socket),
-            Property::always("nobody is locked out", no_lock_out),
-            Property::always("what is there is resumed, and nothing is missing then", resumed),
-            Property::always("an end is an end", one_end),
-            Property::sometimes("a welcome is lost", |_, w: &World| {
-                w.session().is_some_and(|s| s.previous == w.client.token && s.socket.is_none())
-            }),
-            Property::sometimes("a session is lost", |_, w: &World| w.client.losses > 0),
-            Property::sometimes("a gap is passed", |_, w: &World| {
-                w.evicted && w.client.stream.recv > 0
-            }),
-            Property::sometimes("goodbye is said and answered", |_, w: &World| {
-                w.client.end == Some(End::Goodbye)
-            }),
-            Property::sometimes("an old socket is still believed in", |_, w: &World| {
-                w.client.attached && w.session().is_some_and(|s| s.socket != w.client.socket)
-            }),
-        ]
+        properties::all()
     }
 }
 
-fn in_order(_: &Bounds, world: &World) -> bool {
-    world.wrong.is_none()
-}
-
-fn sandwich(_: &Bounds, world: &World) -> bool {
-    let Some(session) = world.session() else { return true };
-    let (up, down) = (&world.client.stream, &session.stream);
-    let holds = |from: &Stream, to: &Stream| from.acked <= to.recv && to.recv <= from.said;
-    world.client.end.is_some() || holds(up, down) && holds(down, up)
-}
-
-fn complete(_: &Bounds, world: &World) -> bool {
-    let holds = |stream: &Stream| world.evicted || stream.first <= stream.acked + 1;
-    holds(&world.client.stream) && world.sessions.iter().all(|session| holds(&session.stream))
-}
-
-fn one_socket(_: &Bounds, world: &World) -> bool {
-    let mut sockets: Vec<_> = world.sessions.iter().filter_map(|session| session.socket).collect();
-    let all = sockets.len();
-    sockets.sort_unstable();
-    sockets.dedup();
-    let is_its_newest = |session: &Session| session.socket.is_none_or(|s| s == session.attempt);
-    sockets.len() == all && world.sessions.iter().all(is_its_newest)
-}
-
-/// With a good network both ends meet again and have heard all, or the session has ended loudly;
-/// and nobody is told that another client has the session, for there is none.
-fn no_lock_out(bounds: &Bounds, world: &World) -> bool {
-    if world.client.end.is_some() {
-        return world.client.end == Some(End::Goodbye);
-    }
-    let healed = world.healed(bounds.without);
-    match (healed.client.end, healed.session()) {
-        (Some(end), _) => end == End::Goodbye,
-        (None, Some(session)) => {
-            let (up, down) = (&healed.client.stream, &session.stream);
-            healed.client.attached && down.recv == up.said && up.recv == down.said
-        }
-        (None, None) => false,
-    }
-}
-
-/// A session that the server still has is never lost; one whose messages are all there has no gap.
-fn resumed(bounds: &Bounds, world: &World) -> bool {
-    let is_there = world.session().is_some_and(|session| !session.ended);
-    if world.client.end.is_some() || !is_there {
-        return true;
-    }
-    world.healed(bounds.without).client.losses == world.client.losses
-}
-
-/// After its goodbye a client that had everything acknowledged has left nothing behind.
-fn one_end(_: &Bounds, world: &World) -> bool {
-    let client = &world.client;
-    client.end != Some(End::Goodbye)
-        || world
-            .session()
-            .is_none_or(|session| session.ended && session.stream.recv == client.stream.said)
-}
-
-/// Returns how many states there are, and which properties do not hold in one of them.
-fn explore(
-    messages: u8,
-    attempts: u8,
-    queue: usize,
-    without: Option<Mutation>,
-) -> (usize, Vec<&'static str>) {
-    let bounds = Bounds { messages, attempts, queue, without };
+/// Returns how many states there are, and which properties do not hold in one of them; stops at the first
+/// that violates `wanted`, if that is looked for.
+fn explore(bounds: Bounds, wanted: Option<&'static str>) -> (usize, BTreeSet<&'static str>) {
+    let finish = match wanted {
+        Some(wanted) => HasDiscoveries::AllOf([wanted].into()),
+        None => HasDiscoveries::AnyFailures,
+    };
     let properties = bounds.properties();
-    let checker = bounds.checker().threads(2).finish_when(HasDiscoveries::AnyFailures);
-    let checker = checker.spawn_bfs().join();
-    if without.is_none() {
+    let checker = bounds.checker().threads(2).finish_when(finish).spawn_bfs().join();
+    if wanted.is_none() {
         checker.assert_properties();
     }
     let fails = |p: &&Property<_>| {
@@ -464,38 +373,70 @@ fn explore(
     (checker.unique_state_count(), failed)
 }
 
+/// Explores all that there is with so many messages of the client and of the server. A socket holds all of
+/// them at once, with what goes before and behind.
+#[track_caller]
+fn holds(messages: (u8, u8), attempts: u8, at_least: usize) {
+    let queue = usize::from(messages.0.max(messages.1)) + 2;
+    let bounds = Bounds { messages, attempts, queue, without: None };
+    let (states, failed) = explore(bounds, None);
+    println!("{messages:?} messages, {attempts} sockets: {states} states");
+    assert!(failed.is_empty() && states >= at_least, "{states} states, {failed:?}");
+}
+
+/// Whether there is time for what takes minutes: `./test --full`.
+fn in_full() -> bool {
+    std::env::var_os("EVERWIRE_MODEL_IN_FULL").is_some()
+}
+
 #[test]
 fn no_order_of_events_loses_or_doubles_a_message() {
-    // A third socket takes many minutes and gigabytes.
-    let attempts = if std::env::var_os("EVERWIRE_MODEL_IN_FULL").is_some() { 3 } else { 2 };
-    let (states, failed) = explore(1, attempts, 3, None);
-    println!("{states} states");
-    assert!(failed.is_empty() && states > 1_000_000, "{states} states, {failed:?}");
-}
-
-#[track_caller]
-fn needed(rule: Mutation) {
-    let (states, failed) = explore(1, 2, 3, Some(rule));
-    println!("without {rule:?}, {states} states: {failed:?}");
-    assert!(!failed.is_empty(), "{rule:?} is not needed, by {states} states");
+    holds((1, 1), 2, 100_000);
+    if in_full() {
+        holds((1, 1), 3, 2_000_000);
+        holds((2, 1), 3, 2_000_000);
+    }
 }
 
 #[test]
-fn without_the_servers_fence_a_takeover_goes_wrong() {
-    needed(Mutation::NoServerFence);
+fn two_messages_each_way_are_neither_lost_nor_doubled() {
+    holds((2, 2), 2, 1_000_000);
+}
+
+#[test]
+fn three_messages_one_way_are_neither_lost_nor_doubled() {
+    holds((3, 0), 2, 100_000);
+    holds((0, 3), 2, 100_000);
+    if in_full() {
+        holds((3, 3), 2, 2_000_000);
+    }
+}
+
+/// Without the rule, this does not hold.
+#[track_caller]
+fn needed(rule: Mutation, property: &'static str) {
+    let bounds = Bounds { messages: (1, 1), attempts: 2, queue: 3, without: Some(rule) };
+    let (states, failed) = explore(bounds, Some(property));
+    println!("without {rule:?}, {states} states: {failed:?}");
+    assert!(failed.contains(property), "by {states} states without {rule:?}: {failed:?}");
+}
+
+#[test]
+fn without_the_servers_fence_a_message_comes_twice() {
+    needed(Mutation::NoServerFence, properties::ONCE);
 }
 
 #[test]
 fn without_the_clients_fence_a_message_comes_twice() {
-    needed(Mutation::NoClientFence);
+    needed(Mutation::NoClientFence, properties::ONCE);
 }
 
 #[test]
 fn with_attaches_in_order_of_arrival_an_abandoned_socket_takes_the_session() {
-    needed(Mutation::ArrivalOrder);
+    needed(Mutation::ArrivalOrder, properties::FREE);
 }
 
 #[test]
 fn without_the_grace_of_the_old_token_a_lost_welcome_locks_the_client_out() {
-    needed(Mutation::NoTokenGrace);
+    needed(Mutation::NoTokenGrace, properties::FREE);
 }

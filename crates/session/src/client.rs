@@ -102,6 +102,11 @@ impl ClientSession {
     pub fn authenticate(&mut self, ticket: impl Into<Bytes>) {
         self.ticket = Ticket(ticket.into());
         if self.end.is_attached() {
+            if self.end.incoming.is_ack_due() {
+                // It may be the first on this socket, and goes before all else.
+                let counts = self.end.counts();
+                self.end.queue_frame(&Frame::Ack(counts));
+            }
             self.end.queue_frame(&Frame::AuthTicket(self.ticket.clone()));
         }
     }

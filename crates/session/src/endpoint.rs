@@ -134,6 +134,10 @@ impl Endpoint {
                 self.violate(Violation::TooBig { limit, size });
                 ""
             }
+            Oversize::Fragments(limit) => {
+                self.violate(Violation::TooManyFragments { limit });
+                ""
+            }
             Oversize::Ours => {
                 let reason = "a message was too big for the peer (1009)";
                 self.end(Code::TOO_BIG, reason.to_owned(), EndedBy::Peer);
@@ -202,6 +206,13 @@ impl Endpoint {
 
     pub(crate) fn event(&mut self, event: Event) {
         self.events.push_back(event);
+    }
+
+    /// Tells of something that a peer can cause as often as it likes: nothing else bounds how much waits.
+    pub(crate) fn event_once(&mut self, event: Event) {
+        if !self.events.contains(&event) {
+            self.events.push_back(event);
+        }
     }
 
     #[inline]

@@ -86,12 +86,24 @@ pub enum Violation {
     Epoch(u64),
     /// A message was begun without credit.
     Window,
+    /// The peer takes less than it said before, on the same socket.
+    Credit {
+        /// The window that it states.
+        stated: u64,
+        /// What it granted before, less what was acknowledged since.
+        granted: u64,
+    },
     /// A message is larger than agreed.
     TooBig {
         /// The limit in bytes.
         limit: u64,
         /// The size in bytes.
         size: u64,
+    },
+    /// A message came in more frames of the WebSocket than allowed.
+    TooManyFragments {
+        /// The limit.
+        limit: u32,
     },
     /// Too many frames that say nothing.
     Rate,
@@ -103,8 +115,8 @@ impl Violation {
     pub const fn code(&self) -> Code {
         match self {
             Self::Malformed(_) => Code::MALFORMED,
-            Self::Window => Code::WINDOW,
-            Self::TooBig { .. } => Code::TOO_BIG,
+            Self::Window | Self::Credit { .. } => Code::WINDOW,
+            Self::TooBig { .. } | Self::TooManyFragments { .. } => Code::TOO_BIG,
             Self::Rate => Code::RATE,
             _ => Code::COUNTERS,
         }
@@ -133,8 +145,14 @@ impl fmt::Display for Violation {
             Self::Exhausted => f.write_str("the peer has used up its message numbers"),
             Self::Epoch(epoch) => write!(f, "epoch {epoch} is not newer than the last"),
             Self::Window => f.write_str("the peer began a message without credit (window)"),
+            Self::Credit { stated, granted } => {
+                write!(f, "the peer takes back credit: a window of {stated} after {granted}")
+            }
             Self::TooBig { limit, size } => {
                 write!(f, "message of {size} bytes exceeds the limit of {limit} (max_message)")
+            }
+            Self::TooManyFragments { limit } => {
+                write!(f, "message of more than {limit} fragments, which the WebSocket refused")
             }
             Self::Rate => f.write_str("the peer sent too many frames that say nothing"),
         }

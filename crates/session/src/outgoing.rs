@@ -148,7 +148,12 @@ impl Outgoing {
         };
         within(counts.recv, self.acked, self.position)?;
         within(counts.done, self.last_done, counts.recv)?;
-        self.in_flight -= self.cost_between(self.acked + 1, counts.recv);
+        let cost = self.cost_between(self.acked + 1, counts.recv);
+        if counts.window + cost < self.window {
+            let (stated, granted) = (counts.window, self.window - cost);
+            return Err(Violation::Credit { stated, granted });
+        }
+        self.in_flight -= cost;
         if counts.recv > self.acked {
             self.waiting_since = (counts.recv < self.position).then_some(now);
         }

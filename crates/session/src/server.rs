@@ -18,6 +18,9 @@ use crate::{
     token::Tokens,
 };
 
+/// Where a client stands has to be checked before anything that it says counts (protocol §5.2).
+const TOO_EARLY: Malformed = Malformed::NotNow("a frame without counts as the first");
+
 /// Who a client is, as the application says. All clients of an application that does not ask are
 /// [`ANONYMOUS`](Self::ANONYMOUS).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -217,12 +220,14 @@ impl ServerSession {
         let now = self.end.at(now);
         let handled = data.map_err(Violation::from).and_then(|data| {
             let Some((kind, volatile, payload)) = data else { return Ok(()) };
+            if !self.tokens.is_confirmed() {
+                return Err(TOO_EARLY.into());
+            }
             let payload = Bytes::copy_from_slice(payload);
             self.end.receive_data(now, volatile, Message { number: None, kind, payload })
         });
-        match handled {
-            Ok(()) => self.tokens.confirm(),
-            Err(violation) => self.violate(now, violation),
+        if let Err(violation) = handled {
+            self.violate(now, violation);
         }
     }
 
@@ -386,6 +391,11 @@ impl ServerSession {
     }
 
     fn handle_frame(&mut self, now: At, frame: Frame) -> Result<(), Violation> {
+        let has_counts =
+            !matches!(frame, Frame::Data { .. } | Frame::Gap(_) | Frame::AuthTicket(_));
+        if !has_counts && !self.tokens.is_confirmed() {
+            return Err(TOO_EARLY.into());
+        }
         let (code, reason) = match &frame {
             Frame::AuthTicket(_) => {
                 self.end.strike(now, &frame)?;

@@ -132,7 +132,12 @@ impl<H: Clone> Store<H> {
     /// Returns what is known of a HELLO's token.
     #[must_use]
     pub fn find(&self, token: &[u8], principal: Option<&Principal>) -> Found<H> {
-        let Some(id) = SessionId::of_token(token) else { return Found::Unknown };
+        let Some(id) = SessionId::of_token(token) else {
+            if !token.is_empty() {
+                judge_unknown(token);
+            }
+            return Found::Unknown;
+        };
         if let Some(entry) = self.sessions.get(&id) {
             return Found::Session(entry.handle.clone());
         }

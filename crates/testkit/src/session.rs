@@ -1,16 +1,20 @@
 //! Sessions over `everwire.v1` without a WebSocket.
 
 mod chaos;
+mod fault;
 mod host;
 mod ledger;
 mod pair;
+mod report;
 mod walk;
 mod wire;
 
 pub use self::{
-    chaos::{Chaos, Failure, Profile, Report},
+    chaos::{Chaos, Profile},
+    fault::Fault,
     host::Host,
     ledger::Ledger,
     pair::{Pair, texts},
+    report::{Failure, Report},
     walk::walk_session,
 };

@@ -212,11 +212,11 @@ fn no_more_sessions_without_a_connection_than_allowed() {
 
 #[test]
 fn clients_are_advised_to_move_before_the_server_leaves() {
-    let server = Server::start(&["--threads", "2"]);
+    let server = Server::start(&["--threads", "2", "--drain-spread", "20s"]);
     let mut visitors = ["/echo", "/chat"].map(|path| Visitor::open(&server, path));
     server.signal(Signal::TERM);
     for visitor in &mut visitors {
-        assert_eq!(visitor.hear(), "go away, 5000 ms");
+        assert_eq!(visitor.hear(), "go away, 20000 ms");
     }
     for visitor in visitors {
         assert_eq!(visitor.closed(), 1012);

@@ -73,7 +73,9 @@ impl Drain {
 
     /// Advises clients to come back at a time of their own within this span, so that they do not
     /// come all at once: the reason of the Close is then such as `retry=1000;spread=20000`, in
-    /// milliseconds. Default: no advice.
+    /// milliseconds. Clients with a session are told the same before, by GOAWAY. Default: no advice;
+    /// those with a session spread their return over what their server tells them for any loss
+    /// (`Terms::first_spread`, 1 s).
     #[must_use]
     pub fn spread(mut self, spread: Duration) -> Self {
         self.spread = Some(spread);
@@ -108,10 +110,13 @@ impl Drain {
 
     /// Returns the Close that everybody is sent.
     fn frame(&self) -> Result<CloseFrame, SendError> {
-        let reason = self
-            .spread
-            .map_or_else(String::new, |spread| Advice::new(self.retry, spread).to_string());
+        let reason = self.advice().map_or_else(String::new, |advice| advice.to_string());
         CloseFrame::new(self.notice, &reason)
+    }
+
+    /// Returns when clients are to come back, if that is said.
+    fn advice(&self) -> Option<Advice> {
+        self.spread.map(|spread| Advice::new(self.retry, spread))
     }
 
     /// Returns how far apart the closings of `n` connections begin, if all are to have begun within
@@ -177,6 +182,7 @@ impl Registry {
         others: impl Future<Output = ()>,
     ) -> Drained {
         let before = self.closed();
+        self.advise(drain.advice());
         let until = Instant::now() + drain.deadline.min(FOREVER);
         let in_time = timeout_at(until, async {
             say_goodbye(self, drain).await;

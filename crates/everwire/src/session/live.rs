@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use everwire_proto::{Closure, Message, Payload};
+use everwire_proto::{Advice, Closure, Message, Payload};
 use everwire_session::{
     Attach, Code, Event, Hello, Meter, Prepared, Principal, SendError as SessionSendError,
     ServerSession, SessionId, Ticket,
@@ -19,9 +19,6 @@ use super::{
     sessions::Table, transmit::transmit,
 };
 use crate::{Conn, Sender, clock, random, shared::Wakes};
-
-/// The time over which the clients of a server that leaves spread their return.
-const GOAWAY_SPREAD: Duration = Duration::from_secs(5);
 
 /// A session that lives in a table.
 pub(crate) struct Live {
@@ -145,6 +142,8 @@ impl Live {
         let attach = state.session.attach(now, hello, principal, &mut random::fill);
         match attach {
             Attach::Attached(epoch) => drop(state.take_socket(epoch, now, sender)),
+            // Nothing has changed, and it is to take no longer than where there is no session.
+            Attach::Unknown if !state.session.is_ended() => {}
             _ => self.settle(state, now, None),
         }
         attach
@@ -196,9 +195,11 @@ impl Live {
         self.settle(state, now, None);
     }
 
-    /// Advises the client to come back on another connection, because this server leaves.
-    pub(super) fn go_away(self: &Arc<Self>) {
-        self.lock().session.goaway(Duration::ZERO, GOAWAY_SPREAD, "");
+    /// Advises the client to come back on another connection, because this server leaves: when the Close
+    /// that follows advises it to, or else as after any loss.
+    pub(super) fn go_away(self: &Arc<Self>, advice: Option<Advice>) {
+        let advice = advice.unwrap_or(Advice::new(Duration::ZERO, self.table.first_spread()));
+        self.lock().session.goaway(advice.after, advice.spread, "");
     }
 
     /// Sends a message, which is a gap to a client that does not take it, and leaves it to others to go on, because they hold a lock: if the driver is to

@@ -9,6 +9,7 @@ pub(super) fn oversize(closure: &Closure) -> Option<Oversize> {
         Cause::MessageTooBig { size, .. } | Cause::FrameTooBig { size, .. } => {
             Some(Oversize::Theirs(size))
         }
+        Cause::TooManyFragments { limit } => Some(Oversize::Fragments(limit)),
         _ => {
             let close = closure.received.as_ref()?;
             (close.code == CloseCode::MESSAGE_TOO_BIG).then_some(Oversize::Ours)

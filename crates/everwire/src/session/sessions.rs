@@ -143,6 +143,11 @@ impl Table {
         self.config.attach_timeout
     }
 
+    /// Returns the time over which clients spread their return.
+    pub(super) fn first_spread(&self) -> Duration {
+        self.config.terms.first_spread
+    }
+
     /// Returns whether the oldest messages of a session without a connection make room for others.
     pub(super) fn evicts(&self) -> bool {
         self.config.buffer.overflow == Overflow::Evict

@@ -181,7 +181,7 @@ impl App for SessionSocket {
 
     fn drain(&mut self, conn: &mut Conn<'_>) {
         if let Stage::Attached(live, epoch) = &self.stage {
-            live.go_away();
+            live.go_away(conn.drain_advice());
             live.transmit(conn, *epoch);
         }
     }

@@ -21,6 +21,7 @@ use everwire::{
         SessionSender, Sessions, SessionsBuilder,
     },
 };
+use everwire_session::{Event, Goaway};
 use visitor::{Form, Visitor, close_code};
 
 /// Echoes, and takes notes.
@@ -220,15 +221,28 @@ async fn many_sessions_share_what_is_sent_to_all() {
     }
 }
 
-#[tokio::test]
-async fn a_server_that_leaves_says_where_to_go() {
+/// Returns what a client is advised by GOAWAY and then by the Close, in milliseconds.
+async fn advice_of(drain: Drain) -> (u64, u64, String) {
     let (server, url, ..) = echo(Sessions::builder()).await;
     let mut visitor = Visitor::new(&url);
     visitor.connect(Form::Inline).await;
     assert_eq!(visitor.hear().await, "opened");
-    let drain = Drain::restart().grace(Duration::from_secs(1));
+    let drain = drain.grace(Duration::from_secs(1));
     let shutdown = tokio::spawn(async move { server.shutdown(drain).await });
-    assert!(visitor.hear().await.starts_with("Goaway"));
-    assert_eq!(visitor.hear().await, "detached");
+    let Event::Goaway(Goaway { after, spread, .. }) = visitor.event().await else {
+        panic!("no advice")
+    };
+    let (_, ws) = visitor.socket.take().unwrap();
+    let closure = soon(ws.closed()).await;
+    let close = closure.received.as_ref().map(|frame| frame.reason.to_string());
     soon(shutdown).await.unwrap().unwrap();
+    (after, spread, close.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_server_that_leaves_gives_the_advice_of_its_close_before() {
+    let drain = Drain::restart().spread(Duration::from_secs(20)).retry(Duration::from_millis(1500));
+    assert_eq!(advice_of(drain).await, (1500, 20_000, "retry=1500;spread=20000".to_owned()));
+    // Without any, clients come back as they do after a loss.
+    assert_eq!(advice_of(Drain::leaving()).await, (0, 1000, String::new()));
 }

@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use everwire::{
-    Client, Message, WebSocket,
+    Client, Config, Message, MessageKind, Server, WebSocket,
     dial::ProxyConfig,
     session::{Identity, Principal, SessionConfig, Sessions, StoreConfig},
 };
 
-use crate::{Form, Visitor, common::soon, echo, visitor::close_code};
+use crate::{
+    Echo, Form, Plain, Visitor,
+    common::{Notes, soon, start},
+    echo,
+    visitor::close_code,
+};
 
 async fn open(url: &str) -> WebSocket {
     let client = Client::new(url).unwrap().proxy(ProxyConfig::Direct);
@@ -71,6 +76,34 @@ async fn a_message_above_the_default_limit_ends_the_session_however_far_above_it
         let notes = notes.until(2).await;
         assert!(notes[1].starts_with("ended 4502 by Violation(TooBig"), "{notes:?}");
     }
+}
+
+/// The connection refuses it, and it would only come again.
+#[tokio::test]
+async fn a_message_in_too_many_fragments_ends_the_session() {
+    let notes = Notes::default();
+    let handler = notes.clone();
+    let sessions = Sessions::builder().push(move |_| Echo(handler.clone()));
+    let mut config = Config::default();
+    config.limits.fragments = 4;
+    let server = Server::builder().config(config).push("/", |_| Plain).sessions(&sessions);
+    let (_server, addr) = start(server.bind("127.0.0.1:0")).await;
+    let mut visitor = Visitor::new(&format!("ws://{addr}/"));
+    visitor.connect(Form::Inline).await;
+    assert_eq!(visitor.hear().await, "opened");
+    visitor.transmit().await;
+    let (_, ws) = visitor.socket.as_ref().unwrap();
+    let mut writer = ws.stream_message(MessageKind::Binary).await.unwrap();
+    for piece in [&b"\x10a"[..], b"b", b"c", b"d", b"e"] {
+        writer.write(piece).await.ok();
+    }
+    writer.finish().await.ok();
+    assert_eq!(visitor.hear().await, "detached");
+    let told = notes.until(2).await;
+    let expected = "ended 4502 by Violation(TooManyFragments { limit: 4 })";
+    assert_eq!(told[1], expected);
+    visitor.connect(Form::Header).await;
+    assert_eq!(visitor.hear().await, "ended 4502 by Peer");
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! The two ends of a session, with as little as the rules of `docs/protocol.md` need.
 
-use super::wire::{Answer, Frame};
+use super::{
+    properties::Wrong,
+    wire::{Answer, Frame},
+};
 
 /// A rule that is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,12 +50,12 @@ impl Stream {
     }
 
     /// Takes in where the peer stands.
-    fn acknowledge(&mut self, recv: u8, sent: u8) -> Result<(), &'static str> {
+    fn acknowledge(&mut self, recv: u8, sent: u8) -> Result<(), Wrong> {
         if sent != self.recv {
-            return Err("the ends count differently");
+            return Err(Wrong::Accused("the ends count differently"));
         }
         if !(self.acked..=self.position).contains(&recv) {
-            return Err("what was never sent is acknowledged");
+            return Err(Wrong::Accused("what was never sent is acknowledged"));
         }
         self.acked = recv;
         self.first = self.first.max(recv + 1);
@@ -60,15 +63,18 @@ impl Stream {
     }
 
     /// Takes in a message or a gap.
-    fn receive(&mut self, frame: &Frame, own: u8) -> Result<(), &'static str> {
+    fn receive(&mut self, frame: &Frame, own: u8) -> Result<(), Wrong> {
         match *frame {
-            Frame::Data { incarnation, .. } if incarnation != own => Err("of another session"),
-            Frame::Data { number, .. } if number != self.recv + 1 => Err("not the next message"),
+            Frame::Data { incarnation, .. } if incarnation != own => Err(Wrong::Foreign),
+            Frame::Data { number, .. } if number <= self.recv => Err(Wrong::Twice(number)),
+            Frame::Data { number, .. } if number > self.recv + 1 => Err(Wrong::Never(number)),
             Frame::Data { number, .. } => {
                 self.recv = number;
                 Ok(())
             }
-            Frame::Gap { from, .. } if from != self.recv + 1 => Err("not the next gap"),
+            Frame::Gap { from, .. } if from != self.recv + 1 => {
+                Err(Wrong::Accused("a gap is out of place"))
+            }
             Frame::Gap { to, .. } => {
                 self.recv = to;
                 Ok(())
@@ -145,7 +151,7 @@ impl Client {
         frame: &Frame,
         up: &mut Vec<Frame>,
         without: Option<Mutation>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Wrong> {
         let is_fenced = self.socket != Some(socket);
         if self.end.is_some() || is_fenced && without != Some(Mutation::NoClientFence) {
             return Ok(());
@@ -167,12 +173,12 @@ impl Client {
         }
     }
 
-    fn welcome(&mut self, answer: &Answer, up: &mut Vec<Frame>) -> Result<(), &'static str> {
+    fn welcome(&mut self, answer: &Answer, up: &mut Vec<Frame>) -> Result<(), Wrong> {
         match *answer {
             Answer::Resumed { epoch, recv, sent, token } => {
                 let is_possible = (self.stream.acked..=self.stream.said).contains(&recv);
                 if sent != self.stream.recv || !is_possible || epoch <= self.epoch {
-                    return Err("a WELCOME with other counters");
+                    return Err(Wrong::Accused("a WELCOME with other counters"));
                 }
                 (self.epoch, self.token, self.attached) = (epoch, token, true);
                 self.stream.attach(recv);
@@ -255,7 +261,7 @@ impl Session {
         socket: u8,
         frame: &Frame,
         without: Option<Mutation>,
-    ) -> Result<Option<Frame>, &'static str> {
+    ) -> Result<Option<Frame>, Wrong> {
         let is_fenced = self.socket != Some(socket);
         if self.ended || is_fenced && without != Some(Mutation::NoServerFence) {
             return Ok(None);

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
 
-use super::Frame;
+use super::{Frame, HELLO};
 use crate::{
     Malformed, Role,
     varint::{Reader, Writer},
@@ -49,11 +49,18 @@ pub struct Hello {
 }
 
 impl Hello {
-    /// Parses a HELLO frame: the first message on a socket.
+    /// Parses a HELLO frame: the first message on a socket. Of one whose version is
+    /// [not known](Self::is_known_version) nothing but the version is looked at.
     ///
     /// # Errors
     /// What is wrong with it: close the socket with [`Code::MALFORMED`](crate::Code::MALFORMED).
     pub fn parse(frame: &Bytes) -> Result<Self, Malformed> {
+        if let [HELLO, version, ..] = frame[..]
+            && version != VERSION
+            && frame.len() <= FRAME_LIMIT
+        {
+            return Ok(Self { version, ..Self::first(1, 0, 1) });
+        }
         match Frame::parse(Role::Client, frame)? {
             Frame::Hello(hello) => Ok(hello),
             _ => Err(Malformed::NotNow("a frame before HELLO")),
@@ -107,8 +114,12 @@ impl Hello {
         if len > FRAME_LIMIT {
             return Err(Malformed::TooLong("hello"));
         }
+        let version = reader.u8()?;
+        if version != VERSION {
+            return Err(Malformed::OutOfRange("version"));
+        }
         let hello = Self {
-            version: reader.u8()?,
+            version,
             attempt: reader.positive("attempt")?,
             recv: reader.number()?,
             lo: reader.positive("lo")?,

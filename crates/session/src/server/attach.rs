@@ -110,15 +110,16 @@ impl ServerSession {
         if self.end.is_ended {
             return self.tombstone().map_or(Attach::Unknown, |t| Attach::Refused(t.answer()));
         }
-        if !self.attaches.take(now, self.end.config.terms.attach_burst, ATTACHES_PER_SECOND) {
-            return Attach::Refused(Welcome::Busy { after: 1000, spread: 1000 });
-        }
         let ordered = !self.end.config.leaves_out(Mutation::ArrivalOrder);
         if ordered && hello.attempt <= self.attempt {
             return Attach::Refused(Welcome::Stale);
         }
         if standing == Standing::Previous && !self.forgives() {
             return self.reused();
+        }
+        // Only now: who shows a token that is not valid any more must not keep its owner out.
+        if !self.attaches.take(now, self.end.config.terms.attach_burst, ATTACHES_PER_SECOND) {
+            return Attach::Refused(Welcome::Busy { after: 1000, spread: 1000 });
         }
         if let Err(violation) = self.check(hello) {
             self.end.end_abruptly(violation.code(), "", EndedBy::Violation(violation));
@@ -181,7 +182,8 @@ impl ServerSession {
     }
 
     fn reused(&mut self) -> Attach {
-        self.end.event(Event::TokenReused);
+        // Told once, however often it happens before the application hears of it.
+        self.end.event_once(Event::TokenReused);
         if self.end.config.terms.end_on_token_reuse {
             self.end(Code::UNAUTHENTICATED, "a copy of the token was used");
         }

@@ -1,19 +1,18 @@
 //! A client and a server over sockets that are cut at random bytes, in virtual time.
 
 use std::{
-    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use everwire_session::{
-    Acks, ClientSession, Code, Config, Direction, Event, Kind, Mutation, Overflow, Prepared,
-    SendError, SessionId, StoreConfig, Transmit,
+    Acks, ClientSession, Code, Config, Direction, EndedBy, Event, Kind, Mutation, Overflow,
+    Prepared, SendError, SessionId, StoreConfig, Transmit,
 };
 
 use super::{
-    Host, Ledger,
+    Failure, Fault, Host, Ledger, Report,
     wire::{Item, Socket},
 };
 use crate::Rng;
@@ -45,55 +44,6 @@ pub struct Chaos {
     pub mutation: Option<Mutation>,
 }
 
-/// What a run has seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Sockets that were cut.
-    pub cuts: u64,
-    /// Sockets that were attached.
-    pub attaches: u64,
-    /// Messages that were delivered.
-    pub messages: u64,
-    /// Messages that were told to be missing.
-    pub missing: u64,
-    /// Times that the client's process was killed.
-    pub restarts: u64,
-    /// Seconds of virtual time.
-    pub seconds: u64,
-    /// Things that happened.
-    pub steps: u64,
-}
-
-impl Report {
-    /// Adds what another run has seen.
-    pub fn add(&mut self, other: &Self) {
-        self.cuts += other.cuts;
-        self.attaches += other.attaches;
-        self.messages += other.messages;
-        self.missing += other.missing;
-        self.restarts += other.restarts;
-        self.seconds += other.seconds;
-        self.steps += other.steps;
-    }
-}
-
-/// What went wrong, and how to see it again.
-#[derive(Clone, Debug)]
-pub struct Failure {
-    /// The seed of the run.
-    pub seed: u64,
-    /// How many cuts had been made.
-    pub cuts: u64,
-    /// What went wrong.
-    pub what: String,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seed {:#x}, after {} cuts: {}", self.seed, self.cuts, self.what)
-    }
-}
-
 impl Chaos {
     /// Runs it.
     ///
@@ -103,7 +53,8 @@ impl Chaos {
     pub fn run(&self) -> Result<Report, Failure> {
         let mut world = World::new(self);
         let outcome = world.run();
-        let fail = |what| Failure { seed: self.seed, cuts: world.report.cuts, what };
+        let unheard = world.up.unheard() + world.down.unheard();
+        let fail = |fault| Failure { seed: self.seed, cuts: world.report.cuts, unheard, fault };
         outcome.map_err(fail)?;
         Ok(world.report)
     }
@@ -194,13 +145,14 @@ impl World {
         }
     }
 
-    fn run(&mut self) -> Result<(), String> {
+    fn run(&mut self) -> Result<(), Fault> {
         while self.ends != (true, true) {
             self.report.steps += 1;
             self.now = self.next_at().max(self.now);
             if self.now.duration_since(self.last_progress) > PATIENCE {
                 let (attached, sockets) = (self.client.is_attached(), self.sockets.len());
-                return Err(format!("stuck: attached {attached}, {sockets} sockets"));
+                let how = format!("attached {attached}, {sockets} sockets");
+                return Err(Fault::Stuck(how));
             }
             self.cuts();
             self.arrivals();
@@ -213,13 +165,13 @@ impl World {
             self.say()?;
             self.pump()?;
         }
-        self.up.finish().map_err(|what| format!("upwards: {what}"))?;
-        self.down.finish().map_err(|what| format!("downwards: {what}"))?;
+        self.up.finish()?;
+        self.down.finish()?;
         self.report.messages = self.up.messages + self.down.messages;
         self.report.missing = self.up.missing + self.down.missing;
         self.report.seconds = self.now.duration_since(self.began).as_secs();
         if self.plan.profile == Profile::Roomy && self.report.missing > 0 {
-            return Err(format!("{} messages missing", self.report.missing));
+            return Err(Fault::Other(format!("{} messages missing", self.report.missing)));
         }
         Ok(())
     }
@@ -317,7 +269,7 @@ impl World {
     }
 
     /// Lets both applications say something, now and then.
-    fn say(&mut self) -> Result<(), String> {
+    fn say(&mut self) -> Result<(), Fault> {
         if self.say_at > self.now {
             return Ok(());
         }
@@ -331,7 +283,7 @@ impl World {
         }
         let known = |id: &SessionId| *id.as_bytes() == *self.id;
         if let Some(session) = self.host.sessions().into_iter().find(known) {
-            let session = self.host.session(session).ok_or("it has just been there")?;
+            let session = self.host.session(session).expect("it has just been there");
             for _ in 0..self.rng.below(4) {
                 let payload = self.down.compose(&mut self.rng, self.longest);
                 let (mut session, meter) = (session.borrow_mut(), self.host.store().meter());
@@ -345,7 +297,7 @@ impl World {
     }
 
     /// Does what both ends want until nothing is left to do now.
-    fn pump(&mut self) -> Result<(), String> {
+    fn pump(&mut self) -> Result<(), Fault> {
         loop {
             let listened = self.listen()?;
             let sent = self.transmit();
@@ -360,7 +312,7 @@ impl World {
         Ok(())
     }
 
-    fn listen(&mut self) -> Result<bool, String> {
+    fn listen(&mut self) -> Result<bool, Fault> {
         let mut listened = false;
         while let Some((id, event)) = self.host.poll_event(self.now) {
             listened = true;
@@ -387,7 +339,7 @@ impl World {
         Ok(listened)
     }
 
-    fn server_event(&mut self, id: SessionId, event: Event) -> Result<(), String> {
+    fn server_event(&mut self, id: SessionId, event: Event) -> Result<(), Fault> {
         match event {
             // A first WELCOME that was lost leaves a session behind that nobody knows.
             _ if *id.as_bytes() != *self.id => Ok(()),
@@ -404,7 +356,7 @@ impl World {
                 self.ends.1 = true;
                 Ok(())
             }
-            Event::Ended(end) => Err(format!("the server's end ended: {end:?}")),
+            Event::Ended(end) => Err(Fault::Ended(format!("at the server: {end:?}"))),
             Event::Resumed { .. } => {
                 self.report.attaches += 1;
                 Ok(())
@@ -413,7 +365,7 @@ impl World {
         }
     }
 
-    fn client_event(&mut self, event: Event) -> Result<(), String> {
+    fn client_event(&mut self, event: Event) -> Result<(), Fault> {
         match event {
             Event::Message(message) => {
                 self.last_progress = self.now;
@@ -425,12 +377,13 @@ impl World {
                 self.up.missing_told_to_sender += gap.to - gap.from + 1;
                 Ok(())
             }
-            Event::Lost { .. } => Err("the session was lost".into()),
+            Event::Lost { .. } => Err(Fault::Ended("the server has lost it".into())),
             Event::Ended(end) if end.code == Code::NORMAL && end.unacknowledged.is_empty() => {
                 self.ends.0 = true;
                 Ok(())
             }
-            Event::Ended(end) => Err(format!("the client's end ended: {end:?}")),
+            Event::Ended(end) if end.by == EndedBy::Superseded => Err(Fault::LockedOut),
+            Event::Ended(end) => Err(Fault::Ended(format!("at the client: {end:?}"))),
             Event::Detached | Event::Refused(_) | Event::Suspected => {
                 let delay = Duration::from_millis(self.rng.below(500) as u64);
                 self.connect_at.get_or_insert(self.now + delay);
@@ -494,12 +447,12 @@ impl World {
     }
 }
 
-fn accepted(sent: Result<u64, SendError>, ledger: &mut Ledger) -> Result<(), String> {
+fn accepted(sent: Result<u64, SendError>, ledger: &mut Ledger) -> Result<(), Fault> {
     match sent {
         Ok(number) => ledger.accept(number),
         // The end of the session is told by an event, and judged then.
         Err(SendError::Full { .. } | SendError::Closed) => Ok(()),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(Fault::Other(error.to_string())),
     }
 }
 

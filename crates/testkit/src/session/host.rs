@@ -218,9 +218,11 @@ impl Host {
             Found::Session(session) => {
                 let principal = principal.as_ref();
                 let attach = session.borrow_mut().attach(now, hello, principal, &mut self.rng);
-                match attach {
-                    Attach::Attached(epoch) => return self.bind(socket, session, epoch),
-                    Attach::Refused(welcome) => return self.answer(socket, welcome),
+                match (attach.close_code(), attach) {
+                    (_, Attach::Attached(epoch)) => return self.bind(socket, session, epoch),
+                    (Some(code), Attach::Refused(welcome)) => {
+                        return self.refuse(socket, Some(welcome), code);
+                    }
                     _ => {}
                 }
             }

@@ -2,6 +2,7 @@
 
 use everwire_session::{GapRange, Message};
 
+use super::Fault;
 use crate::Rng;
 
 /// One direction of a session, as its two applications see it.
@@ -32,28 +33,36 @@ impl Ledger {
     ///
     /// # Errors
     /// If it is not the next.
-    pub fn accept(&mut self, number: u64) -> Result<(), String> {
+    pub fn accept(&mut self, number: u64) -> Result<(), Fault> {
         self.accepted += 1;
         if number == self.accepted {
             return Ok(());
         }
-        Err(format!("message {} was accepted as {number}", self.accepted))
+        Err(Fault::Other(format!("message {} was accepted as {number}", self.accepted)))
     }
 
     /// Notes that a message was heard.
     ///
     /// # Errors
     /// If it is not the next, or not as it was said.
-    pub fn hear(&mut self, message: &Message) -> Result<(), String> {
+    pub fn hear(&mut self, message: &Message) -> Result<(), Fault> {
         let (expected, payload) = (self.heard + 1, &message.payload);
         let said = payload.first_chunk().copied().map(u64::from_be_bytes);
+        match said {
+            Some(number) if number < expected => return Err(Fault::Doubled { number, expected }),
+            Some(number) if expected < number && number <= self.accepted => {
+                return Err(Fault::Lost { from: expected, to: number - 1 });
+            }
+            _ => {}
+        }
         if said != Some(expected) || message.number != said {
             let number = message.number;
-            return Err(format!("heard {said:?} under {number:?} instead of {expected}"));
+            let what = format!("heard {said:?} under {number:?} instead of {expected}");
+            return Err(Fault::Other(what));
         }
         let padding = payload.iter().skip(8).enumerate();
         if padding.into_iter().any(|(at, byte)| *byte != (expected as usize + at) as u8) {
-            return Err(format!("message {expected} was changed"));
+            return Err(Fault::Other(format!("message {expected} was changed")));
         }
         self.heard = expected;
         self.messages += 1;
@@ -64,9 +73,10 @@ impl Ledger {
     ///
     /// # Errors
     /// If they are not the next, or were never said.
-    pub fn miss(&mut self, gap: &GapRange) -> Result<(), String> {
+    pub fn miss(&mut self, gap: &GapRange) -> Result<(), Fault> {
         if gap.from != self.heard + 1 || gap.to > self.accepted {
-            return Err(format!("a gap {gap:?} after {} of {}", self.heard, self.accepted));
+            let what = format!("a gap {gap:?} after {} of {}", self.heard, self.accepted);
+            return Err(Fault::Other(what));
         }
         self.missing += gap.to - self.heard;
         self.heard = gap.to;
@@ -83,14 +93,21 @@ impl Ledger {
     ///
     /// # Errors
     /// If not.
-    pub fn finish(&self) -> Result<(), String> {
+    pub fn finish(&self) -> Result<(), Fault> {
         if self.heard != self.accepted {
-            return Err(format!("{} messages said, heard up to {}", self.accepted, self.heard));
+            return Err(Fault::Lost { from: self.heard + 1, to: self.accepted });
         }
         if self.missing > 0 && self.missing_told_to_sender < self.missing {
             let told = self.missing_told_to_sender;
-            return Err(format!("{} messages missing, the sender knows of {told}", self.missing));
+            let what = format!("{} messages missing, the sender knows of {told}", self.missing);
+            return Err(Fault::Other(what));
         }
         Ok(())
+    }
+
+    /// Returns how many messages were accepted and neither heard nor told to be missing.
+    #[must_use]
+    pub fn unheard(&self) -> u64 {
+        self.accepted - self.heard
     }
 }

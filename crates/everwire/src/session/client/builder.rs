@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 use super::{
     SessionClient, SessionStore, StoreError,
-    link::{self, Link},
+    link::{self, Link, Unsaved},
     runner::Runner,
 };
 use crate::{
@@ -224,20 +224,26 @@ impl Setup {
         let Some(store) = &self.store else { return };
         // Meanwhile more may be accepted for sending; at the latest when the buffer is full this
         // ends.
-        while let Some(snapshot) = link.unsaved() {
-            if let Err(error) = store.save(&snapshot) {
-                tracing::warn!(%error, "session cannot be stored");
+        while let Some(unsaved) = link.unsaved() {
+            match unsaved {
+                Unsaved::Save(snapshot) => {
+                    if let Err(error) = store.save(&snapshot) {
+                        tracing::warn!(%error, "session cannot be stored");
+                    }
+                    link.saved(snapshot);
+                }
+                Unsaved::Forget => self.forget(link),
             }
-            link.saved(snapshot);
         }
     }
 
-    pub(super) fn forget(&self) {
+    pub(super) fn forget(&self, link: &Link) {
         if let Some(store) = &self.store
             && let Err(error) = store.forget()
         {
             tracing::warn!(%error, "stored session cannot be forgotten");
         }
+        link.forgotten();
     }
 }
 

@@ -70,6 +70,14 @@ struct Inner {
     is_over: bool,
     /// What was stored last, without messages.
     saved: Option<Snapshot>,
+    /// Something is stored.
+    is_kept: bool,
+}
+
+/// What has to become of what is stored.
+pub(super) enum Unsaved {
+    Save(Snapshot),
+    Forget,
 }
 
 /// What the handles want of the runner.
@@ -90,7 +98,7 @@ impl Link {
     ) -> (Arc<Self>, watch::Receiver<ClientState>) {
         let first = ClientState::Connecting { attempt: 1, delay: Duration::ZERO, last: None };
         let (states, watching) = watch::channel(first);
-        let now = clock::now();
+        let (now, is_kept) = (clock::now(), stored.is_some());
         let session = match stored {
             Some(snapshot) => ClientSession::restored(now, config.clone(), snapshot),
             None => ClientSession::new(now, config.clone()),
@@ -112,6 +120,7 @@ impl Link {
             closure: None,
             is_over: false,
             saved: None,
+            is_kept,
         };
         let (news, inner) = (Notify::new(), Mutex::new(inner));
         let link = Self { config, credit, is_stored, states, news, inner };
@@ -345,9 +354,16 @@ impl Inner {
             return false;
         }
         let marks = self.session.marks();
-        // Without a token there is no session to come back to; what was accepted waits for one.
-        let is_something = !marks.token.is_empty() || self.session.buffered().1 > 0;
-        is_something && self.saved.as_ref() != Some(&marks)
+        match self.is_something(&marks) {
+            true => self.saved.as_ref() != Some(&marks),
+            false => self.is_kept,
+        }
+    }
+
+    /// Returns whether there is a session to come back to, or to be told the loss of: without a token
+    /// nobody keeps it for us. What was accepted before there was one waits for it.
+    fn is_something(&self, marks: &Snapshot) -> bool {
+        !marks.token.is_empty() || marks.epoch > 0 || self.session.buffered().1 > 0
     }
 
     fn push(&mut self, event: ClientEvent, wakers: &mut Vec<Waker>) {

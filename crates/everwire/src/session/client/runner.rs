@@ -291,12 +291,12 @@ impl Runner {
             // An attempt that is under way is one of the session that is over.
             self.opening = None;
             self.link.renew(unacknowledged);
-            self.setup.forget();
+            self.setup.forget(&self.link);
             self.last = None;
             self.follow(Failure::new(Retry::Now));
             return self.link.detached();
         }
-        self.setup.forget();
+        self.setup.forget(&self.link);
         self.finish(ClientEnd { why: ClientStop::Session { code, reason, by }, unacknowledged });
     }
 

@@ -2,14 +2,18 @@
 
 use std::{
     ops::Range,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use everwire::{
-    CloseCode, Message, Server, WebSocket,
+    CloseCode, Message, MessageKind, Server, WebSocket,
     session::{
-        Buffer, ClientSender, Overflow, SUBPROTOCOL, SessionClient, SessionSendError, Sessions,
+        Buffer, ClientSender, ClientState, Overflow, SUBPROTOCOL, SessionClient, SessionSendError,
+        Sessions,
     },
 };
 use everwire_testkit::Cut;
@@ -158,6 +162,31 @@ async fn a_message_above_the_default_limit_ends_the_session_however_far_above_it
         until_heard(&notes, &format!("closed {code}")).await;
         assert_eq!(notes.all().iter().any(|it| it.starts_with("909623")), code == 4502);
     }
+}
+
+#[tokio::test]
+async fn a_message_in_too_many_fragments_ends_the_session() {
+    let serve = |ws: WebSocket| async move {
+        ws.send(Message::from(bytes(WELCOME))).await.ok();
+        let mut writer = ws.stream_message(MessageKind::Binary).await.unwrap();
+        for piece in [&b"\x10a"[..], b"b", b"c", b"d", b"e"] {
+            writer.write(piece).await.ok();
+        }
+        writer.finish().await.ok();
+        ws.closed().await;
+    };
+    let server = Server::builder().subprotocols([SUBPROTOCOL]).pull("/", serve);
+    let (_server, addr) = start(server).await;
+    let mut config = everwire::Config::default();
+    config.limits.fragments = 4;
+    let client = everwire::Client::new(format!("ws://{addr}/").as_str()).unwrap().config(config);
+    let mut client =
+        SessionClient::builder(client.proxy(everwire::dial::ProxyConfig::Direct)).start().unwrap();
+    assert_eq!(hear(&mut client).await, "attached");
+    let expected = "session ended with 4502: the server broke the protocol: message of more than 4";
+    let end = hear(&mut client).await;
+    assert!(end.starts_with(expected), "{end}");
+    assert_eq!(hear(&mut client).await, "nothing");
 }
 
 #[tokio::test]
@@ -311,6 +340,40 @@ async fn who_waits_for_room_goes_on_in_the_session_that_follows_a_lost_one() {
 async fn who_waits_for_room_goes_on_when_without_a_connection_the_oldest_make_it() {
     let (_client, waiting) = waits_for_room(Overflow::Evict, None).await;
     assert_eq!(soon(waiting).await.unwrap(), Ok(2));
+}
+
+/// Each attach succeeds, and is closed at once: the delays grow as if none had.
+#[tokio::test]
+async fn a_server_that_attaches_and_closes_without_end_is_tried_ever_more_slowly() {
+    let n_attached = Arc::new(AtomicU32::new(0));
+    let counter = n_attached.clone();
+    let close = move |mut ws: WebSocket| {
+        let epoch = counter.fetch_add(1, Ordering::Relaxed) + 1;
+        let welcome = match epoch {
+            1 => WELCOME.to_owned(),
+            epoch => format!("6001{epoch:02x}{}", &WELCOME[6..]),
+        };
+        async move {
+            ws.recv().await;
+            ws.send(Message::from(bytes(&welcome))).await.ok();
+            ws.recv().await; // ACK
+            ws.close(CloseCode::new(4500).unwrap(), "").unwrap().await;
+        }
+    };
+    let server = Server::builder().subprotocols([SUBPROTOCOL]).pull("/", close);
+    let (_server, addr) = start(server).await;
+    let client = builder(&format!("ws://{addr}/")).early(false).start().unwrap();
+    let mut states = client.states();
+    let (mut attempts, mut last) = (Vec::new(), 0);
+    while last < 6 {
+        let state = soon(states.next()).await.expect("it goes on");
+        if let ClientState::Detached { attempt, .. } = state {
+            attempts.push(attempt);
+            last = attempt;
+        }
+    }
+    assert!(attempts.is_sorted(), "the count began anew: {attempts:?}");
+    assert!(n_attached.load(Ordering::Relaxed) >= 5);
 }
 
 /// Whatever code a server closes with, the session is not decided by it.

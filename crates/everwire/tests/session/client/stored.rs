@@ -343,3 +343,53 @@ async fn what_was_accepted_before_the_first_connection_survives_too() {
         assert_eq!(hear(&mut second).await, text);
     }
 }
+
+/// A session that its server does not keep takes the place of what was stored, and is told to be lost once.
+#[tokio::test]
+async fn a_session_that_is_not_kept_replaces_the_one_that_was_stored() {
+    let store = Shared::default();
+    let (_kept, url, ..) = echo(Sessions::builder()).await;
+    let mut client = builder(&url).store(store.clone()).start().unwrap();
+    assert_eq!(hear(&mut client).await, "attached");
+    soon(client.leave()).await;
+    let old = store.0.lock().unwrap().clone().expect("it is left to the next");
+    assert!(!old.token.is_empty());
+    // The server restarts, and is short of memory.
+    let mut config = everwire::session::SessionConfig::server();
+    config.terms.ttl_limit = Duration::ZERO;
+    let (_server, url, ..) = echo(Sessions::builder().config(config)).await;
+    for _ in 0..2 {
+        let mut client = builder(&url).store(store.clone()).start().unwrap();
+        // It may not have heard that its last message arrived.
+        let lost = hear(&mut client).await;
+        assert!(lost == "lost []" || lost == "lost [heard]", "{lost}");
+        assert_eq!(hear(&mut client).await, "attached");
+        client.send("heard").await.unwrap();
+        assert_eq!(hear(&mut client).await, "heard");
+        until(|| client.buffered().1 == 0).await;
+        let stored = || store.0.lock().unwrap().clone();
+        assert!(stored().is_some_and(|it| it.token.is_empty() && it.epoch == 1 && it.next == 2));
+        soon(client.leave()).await;
+    }
+    // One that ends is forgotten.
+    let mut client = builder(&url).store(store.clone()).start().unwrap();
+    assert!(hear(&mut client).await.starts_with("lost ["));
+    assert_eq!(hear(&mut client).await, "attached");
+    soon(client.close(Code::NORMAL, "")).await;
+    assert_eq!(*store.0.lock().unwrap(), None);
+}
+
+/// What was told to be lost is not told again by the next process.
+#[tokio::test]
+async fn what_was_told_to_be_lost_is_not_stored_any_more() {
+    let mut config = everwire::session::SessionConfig::server();
+    config.terms.ttl_limit = Duration::ZERO;
+    let (server, url, ..) = echo(Sessions::builder().config(config)).await;
+    let store = Shared::default();
+    let mut client = builder(&url).store(store.clone()).start().unwrap();
+    assert_eq!(hear(&mut client).await, "attached");
+    soon(server.shutdown(everwire::Drain::leaving().rate(0))).await.unwrap();
+    assert_eq!(hear(&mut client).await, "detached");
+    assert_eq!(hear(&mut client).await, "lost []");
+    until(|| store.0.lock().unwrap().is_none()).await;
+}

@@ -9,7 +9,7 @@ use std::{
 use everwire_proto::{Closure, Message as WsMessage};
 use everwire_session::{Attempt, ClientSession, Event, Message, Snapshot, Transmit};
 
-use super::{Link, Orders};
+use super::{Link, Orders, Unsaved};
 use crate::{
     clock,
     session::{
@@ -101,15 +101,29 @@ impl Link {
     }
 
     /// Returns what has to be stored, if that has changed since [`saved`](Self::saved) was called.
-    pub(in crate::session::client) fn unsaved(&self) -> Option<Snapshot> {
+    pub(in crate::session::client) fn unsaved(&self) -> Option<Unsaved> {
         let inner = self.lock();
-        inner.is_unsaved().then(|| inner.session.snapshot())
+        if !inner.is_unsaved() {
+            return None;
+        }
+        let snapshot = inner.session.snapshot();
+        let is_something = inner.is_something(&snapshot);
+        Some(if is_something { Unsaved::Save(snapshot) } else { Unsaved::Forget })
     }
 
     /// Notes that this was stored.
     pub(in crate::session::client) fn saved(&self, mut snapshot: Snapshot) {
         snapshot.unacknowledged = Vec::new();
-        self.lock().saved = Some(snapshot);
+        let mut inner = self.lock();
+        inner.saved = Some(snapshot);
+        inner.is_kept = true;
+    }
+
+    /// Notes that nothing is stored any more.
+    pub(in crate::session::client) fn forgotten(&self) {
+        let mut inner = self.lock();
+        inner.saved = None;
+        inner.is_kept = false;
     }
 
     /// Returns whether something has to be stored before anything is said.
