@@ -132,9 +132,14 @@ fn an_interrupt_loses_nothing_and_doubles_nothing_that_waits_for_stdout() {
     let session = place.sessions.all().remove(0);
     let messages: Vec<String> = (0..100).map(|n| format!("{n:2000}")).collect();
     messages.iter().for_each(|message| session.send_text(message).unwrap());
-    // Until stdout is full. Were it too early, less would wait.
-    std::thread::sleep(Duration::from_secs(2));
+    // Until stdout is full: a pipe takes 64 KiB, of which the last page may stay empty.
+    let until = Instant::now() + Duration::from_secs(30);
+    while rustix::io::ioctl_fionread(&unread).unwrap() < 56 << 10 {
+        assert!(Instant::now() < until, "stdout does not get full");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     program.interrupt();
+    // Nothing shows that it was heard while stdout takes nothing. Were it too early, less would wait.
     std::thread::sleep(Duration::from_secs(1));
     program.stdout = lines(unread);
     program.tells("session left");
