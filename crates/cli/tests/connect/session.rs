@@ -195,7 +195,8 @@ fn a_server_without_sessions_is_named() {
 
 #[test]
 fn time_that_is_up_is_the_end_where_nothing_was_ever_attached() {
-    let ran = run(&["--session", "--timeout", "2s", &nowhere()], "hi\n");
+    let (_socket, url) = nowhere();
+    let ran = run(&["--session", "--timeout", "2s", &url], "hi\n");
     ran.check(6, "");
     ran.says("timed out after 2s: no connection yet");
     ran.says("! 1 of ours not sent:\n!   hi");
@@ -223,10 +224,11 @@ fn time_that_is_up_does_not_wait_for_a_server_that_is_gone() {
 
 #[test]
 fn one_interrupt_is_the_end_where_nothing_was_ever_attached() {
-    let mut program = Program::start(&["--session", &nowhere()]);
-    program.tells("= connecting in ");
+    let (_socket, url) = nowhere();
+    let mut program = Program::start(&["--session", &url]);
+    program.tells("= attempt 1 failed: ");
     program.interrupt();
-    program.finish().check(130, "");
+    program.end().check(130, "");
 }
 
 #[test]
