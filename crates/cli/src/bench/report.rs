@@ -224,7 +224,9 @@ impl Report {
     fn slow(&mut self, tally: &Tally) {
         self.count("slow.opened", tally.slow.opened);
         self.count("slow.closed", tally.slow.closed);
+        self.count("slow.undecided", tally.slow.undecided);
         self.count("slow.received", tally.slow.received);
+        self.count("slow.drained", tally.slow.drained);
         if self.spoiled.is_none() {
             self.times(["alone.p50", "alone.p99", "alone.max"], &tally.alone);
         }

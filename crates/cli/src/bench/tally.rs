@@ -52,8 +52,13 @@ pub(super) struct SlowTally {
     pub(super) opened: u64,
     /// Those whose connections the server ended.
     pub(super) closed: u64,
+    /// Those of whom it is not known at the end: the server neither ended the connection nor
+    /// answered.
+    pub(super) undecided: u64,
     /// Messages that they read.
     pub(super) received: u64,
+    /// Of those, after the end of the run.
+    pub(super) drained: u64,
 }
 
 /// What became of messages.
@@ -117,6 +122,16 @@ impl AddAssign for Messages {
     }
 }
 
+impl AddAssign for SlowTally {
+    fn add_assign(&mut self, other: Self) {
+        self.opened += other.opened;
+        self.closed += other.closed;
+        self.undecided += other.undecided;
+        self.received += other.received;
+        self.drained += other.drained;
+    }
+}
+
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.opened += other.opened;
@@ -128,9 +143,7 @@ impl AddAssign for Tally {
         self.wire.received += other.wire.received;
         self.latency.add(&other.latency);
         self.alone.add(&other.alone);
-        self.slow.opened += other.slow.opened;
-        self.slow.closed += other.slow.closed;
-        self.slow.received += other.slow.received;
+        self.slow += other.slow;
         self.closing.add(&other.closing);
         self.connecting.add(&other.connecting);
         self.late.add(&other.late);

@@ -152,15 +152,23 @@ impl Text<'_> {
     }
 
     fn slow(&mut self) {
-        if let Some(opened) = self.shown("slow.opened") {
-            let [closed, received] = ["slow.closed", "slow.received"].map(|name| self.count(name));
-            let text = format!(
-                "{opened} came, {} of them were closed by the server, and read {} messages",
-                grouped(closed as f64),
-                grouped(received as f64)
-            );
-            self.line("slow", &text);
+        let Some(opened) = self.shown("slow.opened") else { return };
+        let shown = |count: u64| grouped(count as f64);
+        let mut text = format!(
+            "{opened} came, the server closed {} of them",
+            shown(self.count("slow.closed"))
+        );
+        let undecided = self.count("slow.undecided");
+        if undecided > 0 {
+            text += &format!(", {} were undecided to the last", shown(undecided));
         }
+        let drained = self.count("slow.drained");
+        let meanwhile = self.count("slow.received").saturating_sub(drained);
+        if meanwhile > 0 {
+            text += &format!("; {} messages were read slowly", shown(meanwhile));
+        }
+        text += &format!("; {} messages were left to read after the end", shown(drained));
+        self.line("slow", &text);
     }
 
     fn server(&mut self) {

@@ -1,6 +1,15 @@
 //! Servers that do what no server should: each fault is counted, and as what it is.
 
-use std::{io::Write, net::TcpStream, sync::Mutex, thread, time::Duration};
+use std::{
+    io::Write,
+    net::TcpStream,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use everwire_proto::{FrameHeader, Opcode};
 
@@ -171,4 +180,37 @@ fn a_broadcast_that_misses_some_is_lost_to_them() {
     });
     let ran = report("broadcast", &["-c", "3", "--rate", "10", "--patience", "2s", &url]);
     ran.check(0, &[("sent", 10.0), ("answered", 10.0), ("lost", 20.0)]);
+}
+
+/// Serves a subscriber and a sender, and does with the slow consumers that come then as told.
+fn slow(then: impl Fn(Peer) + Send + Sync + 'static) -> String {
+    let n_come = AtomicUsize::new(0);
+    peers(move |peer| match n_come.fetch_add(1, Ordering::Relaxed) {
+        0 | 1 => peer.behave(),
+        _ => then(peer),
+    })
+}
+
+#[test]
+fn a_slow_consumer_that_is_closed_after_long_silence_was_closed() {
+    let url = slow(|mut peer| {
+        peer.send(Opcode::Binary, b"what was left");
+        thread::sleep(Duration::from_secs(4));
+        peer.send(Opcode::Close, b"\x03\xf5slow");
+    });
+    let ran = report("slow", &["-c", "1", "--slow", "3", "--rate", "5", &url]);
+    let json = ran.check(0, &[("slow.opened", 3.0), ("slow.closed", 3.0), ("slow.drained", 3.0)]);
+    let ends = json["ends"].as_object().unwrap();
+    assert!(ends.keys().any(|end| end.contains("1013")), "{ends:?}");
+}
+
+#[test]
+fn a_slow_consumer_whose_server_says_nothing_is_undecided() {
+    let url = slow(|peer| {
+        thread::sleep(Duration::from_secs(30));
+        drop(peer);
+    });
+    let ran =
+        report("slow", &["-c", "1", "--slow", "2", "--rate", "5", "--patience", "200ms", &url]);
+    ran.check(0, &[("slow.opened", 2.0), ("slow.closed", 0.0), ("slow.undecided", 2.0)]);
 }
