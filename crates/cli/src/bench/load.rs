@@ -16,7 +16,7 @@ use tokio::{
 use super::{
     broadcast, connect, echo, idle,
     plan::{Plan, Scenario},
-    server::{self, Reading},
+    server::{Processes, Reading},
     stage::{Phase, Post, Run, Stage},
     storm,
     tally::Tally,
@@ -37,13 +37,14 @@ pub(super) struct Outcome {
 }
 
 /// The server before there were connections, with the first of them, when the measurement began,
-/// and at its end.
-#[derive(Clone, Copy, Debug)]
+/// and at its end; as far as it was there.
+#[derive(Clone, Debug)]
 pub(super) struct ServerCost {
     pub(super) before: Snapshot,
-    pub(super) first: Snapshot,
-    pub(super) opened: Snapshot,
-    pub(super) end: Snapshot,
+    pub(super) first: Option<Snapshot>,
+    pub(super) opened: Option<Snapshot>,
+    /// Or why it could not be looked at.
+    pub(super) end: Result<Snapshot, String>,
 }
 
 /// What the server has used up, and how many connections are open.
@@ -58,24 +59,23 @@ pub(super) struct Snapshot {
 /// # Errors
 /// It could not be started, or the server's process cannot be looked at; for people.
 pub(super) async fn conduct(plan: Arc<Plan>) -> Result<Outcome, String> {
-    let read = || server::read(&plan.pids);
-    let before = Snapshot { n_open: 0, reading: read()? };
+    let processes = Processes::find(&plan.pids)?;
+    let before = Snapshot { n_open: 0, reading: processes.read()? };
     let mut crew = Crew::hire(&plan)?;
     crew.arrivals(None).await;
-    let first = crew.snapshot(read()?);
-    if plan.scenario.opens_first() && first.n_open == 0 {
+    let first = processes.read().ok().map(|reading| crew.snapshot(reading));
+    if plan.scenario.opens_first() && crew.n_open() == 0 {
         // What refuses the first tenth is not asked for the rest.
         crew.is_over = true;
     }
     crew.enter(Phase::Rest, None).await;
-    let opened = crew.snapshot(read()?);
+    let opened = processes.read().ok().map(|reading| crew.snapshot(reading));
     let start = Instant::now() + NOTICE;
-    let run = Run { start, opened: opened.n_open as usize };
+    let run = Run { start, opened: crew.n_open() as usize };
     crew.enter(Phase::Run(run), Some(start + plan.duration)).await;
     let ran = start.elapsed();
     crew.stop().await;
-    // A server that is gone by now has told all it can.
-    let end = read().map_or(opened, |reading| crew.snapshot(reading));
+    let end = processes.read().map(|reading| crew.snapshot(reading));
     crew.stage.enter(Phase::Close);
     crew.progress.clear();
     let server = (!plan.pids.is_empty()).then_some(ServerCost { before, first, opened, end });
@@ -168,7 +168,11 @@ impl Crew {
     }
 
     fn snapshot(&self, reading: Reading) -> Snapshot {
-        Snapshot { n_open: self.stage.opened.load(Ordering::Relaxed), reading }
+        Snapshot { n_open: self.n_open(), reading }
+    }
+
+    fn n_open(&self) -> u64 {
+        self.stage.opened.load(Ordering::Relaxed)
     }
 
     fn show(&self, until: Option<Instant>) {

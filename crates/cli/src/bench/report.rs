@@ -102,6 +102,8 @@ impl Report {
         report.latencies(tally, allow_late);
         report.connections(tally);
         match &plan.scenario {
+            // Nothing was done, and nothing can have gone well.
+            _ if tally.opened == 0 => {}
             Scenario::Connect(rate) => report.turns(*rate, tally, ran),
             Scenario::Storm(_) => report.count("back", tally.messages.answered),
             Scenario::Idle => {}
@@ -109,13 +111,13 @@ impl Report {
                 report.messages(plan, tally, ran);
             }
         }
-        report.count("foreign", tally.messages.foreign);
-        if let Scenario::Broadcast(channel) = &plan.scenario
-            && channel.slow.is_some()
-        {
-            report.slow(tally);
+        if tally.opened > 0 {
+            report.count("foreign", tally.messages.foreign);
+            if report.scenario == "slow" {
+                report.slow(tally);
+            }
         }
-        if let Some(cost) = outcome.server {
+        if let Some(cost) = &outcome.server {
             report.server(cost, tally, ran);
         }
         report.remark(plan, tally);
@@ -200,9 +202,11 @@ impl Report {
 
     fn connections(&mut self, tally: &Tally) {
         self.count("opened", tally.opened);
-        self.count("deflated", tally.deflated);
         self.count("failed", tally.failed);
-        self.count("closed", tally.closed);
+        if tally.opened > 0 {
+            self.count("deflated", tally.deflated);
+            self.count("closed", tally.closed);
+        }
         if self.scenario != "connect" {
             self.times(["connect.p50", "connect.p99", "connect.max"], &tally.connecting);
         }
@@ -237,9 +241,12 @@ impl Report {
         self.count("sent", messages.sent);
         self.count("unsent", messages.unsent);
         self.count("answered", messages.answered);
-        self.count("lost", messages.lost);
-        self.count("duplicated", messages.duplicated);
-        self.count("reordered", messages.reordered);
+        // Of no messages none is lost, and that says nothing.
+        if messages.sent > 0 {
+            self.count("lost", messages.lost);
+            self.count("duplicated", messages.duplicated);
+            self.count("reordered", messages.reordered);
+        }
         self.count("corrupt", messages.corrupt);
         if matches!(plan.scenario, Scenario::Echo(_) | Scenario::SessionEcho(_))
             && messages.sent > 0
@@ -286,8 +293,26 @@ impl Report {
         self.time("late.max", lateness.max);
     }
 
-    fn server(&mut self, cost: ServerCost, tally: &Tally, ran: Duration) {
-        let spent = cost.end.reading.cpu.saturating_sub(cost.opened.reading.cpu);
+    fn server(&mut self, cost: &ServerCost, tally: &Tally, ran: Duration) {
+        if let (Some(first), Some(opened)) = (cost.first, cost.opened) {
+            // Without the first, for whom the server set up what all share, if there are enough
+            // others.
+            let from = if opened.n_open > first.n_open { first } else { cost.before };
+            let n_opened = opened.n_open - from.n_open;
+            if n_opened > 0 {
+                let grown = opened.reading.memory as f64 - from.reading.memory as f64;
+                self.push("memory", grown / n_opened as f64);
+            }
+        }
+        let (opened, end) = match (cost.opened, &cost.end) {
+            (Some(opened), Ok(end)) => (opened, end),
+            (_, end) => {
+                let why = end.as_ref().err().map_or("it was gone at times", String::as_str);
+                let text = format!("what the server cost is not known to the end: {why}");
+                return self.notes.push(text);
+            }
+        };
+        let spent = end.reading.cpu.saturating_sub(opened.reading.cpu);
         if !ran.is_zero() {
             self.push("cores", spent.as_secs_f64() / ran.as_secs_f64());
         }
@@ -295,14 +320,7 @@ impl Report {
         if n > 0 {
             self.push("cpu", spent.as_secs_f64() / n as f64);
         }
-        // Without the first, for whom the server set up what all share, if there are enough others.
-        let from = if cost.opened.n_open > cost.first.n_open { cost.first } else { cost.before };
-        let n_opened = cost.opened.n_open - from.n_open;
-        if n_opened > 0 {
-            let grown = cost.opened.reading.memory as f64 - from.reading.memory as f64;
-            self.push("memory", grown / n_opened as f64);
-        }
-        self.push("growth", cost.end.reading.memory as f64 - cost.opened.reading.memory as f64);
+        self.push("growth", end.reading.memory as f64 - opened.reading.memory as f64);
     }
 
     fn remark(&mut self, plan: &Plan, tally: &Tally) {

@@ -115,6 +115,7 @@ impl Text<'_> {
             .map(|name| format!("{} {name}", grouped(self.count(name) as f64)))
             .collect();
         match found.as_slice() {
+            [] if self.count("sent") == 0 => {}
             [] => self.line("", "none lost, duplicated, reordered or corrupt"),
             found => self.line("", &found.join(", ")),
         }
