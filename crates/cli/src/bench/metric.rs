@@ -88,6 +88,12 @@ pub(super) fn known(name: &str) -> Option<(Unit, Better)> {
         .or_else(|| is_percentile().then_some((Unit::Seconds, Better::Less)))
 }
 
+/// Returns whether a name is of a time that a late generator spoils.
+pub(super) fn is_latency(name: &str) -> bool {
+    let is_other = name == "cpu" || name.starts_with("late.");
+    !is_other && known(name).is_some_and(|(unit, _)| unit == Unit::Seconds)
+}
+
 /// Returns every name.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     KNOWN.iter().map(|(name, ..)| *name)

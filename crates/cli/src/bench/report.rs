@@ -57,12 +57,19 @@ pub(super) struct Asked {
     pub(super) connections: usize,
     pub(super) size: Option<usize>,
     pub(super) text: Option<bool>,
-    pub(super) deflate: bool,
+    /// `shared`, `dedicated` or `off`.
+    pub(super) deflate: &'static str,
     pub(super) depth: Option<u32>,
     pub(super) rate: Option<f64>,
     pub(super) duration_s: f64,
     pub(super) ramp_s: f64,
     pub(super) threads: usize,
+    /// Slow consumers, and the pause behind each of their messages.
+    pub(super) slow: Option<usize>,
+    pub(super) pause_s: Option<f64>,
+    /// How a herd comes back.
+    pub(super) spread_s: Option<f64>,
+    pub(super) retry_s: Option<f64>,
 }
 
 /// An expectation, and what became of it.
@@ -325,13 +332,19 @@ impl Report {
 
     fn remark(&mut self, plan: &Plan, tally: &Tally) {
         if tally.messages.unsent > 0 {
-            self.notes.push(
-                "messages were due that could not be sent, because the server did not read those \
-                 before or had ended the connection: latencies leave them out"
-                    .to_owned(),
-            );
+            let note = match plan.scenario.pace() {
+                Some(Pace::Depth(_)) => {
+                    "messages could not follow others, because the server had ended the \
+                     connection: fewer were under way than --depth says"
+                }
+                _ => {
+                    "messages were due that could not be sent, because the server did not read \
+                     those before or had ended the connection: latencies leave them out"
+                }
+            };
+            self.notes.push(note.to_owned());
         }
-        if plan.target.offers_deflate && tally.deflated < tally.opened {
+        if plan.target.deflate.0.is_some() && tally.deflated < tally.opened {
             let refused = tally.opened - tally.deflated;
             self.notes
                 .push(format!("the server did not agree to compress on {refused} connections"));
@@ -366,22 +379,32 @@ fn spoiled(lateness: &Lateness, latency: &Times) -> String {
 impl Asked {
     fn new(plan: &Plan) -> Self {
         let pace = plan.scenario.pace();
+        let (slow, storm, rate) = match &plan.scenario {
+            Scenario::Broadcast(channel) => (channel.slow, None, None),
+            Scenario::Storm(storm) => (None, Some(*storm), None),
+            Scenario::Connect(rate) => (None, None, *rate),
+            Scenario::Echo(_) | Scenario::SessionEcho(_) | Scenario::Idle => (None, None, None),
+        };
         Self {
             connections: plan.connections,
             size: pace.map(|_| plan.message.size),
             text: pace.map(|_| plan.message.kind == MessageKind::Text),
-            deflate: plan.target.offers_deflate,
+            deflate: plan.target.deflate.word(),
             depth: pace.and_then(|pace| match pace {
                 Pace::Depth(depth) => Some(depth),
                 Pace::Rate(_) => None,
             }),
-            rate: pace.and_then(|pace| match pace {
+            rate: rate.or_else(|| match pace? {
                 Pace::Rate(rate) => Some(rate),
                 Pace::Depth(_) => None,
             }),
             duration_s: plan.duration.as_secs_f64(),
             ramp_s: plan.ramp.as_secs_f64(),
             threads: plan.threads,
+            slow: slow.map(|slow| slow.n),
+            pause_s: slow.and_then(|slow| slow.pause).map(|pause| pause.as_secs_f64()),
+            spread_s: storm.map(|storm| storm.spread.as_secs_f64()),
+            retry_s: storm.map(|storm| storm.retry.as_secs_f64()),
         }
     }
 }

@@ -188,8 +188,8 @@ fn a_server_that_closes_slow_consumers_is_seen_to_close_them_all() {
     let server = Server::start(&[]);
     let url = server.url("/chat");
     let pace = ["--rate", "100", "--size", "256KiB", "--duration", "2s", "--threads", "2"];
-    let ran = report("slow", &[&["-c", "1", "--slow", "24", &url], &pace[..]].concat());
-    ran.check(0, &[("slow.opened", 24.0), ("slow.closed", 24.0), ("slow.undecided", 0.0)]);
+    let ran = report("slow", &[&["-c", "1", "--slow", "12", &url], &pace[..]].concat());
+    ran.check(0, &[("slow.opened", 12.0), ("slow.closed", 12.0), ("slow.undecided", 0.0)]);
 }
 
 #[test]

@@ -214,3 +214,22 @@ fn a_slow_consumer_whose_server_says_nothing_is_undecided() {
         report("slow", &["-c", "1", "--slow", "2", "--rate", "5", "--patience", "200ms", &url]);
     ran.check(0, &[("slow.opened", 2.0), ("slow.closed", 0.0), ("slow.undecided", 2.0)]);
 }
+
+#[test]
+fn what_is_due_behind_the_end_of_the_sender_is_not_sent() {
+    let n_come = AtomicUsize::new(0);
+    let url = peers(move |mut peer| match n_come.fetch_add(1, Ordering::Relaxed) {
+        0 => peer.behave(),
+        _ => {
+            (0..20).for_each(|_| drop(peer.next()));
+            peer.send(Opcode::Close, b"\x03\xf5busy");
+        }
+    });
+    let args = ["-c", "1", "--rate", "50", "--duration", "2s", "--patience", "200ms", &url];
+    let ran = report("broadcast", &args);
+    let json = ran.check(0, &[("opened", 2.0), ("closed", 1.0)]);
+    let [sent, unsent, lost] =
+        ["sent", "unsent", "lost"].map(|name| json["metrics"][name].as_f64().unwrap());
+    assert!(sent >= 20.0 && unsent > 0.0, "{json}");
+    assert_eq!((sent + unsent, lost), (100.0, sent), "{json}");
+}

@@ -148,3 +148,35 @@ fn a_process_that_is_named_twice_is_read_once() {
     let plan = plan(&["idle", "--pid", "7,9", "--pid", "7", "ws://127.0.0.1:1/"]);
     assert_eq!(plan.pids, [7, 9]);
 }
+
+#[test]
+fn everything_that_changes_what_is_measured_is_among_what_was_asked() {
+    let asked = |args: &[&str]| {
+        let args = [args, &["ws://127.0.0.1:1/"]].concat();
+        serde_json::to_value(of(&args, Tally::default(), None).asked).unwrap()
+    };
+    for (scenario, option, field, value) in [
+        ("echo", "--deflate=shared", "deflate", "\"shared\""),
+        ("echo", "--deflate=dedicated", "deflate", "\"dedicated\""),
+        ("slow", "--slow=7", "slow", "7"),
+        ("slow", "--pause=500ms", "pause_s", "0.5"),
+        ("storm", "--spread=3s", "spread_s", "3.0"),
+        ("storm", "--retry=2s", "retry_s", "2.0"),
+        ("connect", "--rate=5", "rate", "5.0"),
+    ] {
+        let (without, with) = (asked(&[scenario]), asked(&[scenario, option]));
+        assert_eq!(with[field].to_string(), value, "{option}");
+        assert_ne!(without[field], with[field], "{option}");
+    }
+    assert_eq!(asked(&["idle"])["deflate"], "off");
+}
+
+#[test]
+fn why_messages_were_not_sent_is_said_by_who_sets_the_pace() {
+    let messages = Messages { sent: 1, unsent: 1, ..Messages::default() };
+    let tally = Tally { opened: 1, messages, ..Tally::default() };
+    let notes = |pace: &str| of(&["echo", pace, "ws://127.0.0.1:1/"], tally.clone(), None).notes;
+    let (open, closed) = (notes("--rate=5"), notes("--depth=2"));
+    assert!(open[0].starts_with("messages were due"), "{open:?}");
+    assert!(!closed[0].contains("due") && closed[0].contains("--depth"), "{closed:?}");
+}
