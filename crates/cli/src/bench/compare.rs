@@ -52,12 +52,16 @@ impl Comparison {
     fn new(before: &Value, after: &Value, tolerance: f64) -> Self {
         let figures = |report: &Value| report["metrics"].as_object().cloned().unwrap_or_default();
         let (old, new) = (figures(before), figures(after));
-        let is_late = [before, after].iter().any(|report| report["late"] == Value::Bool(true));
+        let has = |field: &str| [before, after].iter().any(|of| of[field] == Value::Bool(true));
+        let (is_late, late_connect) = (has("late"), has("late_connect"));
+        let is_spoiled = |name: &str| {
+            is_latency(name) && (is_late || late_connect && name.starts_with("connect."))
+        };
         let added = new.keys().filter(|name| !old.contains_key(*name));
         let changes = old.keys().chain(added).map(|name| {
             let [before, after] = [&old, &new].map(|of| of.get(name).and_then(Value::as_f64));
             let verdict = match verdict(name, before, after, tolerance) {
-                _ if is_late && is_latency(name) => Verdict::NotJudged,
+                _ if is_spoiled(name) => Verdict::NotJudged,
                 verdict => verdict,
             };
             Change { name: name.clone(), before, after, verdict }

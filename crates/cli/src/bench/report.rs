@@ -19,6 +19,9 @@ use super::{
     times::Times,
 };
 
+/// How long connections took to open.
+const CONNECT: [&str; 3] = ["connect.p50", "connect.p99", "connect.max"];
+
 /// The name of this form of report.
 pub(super) const SCHEMA: &str = "everwire-bench/1";
 
@@ -47,8 +50,13 @@ pub(super) struct Report {
     pub(super) latency_ns: Vec<(u64, u64)>,
     /// Whether the generator was too late, even if latencies are reported.
     pub(super) late: bool,
+    /// The same of the times in which connections were opened: it was another time.
+    pub(super) spoiled_connect: Option<String>,
+    pub(super) late_connect: bool,
     #[serde(skip)]
     latency: Times,
+    #[serde(skip)]
+    connecting: Times,
 }
 
 /// What was asked for.
@@ -103,11 +111,14 @@ impl Report {
             expectations: Vec::new(),
             latency_ns: Vec::new(),
             late: false,
+            spoiled_connect: None,
+            late_connect: false,
             latency: Times::default(),
+            connecting: Times::default(),
         };
         let (tally, ran) = (&outcome.tally, outcome.ran);
         report.latencies(tally, allow_late);
-        report.connections(tally);
+        report.connections(tally, allow_late);
         match &plan.scenario {
             // Nothing was done, and nothing can have gone well.
             _ if tally.opened == 0 => {}
@@ -142,19 +153,27 @@ impl Report {
 
     /// Returns what a figure is at most, of latencies that are not reported.
     fn at_most(&self, name: &str) -> Option<f64> {
-        self.spoiled.as_ref()?;
+        if CONNECT.contains(&name) {
+            self.spoiled_connect.as_ref()?;
+        } else {
+            self.spoiled.as_ref()?;
+        }
         self.latency_by_name(name)
     }
 
     fn latency_by_name(&self, name: &str) -> Option<f64> {
-        if self.latency.is_empty() {
+        let (times, name) = match name.strip_prefix("connect.") {
+            Some(name) => (&self.connecting, name),
+            None => (&self.latency, name),
+        };
+        if times.is_empty() {
             return None;
         }
         let time = match name {
-            "mean" => self.latency.mean(),
-            "min" => self.latency.min(),
-            "max" => self.latency.max(),
-            name => self.latency.percentile(percentile(name)?),
+            "mean" => times.mean(),
+            "min" => times.min(),
+            "max" => times.max(),
+            name => times.percentile(percentile(name)?),
         };
         Some(time.as_secs_f64())
     }
@@ -207,16 +226,33 @@ impl Report {
         }
     }
 
-    fn connections(&mut self, tally: &Tally) {
+    fn connections(&mut self, tally: &Tally, allow_late: bool) {
         self.count("opened", tally.opened);
         self.count("failed", tally.failed);
         if tally.opened > 0 {
             self.count("deflated", tally.deflated);
             self.count("closed", tally.closed);
         }
-        if self.scenario != "connect" {
-            self.times(["connect.p50", "connect.p99", "connect.max"], &tally.connecting);
+        // Of `connect` these are the latencies.
+        if self.scenario != "connect" && !tally.connecting.is_empty() {
+            self.openings(tally, allow_late);
         }
+    }
+
+    /// How long the connections took to open.
+    fn openings(&mut self, tally: &Tally, allow_late: bool) {
+        self.connecting = tally.connecting.clone();
+        let lateness = Lateness::of(&[&tally.opening_lag], &tally.connecting);
+        self.late_connect = lateness.is_spoiled();
+        if self.late_connect {
+            let why = spoiled(&lateness, &tally.connecting, "open them over a time (--ramp)");
+            if !allow_late {
+                self.spoiled_connect = Some(why);
+                return;
+            }
+            self.notes.push(format!("the times of opening are not the server's alone: {why}"));
+        }
+        self.times(CONNECT, &tally.connecting);
     }
 
     /// Connections that were opened and closed.
@@ -276,10 +312,10 @@ impl Report {
         if latency.is_empty() {
             return;
         }
-        let lateness = Lateness::of(tally, latency);
+        let lateness = Lateness::of(&[&tally.late, &tally.lag], latency);
         self.late = lateness.is_spoiled();
         if self.late {
-            let why = spoiled(&lateness, latency);
+            let why = spoiled(&lateness, latency, "lower --rate, --connections or --depth");
             if allow_late {
                 self.notes.push(format!("these latencies are not the server's alone: {why}"));
             } else {
@@ -366,10 +402,10 @@ impl Report {
 }
 
 /// Says why latencies are not reported, and what to do.
-fn spoiled(lateness: &Lateness, latency: &Times) -> String {
+fn spoiled(lateness: &Lateness, latency: &Times, remedy: &str) -> String {
     format!(
         "this generator was itself {} late (99 of 100; {} can be borne with at a p99 of {}): leave \
-         it a core of its own, lower --rate, --connections or --depth, or raise --threads",
+         it a core of its own, {remedy}, or raise --threads",
         shown_time(lateness.p99),
         shown_time(lateness.bearable),
         shown_time(latency.percentile(99.0)),

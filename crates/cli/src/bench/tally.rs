@@ -33,6 +33,8 @@ pub(super) struct Tally {
     pub(super) late: Times,
     /// How late the generator's threads woke up.
     pub(super) lag: Times,
+    /// How late they woke up while connections were opened.
+    pub(super) opening_lag: Times,
     /// Why connections failed to open.
     pub(super) failures: Reasons,
     /// How connections ended before their time.
@@ -148,6 +150,7 @@ impl AddAssign for Tally {
         self.connecting.add(&other.connecting);
         self.late.add(&other.late);
         self.lag.add(&other.lag);
+        self.opening_lag.add(&other.opening_lag);
         self.failures.add(other.failures);
         self.ends.add(other.ends);
     }

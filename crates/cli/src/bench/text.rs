@@ -86,6 +86,9 @@ impl Text<'_> {
         }
         let times = self.figures(&["connect.p50", "connect.p99", "connect.max"], "connect.");
         self.line("connections", format!("{line}   {times}").trim_end());
+        if let Some(why) = &self.report.spoiled_connect {
+            self.line("", &format!("times not reported: {why}"));
+        }
         let turns = self.figures(&["offered", "connects"], "");
         if self.report.asked.size.is_none() && !turns.is_empty() {
             self.line("", &turns);

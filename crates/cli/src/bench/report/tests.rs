@@ -180,3 +180,21 @@ fn why_messages_were_not_sent_is_said_by_who_sets_the_pace() {
     assert!(open[0].starts_with("messages were due"), "{open:?}");
     assert!(!closed[0].contains("due") && closed[0].contains("--depth"), "{closed:?}");
 }
+
+#[test]
+fn times_of_opening_are_refused_where_the_generator_was_late_while_it_opened() {
+    let idle = |late_micros| {
+        let (connecting, opening_lag) = (times(10_000), times(late_micros));
+        let tally = Tally { opened: 3, connecting, opening_lag, ..Tally::default() };
+        of(&["idle", "ws://127.0.0.1:1/"], tally, None)
+    };
+    assert!(idle(900).value("connect.p99").is_some());
+    let mut late = idle(2_000);
+    assert!(late.spoiled_connect.as_ref().unwrap().contains("2.00 ms late"));
+    assert!(CONNECT.iter().all(|name| late.value(name).is_none()));
+    let (held, came) = judged(&mut late, "connect.p99<20ms");
+    assert!(held && came.starts_with("at most 10.0 ms"), "{came}");
+    let came = judged(&mut late, "connect.max<9ms");
+    assert_eq!(came, (false, "not reported, the generator was too late".to_owned()));
+    assert!(crate::bench::text::render(&late).contains("times not reported"));
+}
