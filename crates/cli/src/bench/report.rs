@@ -179,8 +179,8 @@ impl Report {
     }
 
     /// Judges what was expected. Returns whether all of it was held.
-    pub(super) fn judge(&mut self, expectations: &[Expectation]) -> bool {
-        let judge = |expectation: &Expectation| {
+    pub(super) fn judge(&mut self, expectations: &[&Expectation]) -> bool {
+        let judge = |expectation: &&Expectation| {
             let (held, came) =
                 match (self.value(&expectation.name), self.at_most(&expectation.name)) {
                     (Some(value), _) => {

@@ -74,12 +74,14 @@ impl Text<'_> {
     }
 
     fn connections(&mut self) {
+        // Those of `connect` end at our wish.
+        let is_turns = self.report.scenario == "connect";
+        let closed =
+            if is_turns { "did not close as they should" } else { "ended before their time" };
         let mut line = format!("{} opened", grouped(self.count("opened") as f64));
-        for (name, words) in [
-            ("deflated", "of them compress"),
-            ("failed", "failed to open"),
-            ("closed", "ended before their time"),
-        ] {
+        for (name, words) in
+            [("deflated", "of them compress"), ("failed", "failed to open"), ("closed", closed)]
+        {
             if self.count(name) > 0 {
                 line += &format!(", {} {words}", grouped(self.count(name) as f64));
             }

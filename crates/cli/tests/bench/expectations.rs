@@ -47,11 +47,14 @@ fn the_environment_sets_expectations_and_the_rest() {
     let server = Server::start(&[]);
     let mut command = crate::process::command("bench");
     command.arg("echo").env("EVERWIRE_URL", server.url("/echo")).env("EVERWIRE_BENCH_RATE", "10");
-    command.env("EVERWIRE_BENCH_FAIL", "sent==10").env("EVERWIRE_BENCH_DURATION", "1s");
+    command
+        .env("EVERWIRE_BENCH_FAIL", "sent==10,lost==0\nopened==3")
+        .env("EVERWIRE_BENCH_DURATION", "1s");
     command.env("EVERWIRE_BENCH_JSON", "1").env("EVERWIRE_BENCH_PID", "");
     command.env("EVERWIRE_BENCH_CONNECTIONS", "3");
     let ran = crate::process::finish(command.spawn().unwrap());
-    ran.check(0, &[("opened", 3.0), ("sent", 10.0)]);
+    let json = ran.check(0, &[("opened", 3.0), ("sent", 10.0)]);
+    assert_eq!(json["expectations"].as_array().unwrap().len(), 3, "{json}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use everwire_proto::{FrameHeader, Opcode};
 
 use crate::{
     peer::{Peer, peers},
-    process::{Ran, report},
+    process::{Ran, report, run},
 };
 
 /// Answers every message as `answer` does, which is told its number.
@@ -232,4 +232,14 @@ fn what_is_due_behind_the_end_of_the_sender_is_not_sent() {
         ["sent", "unsent", "lost"].map(|name| json["metrics"][name].as_f64().unwrap());
     assert!(sent >= 20.0 && unsent > 0.0, "{json}");
     assert_eq!((sent + unsent, lost), (100.0, sent), "{json}");
+}
+
+#[test]
+fn a_close_that_is_not_answered_is_no_failure_to_open() {
+    let url = peers(|mut peer| while peer.next().is_some() {});
+    let args = ["connect", "-c", "4", "--duration", "1s", "--patience", "300ms", &url];
+    let ran = run(&args);
+    ran.says("4 opened, 4 did not close as they should\n");
+    ran.says("4 × our Close was not answered when patience was at its end\n");
+    assert_eq!(ran.status, 0, "{ran:?}");
 }

@@ -32,7 +32,7 @@ fn report(late_micros: u64, allow_late: bool) -> Report {
 }
 
 fn judged(report: &mut Report, expectation: &str) -> (bool, String) {
-    let held = report.judge(&[expectation.parse().unwrap()]);
+    let held = report.judge(&[&expectation.parse().unwrap()]);
     (held, report.expectations[0].came.clone())
 }
 
