@@ -134,4 +134,4 @@ function check(run) {
 
 const ok = (text) => console.log(`ok      ${text}`);
 
-module.exports = { check, ok, serve, visit };
+module.exports = { browsing, check, ok, PATIENCE_MS, serve, visit };

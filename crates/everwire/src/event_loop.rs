@@ -391,6 +391,21 @@ mod tests {
         fn log_stall(&self, _: Duration) {}
     }
 
+    /// What every idle connection has beside its place in the registry; `bench/check` measures the sum.
+    #[test]
+    fn what_an_idle_connection_keeps_is_small() {
+        struct Ignores;
+
+        impl crate::Handler for Ignores {
+            fn on_message(&mut self, _: &mut crate::Conn<'_>, _: crate::Message<'_>) {}
+        }
+
+        type Driver = crate::driver::Driver<LoopSocket, crate::handler::HandlerApp<Ignores>>;
+        let sizes = [size_of::<Driver>(), size_of::<crate::shared::Shared>(), size_of::<Entry>()];
+        println!("driver, what handles share, entry: {sizes:?} bytes");
+        assert!(sizes.iter().zip([272, 232, 24]).all(|(size, most)| *size <= most), "{sizes:?}");
+    }
+
     #[test]
     fn a_loop_that_has_ended_keeps_nothing_that_comes_later() {
         let remote = Remote::default();

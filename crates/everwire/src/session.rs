@@ -48,8 +48,9 @@ mod transmit;
 
 pub use everwire_session::{
     Acks, Buffer, Code, Config as SessionConfig, Direction, End, EndedBy, GapRange, GapReason,
-    Kind, Message as SessionMessage, Overflow, Prepared, Principal, Reauthentication, SUBPROTOCOL,
-    SendError as SessionSendError, SessionId, StoreConfig, Terms,
+    Kind, Message as SessionMessage, MessageRef as SessionMessageRef, Overflow, Prepared,
+    Principal, Reauthentication, SUBPROTOCOL, SendError as SessionSendError, SessionId,
+    StoreConfig, Terms,
 };
 
 #[cfg(feature = "json")]

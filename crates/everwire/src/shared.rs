@@ -13,7 +13,7 @@ use std::{
     any::Any,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
@@ -31,7 +31,7 @@ pub(crate) use self::{
     waiting::{Place, Until},
     wake::{Wake, Wakes, wake},
 };
-use crate::{peers::Peers, signal::Signal};
+use crate::{peers::Peers, session::SUBPROTOCOL, signal::Signal};
 
 /// Names a connection for the life of the process. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,7 +73,7 @@ pub(crate) struct Shared {
     since: u64,
     config: Arc<Config>,
     /// What few connections have.
-    rest: Option<Box<Rest>>,
+    rest: Option<Arc<Rest>>,
     /// What was agreed upon about compression.
     deflate: Agreed,
     /// Bytes that the driver has encoded and not yet written.
@@ -95,6 +95,17 @@ struct Rest {
     data: http::Extensions,
 }
 
+impl Rest {
+    /// Returns what is to be kept: nothing for most connections, and all sessions keep the same.
+    fn kept(subprotocol: Option<Box<str>>, data: http::Extensions) -> Option<Arc<Self>> {
+        static SESSION: OnceLock<Arc<Rest>> = OnceLock::new();
+        let is_session = subprotocol.as_deref() == Some(SUBPROTOCOL) && data.is_empty();
+        let has_rest = subprotocol.is_some() || !data.is_empty();
+        let new = || Arc::new(Self { subprotocol, data });
+        if is_session { Some(SESSION.get_or_init(new).clone()) } else { has_rest.then(new) }
+    }
+}
+
 impl Shared {
     pub(crate) fn new(
         path: Arc<str>,
@@ -104,14 +115,13 @@ impl Shared {
         deflate: Option<DeflateParams>,
         config: &Arc<Config>,
     ) -> Arc<Self> {
-        let has_rest = subprotocol.is_some() || !data.is_empty();
         Arc::new(Self {
             id: ConnectionId::next(),
             path,
             peers,
             since: crate::clock::millis(crate::clock::now()),
             config: config.clone(),
-            rest: has_rest.then(|| Box::new(Rest { subprotocol, data })),
+            rest: Rest::kept(subprotocol, data),
             deflate: deflate.into(),
             transmit_len: AtomicUsize::new(0),
             last_received: AtomicU64::new(0),

@@ -33,6 +33,8 @@ pub(crate) struct SimpleFrame {
 impl SimpleFrame {
     /// Length of its header: two bytes and the masking key.
     pub(crate) const HEADER: usize = 6;
+    /// The same with a length of 16 bits.
+    pub(crate) const MIDDLING_HEADER: usize = 8;
 }
 
 impl Inbound {
@@ -96,6 +98,22 @@ impl Inbound {
         };
         let len = usize::from(second.wrapping_sub(0x80));
         let simple = len < 126 && rest.len() >= len && self.partial.is_none();
+        simple.then_some(SimpleFrame { kind, key: [k0, k1, k2, k3], len })
+    }
+
+    /// Returns what [`simple_frame`](Self::simple_frame) returns, of a frame of 126 to 65,535 bytes of
+    /// payload and no more than `limit`.
+    #[inline]
+    pub(crate) fn middling_frame(&self, input: &[u8], limit: u64) -> Option<SimpleFrame> {
+        let &[first, 0xFE, high, low, k0, k1, k2, k3, ref rest @ ..] = input else { return None };
+        let kind = match first {
+            0x81 => MessageKind::Text,
+            0x82 => MessageKind::Binary,
+            _ => return None,
+        };
+        let len = usize::from(u16::from_be_bytes([high, low]));
+        let is_legal = len >= 126 && len as u64 <= limit;
+        let simple = is_legal && rest.len() >= len && self.partial.is_none();
         simple.then_some(SimpleFrame { kind, key: [k0, k1, k2, k3], len })
     }
 

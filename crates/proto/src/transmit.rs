@@ -129,6 +129,16 @@ impl Transmit {
         self.buf.extend_from_slice(payload);
     }
 
+    /// Appends an unmasked message of 126 to 65,535 bytes: its header is four bytes.
+    #[inline]
+    pub(crate) fn push_middling(&mut self, opcode: Opcode, payload: &[u8]) {
+        debug_assert!((MAX_CONTROL + 1..=0xFFFF).contains(&payload.len()));
+        let [high, low] = (payload.len() as u16).to_be_bytes();
+        self.buf.reserve(4 + payload.len());
+        self.buf.extend_from_slice(&[0x80 | opcode.bits(), 126, high, low]);
+        self.buf.extend_from_slice(payload);
+    }
+
     /// Appends a frame that others send as well, sharing it if it is large.
     #[inline]
     pub(crate) fn push_prepared(&mut self, frame: &Bytes) {

@@ -14,6 +14,12 @@ impl At {
     /// When the session began.
     pub(crate) const START: Self = Self(NonZeroU64::MIN);
 
+    /// Returns the milliseconds since the session began.
+    #[inline]
+    pub(crate) fn millis(self) -> u32 {
+        u32::try_from((self.0.get() - 1) / 1_000_000).unwrap_or(u32::MAX)
+    }
+
     pub(crate) const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }

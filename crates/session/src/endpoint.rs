@@ -5,16 +5,15 @@ mod timeout;
 mod transmit;
 
 use std::{
-    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 pub(crate) use self::timeout::earliest;
 use crate::{
-    At, Code, Config, Counts, End, EndedBy, Event, Frame, Kind, Overflow, Oversize, Prepared,
-    SendError, Transmit, Violation, at::Timeline, frame, incoming::Incoming, outgoing::Outgoing,
-    rtt::Rtt, socket::Socket,
+    Acks, At, Code, Config, Counts, End, EndedBy, Event, Frame, Kind, Message, Meter, Overflow,
+    Oversize, Prepared, SendError, Transmit, Violation, at::Timeline, frame, incoming::Incoming,
+    outgoing::Outgoing, rare::Rare, rtt::Rtt, socket::Socket,
 };
 
 /// An end of a session, without what only a client or a server does.
@@ -27,8 +26,8 @@ pub(crate) struct Endpoint {
     pub(crate) rtt: Rtt,
     pub(crate) is_ended: bool,
     goodbye: Option<Box<Goodbye>>,
-    events: VecDeque<Event>,
-    volatile_events: usize,
+    events: Rare<Event>,
+    volatile_events: u32,
     timeline: Timeline,
 }
 
@@ -50,7 +49,7 @@ impl Endpoint {
             rtt: Rtt::default(),
             is_ended: false,
             goodbye: None,
-            events: VecDeque::new(),
+            events: Rare::new(),
             volatile_events: 0,
             timeline: Timeline::new(now),
         }
@@ -58,30 +57,58 @@ impl Endpoint {
 
     /// Accepts a message for sending.
     pub(crate) fn send(&mut self, now: At, message: Prepared) -> Result<u64, SendError> {
-        if !self.is_ended && self.goodbye.is_none() {
-            self.out.check_size(message.payload().len() as u64)?;
-        }
+        self.check_size(message.payload().len())?;
         self.send_or_gap(now, message)
     }
 
     /// Accepts a message for sending; one that the peer does not take becomes a gap.
     pub(crate) fn send_or_gap(&mut self, now: At, message: Prepared) -> Result<u64, SendError> {
+        self.make_room(now, message.payload().len())?;
+        Ok(self.out.push(message, now.millis()))
+    }
+
+    /// Accepts a message for sending that nobody else has.
+    #[inline]
+    pub(crate) fn send_own(
+        &mut self,
+        now: At,
+        kind: Kind,
+        payload: &[u8],
+        meter: &Meter,
+    ) -> Result<u64, SendError> {
+        self.check_size(payload.len())?;
+        let attached = self.make_room(now, payload.len())?;
+        Ok(self.out.push_own(kind, payload, meter, now.millis(), attached))
+    }
+
+    /// Checks that the peer takes a message of this size, as long as it takes any.
+    #[inline]
+    fn check_size(&self, size: usize) -> Result<(), SendError> {
+        match self.is_ended || self.goodbye.is_some() {
+            true => Ok(()),
+            false => self.out.check_size(size as u64),
+        }
+    }
+
+    /// Makes room for a message of this size. Returns whether there is a socket.
+    #[inline]
+    fn make_room(&mut self, now: At, size: usize) -> Result<bool, SendError> {
         if self.is_ended || self.goodbye.is_some() {
             return Err(SendError::Closed);
         }
-        let (at, attached) = (millis(now), self.is_attached());
+        let attached = self.is_attached();
         if !attached {
             self.evict_old(now);
         }
-        let sent = self.out.push(message, at, &self.config.buffer, attached);
-        if matches!(sent, Err(SendError::Full { .. }))
+        let room = self.out.make_room(size, &self.config.buffer, attached);
+        if matches!(room, Err(SendError::Full { .. }))
             && !attached
             && self.config.buffer.overflow == Overflow::End
         {
             self.end(Code::SLOW_CONSUMER, String::new(), EndedBy::Expiry);
             return Err(SendError::Closed);
         }
-        sent
+        room.map(|()| attached)
     }
 
     /// Sends a message that may be dropped; returns whether it was queued.
@@ -181,8 +208,8 @@ impl Endpoint {
     pub(crate) fn part(&mut self, code: Code) {
         if let Some(socket) = self.socket.as_mut().filter(|socket| !socket.is_parting) {
             socket.is_parting = true;
-            socket.bye_at = None;
-            socket.queue.push_back(Transmit::Close(code));
+            socket.set_bye_at(None);
+            socket.queue(Transmit::Close(code));
         }
     }
 
@@ -190,7 +217,7 @@ impl Endpoint {
     pub(crate) fn await_close(&mut self, now: At) {
         if let Some(socket) = &mut self.socket {
             socket.is_parting = true;
-            socket.bye_at = Some(now);
+            socket.set_bye_at(Some(now));
         }
     }
 
@@ -223,17 +250,22 @@ impl Endpoint {
     /// Returns what happened; a message that is handed out gives its credit back.
     #[inline]
     pub(crate) fn poll_event(&mut self, now: At) -> Option<Event> {
-        let event = self.events.pop_front()?;
-        if let Event::Message(message) = &event {
-            match message.number {
-                None => self.volatile_events -= 1,
-                Some(_) if self.config.acks == crate::Acks::Automatic => {
-                    self.incoming.credit(now, message.cost(), &self.config);
-                }
-                Some(_) => {}
-            }
+        let event = self.events.take_front()?;
+        match &event {
+            Event::Message(Message { number: None, .. }) => self.volatile_events -= 1,
+            Event::Message(message) => self.hand_out(now, message.cost()),
+            // It happens rarely; a session of few messages keeps no memory for it.
+            _ => self.events.shrink(),
         }
         Some(event)
+    }
+
+    /// Gives credit back for a message that is handed out.
+    #[inline]
+    pub(crate) fn hand_out(&mut self, now: At, cost: u64) {
+        if self.config.acks == Acks::Automatic {
+            self.incoming.credit(now, cost, &self.config);
+        }
     }
 
     pub(crate) fn release(&mut self, now: At, number: u64) {
@@ -242,7 +274,7 @@ impl Endpoint {
 
     pub(crate) fn queue(&mut self, transmit: Transmit) {
         if let Some(socket) = &mut self.socket {
-            socket.queue.push_back(transmit);
+            socket.queue(transmit);
         }
     }
 
@@ -263,7 +295,7 @@ impl Endpoint {
         if let Some(age) = self.config.buffer.age
             && !self.is_attached()
         {
-            let limit = millis(now).saturating_sub(as_millis(age));
+            let limit = now.millis().saturating_sub(as_millis(age));
             self.out.evict_older(limit);
         }
     }
@@ -276,11 +308,6 @@ impl Endpoint {
     pub(crate) fn instant(&self, at: At) -> Instant {
         self.timeline.instant(at)
     }
-}
-
-/// Returns the milliseconds since the session began.
-fn millis(now: At) -> u32 {
-    as_millis(now - At::START)
 }
 
 fn as_millis(duration: Duration) -> u32 {

@@ -99,6 +99,33 @@ pub enum Transmit {
     Close(Code),
 }
 
+/// The DATA frame of a message, to be sent as a binary WebSocket message, in memory that is lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lent<'a> {
+    /// It is to be copied.
+    Small(&'a [u8]),
+    /// So large that it is worth being shared.
+    Large(&'a Bytes),
+}
+
+impl Lent<'_> {
+    /// Returns its bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Small(frame) => frame,
+            Self::Large(frame) => frame,
+        }
+    }
+
+    pub(crate) fn to_bytes(self) -> Bytes {
+        match self {
+            Self::Small(frame) => Bytes::copy_from_slice(frame),
+            Self::Large(frame) => frame.clone(),
+        }
+    }
+}
+
 impl fmt::Debug for Transmit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

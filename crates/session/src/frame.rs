@@ -17,8 +17,8 @@ use crate::{
 };
 
 const DATA: u8 = 0x10;
-pub(crate) const DATA_TEXT: u8 = 1;
-pub(crate) const DATA_VOLATILE: u8 = 2;
+const DATA_TEXT: u8 = 1;
+const DATA_VOLATILE: u8 = 2;
 const ACK: u8 = 0x20;
 const PING: u8 = 0x30;
 const PONG: u8 = 0x40;
@@ -262,6 +262,15 @@ pub(crate) fn parse_data(frame: &[u8]) -> Result<Option<DataParts<'_>>, Malforme
     let Some((&first @ 0x10..=0x13, payload)) = frame.split_first() else { return Ok(None) };
     let (kind, volatile) = data_kind(first, payload)?;
     Ok(Some((kind, volatile, payload)))
+}
+
+/// Returns the kind of a DATA frame of ours.
+pub(crate) fn kind(frame: &[u8]) -> Kind {
+    if frame.first().is_some_and(|first| first & DATA_TEXT != 0) {
+        Kind::Text
+    } else {
+        Kind::Binary
+    }
 }
 
 /// The kind of a DATA frame, whether it may be dropped, and its payload.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::{Acks, At, Config, GapRange, MAX_NUMBER, Message, Violation, rare::Rare};
+use crate::{Acks, At, Config, GapRange, MAX_NUMBER, Violation, rare::Rare};
 
 /// What a session has received, and the credit it grants.
 #[derive(Debug)]
@@ -44,11 +44,12 @@ impl Incoming {
         }
     }
 
-    /// Receives a reliable message and returns its number.
+    /// Receives a reliable message of this cost and returns its number.
+    #[inline]
     pub(crate) fn receive(
         &mut self,
         now: At,
-        message: &Message,
+        cost: u64,
         config: &Config,
     ) -> Result<u64, Violation> {
         if self.since >= self.granted {
@@ -57,7 +58,6 @@ impl Incoming {
         if self.recv >= MAX_NUMBER {
             return Err(Violation::Exhausted);
         }
-        let cost = message.cost();
         self.recv += 1;
         self.held += cost;
         self.since += cost;

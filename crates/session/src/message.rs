@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::{Kind, frame};
+use crate::{Kind, Lent, frame};
 
 /// What a reliable message costs beside its payload (protocol §6).
 pub(crate) const MESSAGE_COST: u64 = 32;
@@ -36,8 +36,39 @@ impl Message {
         }
     }
 
+    /// Returns the message as one whose memory is lent.
+    #[must_use]
+    pub fn lend(&self) -> MessageRef<'_> {
+        MessageRef { number: self.number, kind: self.kind, payload: &self.payload }
+    }
+
     pub(crate) const fn cost(&self) -> u64 {
-        self.payload.len() as u64 + MESSAGE_COST
+        cost(self.payload.len())
+    }
+}
+
+/// What a reliable message of so many bytes costs.
+pub(crate) const fn cost(size: usize) -> u64 {
+    size as u64 + MESSAGE_COST
+}
+
+/// A [`Message`] in memory that is only lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageRef<'a> {
+    /// Its number in its stream; `None` for a volatile one.
+    pub number: Option<u64>,
+    /// Text or binary.
+    pub kind: Kind,
+    /// The message. Text is UTF-8.
+    pub payload: &'a [u8],
+}
+
+impl MessageRef<'_> {
+    /// Returns the message in memory of its own.
+    #[must_use]
+    pub fn to_message(&self) -> Message {
+        let payload = Bytes::copy_from_slice(self.payload);
+        Message { number: self.number, kind: self.kind, payload }
     }
 }
 
@@ -61,9 +92,6 @@ enum Encoded {
 /// From how many bytes on a frame is large.
 const LARGE: usize = 8 << 10;
 
-/// Memory for more bytes than this is not used again.
-const SPARE_UP_TO: usize = 512;
-
 impl Prepared {
     /// Encodes a text message.
     #[must_use]
@@ -83,37 +111,6 @@ impl Prepared {
         Self::new(kind, payload, Some(meter.clone()))
     }
 
-    /// Encodes a message as [`metered`](Self::metered) does, in the memory of one that was
-    /// [retired](Self::retired).
-    #[inline]
-    pub(crate) fn renewed(mut self, kind: Kind, payload: &[u8], meter: &Meter) -> Self {
-        match Arc::get_mut(&mut self.0) {
-            Some(Inner { frame: Encoded::Small(frame), meter: Some(old) })
-                if Arc::ptr_eq(&old.0, &meter.0) && payload.len() < SPARE_UP_TO =>
-            {
-                frame::encode_data_into(frame, kind, false, payload);
-                meter.0.fetch_add(frame.len(), Ordering::Relaxed);
-                self
-            }
-            _ => Self::metered(kind, payload, meter),
-        }
-    }
-
-    /// Returns the message as memory for another, if nobody else has it.
-    #[inline]
-    pub(crate) fn retired(mut self) -> Option<Self> {
-        match Arc::get_mut(&mut self.0) {
-            Some(Inner { frame: Encoded::Small(frame), meter: Some(meter) })
-                if frame.capacity() <= SPARE_UP_TO =>
-            {
-                meter.0.fetch_sub(frame.len(), Ordering::Relaxed);
-                frame.clear();
-                Some(self)
-            }
-            _ => None,
-        }
-    }
-
     pub(crate) fn from_message(message: &Message) -> Self {
         Self::new(message.kind, &message.payload, None)
     }
@@ -122,7 +119,7 @@ impl Prepared {
         let mut frame = Vec::new();
         frame::encode_data_into(&mut frame, kind, false, payload);
         if let Some(meter) = &meter {
-            meter.0.fetch_add(frame.len(), Ordering::Relaxed);
+            meter.add(frame.len());
         }
         let is_large = frame.len() >= LARGE;
         let frame = if is_large { Encoded::Large(frame.into()) } else { Encoded::Small(frame) };
@@ -138,7 +135,7 @@ impl Prepared {
     /// Returns whether it is text or binary.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        if self.frame()[0] & frame::DATA_TEXT == 0 { Kind::Binary } else { Kind::Text }
+        frame::kind(self.frame())
     }
 
     /// Returns the bytes of its DATA frame: one binary WebSocket message.
@@ -148,26 +145,13 @@ impl Prepared {
         self.0.frame()
     }
 
-    /// Returns the bytes of its DATA frame, if they are so many that they are worth being shared.
-    #[must_use]
+    /// Lends its DATA frame.
     #[inline]
-    pub fn shared_frame(&self) -> Option<&Bytes> {
+    pub(crate) fn lend(&self) -> Lent<'_> {
         match &self.0.frame {
-            Encoded::Small(_) => None,
-            Encoded::Large(frame) => Some(frame),
+            Encoded::Small(frame) => Lent::Small(frame),
+            Encoded::Large(frame) => Lent::Large(frame),
         }
-    }
-
-    pub(crate) fn to_bytes(&self) -> Bytes {
-        match &self.0.frame {
-            Encoded::Small(frame) => Bytes::copy_from_slice(frame),
-            Encoded::Large(frame) => frame.clone(),
-        }
-    }
-
-    pub(crate) fn message(&self, number: u64) -> Message {
-        let payload = self.to_bytes().slice(1..);
-        Message { number: Some(number), kind: self.kind(), payload }
     }
 }
 
@@ -184,7 +168,7 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         if let Some(meter) = &self.meter {
-            meter.0.fetch_sub(self.frame().len(), Ordering::Relaxed);
+            meter.sub(self.frame().len());
         }
     }
 }
@@ -204,5 +188,13 @@ impl Meter {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sub(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

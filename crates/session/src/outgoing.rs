@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::{
-    At, Counts, GapRange, GapReason, Kind, MAX_NUMBER, Message, Meter, Prepared, SendError,
+    At, Counts, GapRange, GapReason, Kind, Lent, MAX_NUMBER, Message, Meter, Prepared, SendError,
     Violation,
     config::{Buffer, Overflow},
     message::MESSAGE_COST,
@@ -74,15 +74,14 @@ impl Outgoing {
         }
     }
 
-    /// Accepts a message, of whatever size, and returns its number.
-    pub(crate) fn push(
+    /// Makes room for a message of this size.
+    #[inline]
+    pub(crate) fn make_room(
         &mut self,
-        message: Prepared,
-        at: u32,
+        size: usize,
         buffer: &Buffer,
         attached: bool,
-    ) -> Result<u64, SendError> {
-        let size = message.payload().len();
+    ) -> Result<(), SendError> {
         if self.next >= MAX_NUMBER {
             return Err(SendError::Exhausted);
         }
@@ -96,18 +95,29 @@ impl Outgoing {
             }
             self.replay.evict(GapReason::EvictedBytes);
         }
-        self.replay.push(message, at);
-        self.next += 1;
-        Ok(self.next - 1)
+        Ok(())
     }
 
-    /// Encodes a message, in memory that was used before if there is some.
+    /// Accepts a message for which there is room, of whatever size, and returns its number.
+    pub(crate) fn push(&mut self, message: Prepared, at: u32) -> u64 {
+        self.replay.push(message, at);
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// Accepts a message as [`push`](Self::push) does, which nobody else has.
     #[inline]
-    pub(crate) fn prepare(&mut self, kind: Kind, payload: &[u8], meter: &Meter) -> Prepared {
-        match self.replay.take_spare() {
-            Some(spare) => spare.renewed(kind, payload, meter),
-            None => Prepared::metered(kind, payload, meter),
-        }
+    pub(crate) fn push_own(
+        &mut self,
+        kind: Kind,
+        payload: &[u8],
+        meter: &Meter,
+        at: u32,
+        attached: bool,
+    ) -> u64 {
+        self.replay.push_own(kind, payload, meter, at, attached);
+        self.next += 1;
+        self.next - 1
     }
 
     /// Puts back a message that was stored.
@@ -138,6 +148,7 @@ impl Outgoing {
     pub(crate) fn detach(&mut self) {
         self.volatile = Rare::new();
         self.waiting_since = None;
+        self.replay.tell();
     }
 
     /// Notes what the peer has, and what may be forgotten.
@@ -199,8 +210,8 @@ impl Outgoing {
             // What may be dropped need not wait for credit.
             return self.volatile.pop_front().map(|(_, frame)| Next::Frame(frame));
         }
-        let message = self.replay.get(number).expect("it is neither a gap nor behind the last");
-        let frame = message.to_bytes();
+        let frame = self.replay.frame(number).expect("it is neither a gap nor behind the last");
+        let frame = frame.to_bytes();
         self.in_flight += self.cost_of(number).unwrap_or(0);
         self.position = number;
         self.waiting_since.get_or_insert(now);
@@ -209,19 +220,20 @@ impl Outgoing {
 
     /// Returns the next message and counts it as sent, if that is what is to be sent next.
     #[inline]
-    pub(crate) fn poll_message(&mut self, now: At) -> Option<&Prepared> {
+    pub(crate) fn poll_message(&mut self, now: At) -> Option<Lent<'_>> {
         if self.is_flushed() || self.in_flight >= self.window || !self.volatile.is_empty() {
             return None;
         }
         let number = self.position + 1;
-        let (message, len) = self.replay.entry(number)?;
+        let frame = self.replay.frame(number)?;
+        let len = frame.as_slice().len() as u64 - 1;
         if len > self.peer_limit {
             return None;
         }
         self.in_flight += len + MESSAGE_COST;
         self.position = number;
         self.waiting_since.get_or_insert(now);
-        Some(message)
+        Some(frame)
     }
 
     pub(crate) fn evict_older(&mut self, limit: u32) {
@@ -256,9 +268,7 @@ impl Outgoing {
 
     /// Returns the messages that the peer did not acknowledge, as far as they are still there.
     pub(crate) fn unacknowledged(&self) -> Vec<Message> {
-        (self.replay.first().max(self.acked + 1)..self.next)
-            .filter_map(|number| Some(self.replay.get(number)?.message(number)))
-            .collect()
+        self.replay.messages_from(self.acked + 1)
     }
 
     pub(crate) const fn next(&self) -> u64 {

@@ -41,12 +41,11 @@ impl<T> Rare<T> {
         self.0.as_ref()?.front()
     }
 
-    pub(crate) fn back_mut(&mut self) -> Option<&mut T> {
-        self.0.as_mut()?.back_mut()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.0.iter().flat_map(|queue| queue.iter())
+    pub(crate) fn contains(&self, item: &T) -> bool
+    where
+        T: PartialEq,
+    {
+        self.0.as_ref().is_some_and(|queue| queue.contains(item))
     }
 
     pub(crate) fn len(&self) -> usize {

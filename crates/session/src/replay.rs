@@ -1,106 +1,167 @@
 //! What is kept of a stream until the peer lets it be forgotten (protocol §8).
 
+mod own;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
-use crate::{GapRange, GapReason, Prepared, rare::Rare};
+use bytes::Bytes;
+
+use self::own::Own;
+use crate::{GapRange, GapReason, Kind, Lent, Message, Meter, Prepared, frame};
 
 /// Gaps of different reasons that are told apart; older ones take the reason of the next.
 const GAPS: usize = 16;
 
-/// How many messages' memory is kept for others: as many as are acknowledged at a time.
-const SPARES: usize = 64;
+/// A message of more bytes than this has memory of its own.
+const SMALL: usize = 512;
 
 /// The messages `first` to `first + len − 1` of a stream, and why older ones are missing.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    entries: VecDeque<Entry>,
     first: u64,
+    /// Nothing in a session that rests.
+    kept: Option<Box<Kept>>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    entries: VecDeque<Entry>,
     bytes: usize,
-    /// Memory of messages that were freed, for others.
-    #[expect(clippy::box_collection, reason = "8 bytes instead of 24, in every session")]
-    spare: Option<Box<Vec<Prepared>>>,
+    /// The messages that nobody else has.
+    own: Option<Owned>,
     /// Ends of evicted ranges with their reasons, ascending.
-    gaps: Rare<(u64, GapReason)>,
+    gaps: VecDeque<(u64, GapReason)>,
 }
 
 /// 16 bytes, so that a broadcast costs a session little.
 #[derive(Debug)]
 struct Entry {
-    message: Prepared,
+    /// `None` if it lies among our own.
+    message: Option<Prepared>,
     at: u32,
     len: u32,
 }
 
+impl Entry {
+    /// Returns how many of our own bytes it has.
+    #[inline]
+    const fn own_len(&self) -> usize {
+        if self.message.is_some() { 0 } else { self.len as usize + 1 }
+    }
+}
+
+#[derive(Debug)]
+struct Owned {
+    frames: Own,
+    /// A message, and the position where its frame is or would be: nearly always the next that is asked for.
+    cursor: (u64, u64),
+}
+
+impl Owned {
+    /// Returns the frames of nothing: the first message among them will be `next`.
+    fn new(meter: &Meter, next: u64) -> Self {
+        Self { frames: Own::new(meter.clone()), cursor: (next, 0) }
+    }
+}
+
 impl Replay {
     pub(crate) const fn new() -> Self {
-        Self { entries: VecDeque::new(), first: 1, bytes: 0, spare: None, gaps: Rare::new() }
+        Self { first: 1, kept: None }
     }
 
     /// Returns an empty buffer of a stream whose next message is `next`.
     pub(crate) fn restarted(next: u64) -> Self {
-        let mut this = Self { first: next, ..Self::new() };
+        let mut this = Self { first: next, kept: None };
         if next > 1 {
-            this.gaps.push_back((next - 1, GapReason::Restart));
+            this.kept.get_or_insert_default().gaps.push_back((next - 1, GapReason::Restart));
         }
         this
     }
 
     /// Appends a message. `at` is in milliseconds.
     pub(crate) fn push(&mut self, message: Prepared, at: u32) {
-        let len = u32::try_from(message.payload().len()).unwrap_or(u32::MAX);
-        self.bytes += len as usize;
-        self.entries.push_back(Entry { message, at, len });
+        let len = message.payload().len();
+        self.kept.get_or_insert_default().append(Some(message), len, at);
+    }
+
+    /// Appends a message that nobody else has. Its bytes count on `meter`: at once while there is no
+    /// socket, or else about so.
+    #[inline]
+    pub(crate) fn push_own(
+        &mut self,
+        kind: Kind,
+        payload: &[u8],
+        meter: &Meter,
+        at: u32,
+        attached: bool,
+    ) {
+        if payload.len() > SMALL {
+            return self.push(Prepared::metered(kind, payload, meter), at);
+        }
+        let kept = self.kept.get_or_insert_default();
+        let next = self.first + kept.entries.len() as u64;
+        let own = kept.own.get_or_insert_with(|| Owned::new(meter, next));
+        own.frames.push(kind, payload);
+        if !attached {
+            own.frames.tell();
+        }
+        kept.append(None, payload.len(), at);
     }
 
     /// Drops the messages up to `done`, which nobody will ask for.
     pub(crate) fn free(&mut self, done: u64) {
-        while self.first <= done
-            && let Some(message) = self.pop()
-        {
-            if self.spare.as_ref().is_none_or(|spare| spare.len() < SPARES)
-                && let Some(spare) = message.retired()
-            {
-                self.spare.get_or_insert_default().push(spare);
+        if let Some(kept) = &mut self.kept {
+            let n = (done + 1).saturating_sub(self.first).min(kept.entries.len() as u64);
+            kept.pop(n as usize);
+            while kept.gaps.front().is_some_and(|(to, _)| *to <= done) {
+                kept.gaps.pop_front();
             }
         }
         self.first = self.first.max(done + 1);
-        while self.gaps.front().is_some_and(|(to, _)| *to <= done) {
-            self.gaps.pop_front();
-        }
     }
 
     /// Gives back memory that is not used.
     pub(crate) fn shrink(&mut self) {
-        if self.entries.is_empty() {
-            self.entries = VecDeque::new();
+        let Some(kept) = &mut self.kept else { return };
+        if let Some(own) = &mut kept.own {
+            own.frames.shrink();
         }
-        self.spare = None;
+        if kept.entries.is_empty() && kept.gaps.is_empty() {
+            self.kept = None;
+        }
     }
 
-    #[inline]
-    pub(crate) fn take_spare(&mut self) -> Option<Prepared> {
-        self.spare.as_mut()?.pop()
+    /// Tells the meter exactly what is kept.
+    pub(crate) fn tell(&mut self) {
+        if let Some(own) = self.kept.as_mut().and_then(|kept| kept.own.as_mut()) {
+            own.frames.tell();
+        }
     }
 
     /// Drops the oldest message. The gap is told when somebody asks for it.
     pub(crate) fn evict(&mut self, reason: GapReason) -> bool {
-        let number = self.first;
-        if self.pop().is_none() {
+        let Some(kept) = self.kept.as_mut().filter(|kept| !kept.entries.is_empty()) else {
             return false;
-        }
-        match self.gaps.back_mut() {
+        };
+        let number = self.first;
+        kept.pop(1);
+        self.first += 1;
+        match kept.gaps.back_mut() {
             Some((to, last)) if *last == reason => *to = number,
-            _ => self.gaps.push_back((number, reason)),
+            _ => kept.gaps.push_back((number, reason)),
         }
-        if self.gaps.len() > GAPS {
-            self.gaps.pop_front();
+        if kept.gaps.len() > GAPS {
+            kept.gaps.pop_front();
         }
+        self.tell();
         true
     }
 
     /// Drops the messages that are older than `limit`, both in milliseconds.
     pub(crate) fn evict_older(&mut self, limit: u32) {
-        while self.entries.front().is_some_and(|entry| entry.at < limit) {
+        while self.entry(self.first).is_some_and(|entry| entry.at < limit) {
             self.evict(GapReason::EvictedAge);
         }
     }
@@ -110,51 +171,102 @@ impl Replay {
         if number >= self.first {
             return None;
         }
-        let known = self.gaps.iter().find(|(to, _)| *to >= number);
+        let gaps = self.kept.iter().flat_map(|kept| &kept.gaps);
+        let known = gaps.copied().find(|(to, _)| *to >= number);
         // What was freed and is asked for again: somebody came back from an older copy.
-        let (to, reason) = known.copied().unwrap_or((self.first - 1, GapReason::Restart));
+        let (to, reason) = known.unwrap_or((self.first - 1, GapReason::Restart));
         Some(GapRange { from: number, to, reason })
     }
 
-    pub(crate) fn get(&self, number: u64) -> Option<&Prepared> {
-        self.entry(number).map(|(message, _)| message)
+    /// Returns the frame of a message, which is likely to be the one behind the last that was asked for.
+    #[inline]
+    pub(crate) fn frame(&mut self, number: u64) -> Option<Lent<'_>> {
+        let index = number.checked_sub(self.first)? as usize;
+        let Kept { entries, own, .. } = &mut **self.kept.as_mut()?;
+        let entry = entries.get(index)?;
+        let Some(own) = own else { return entry.message.as_ref().map(Prepared::lend) };
+        if own.cursor.0 != number {
+            let before: usize = entries.range(..index).map(Entry::own_len).sum();
+            own.cursor = (number, own.frames.start() + before as u64);
+        }
+        let (position, len) = (own.cursor.1, entry.own_len());
+        own.cursor = (number + 1, position + len as u64);
+        let message = entry.message.as_ref().map(Prepared::lend);
+        message.or_else(|| Some(Lent::Small(own.frames.get(position, len))))
     }
 
-    /// Returns a message and its payload bytes.
-    #[inline]
-    pub(crate) fn entry(&self, number: u64) -> Option<(&Prepared, u64)> {
-        let index = number.checked_sub(self.first)?;
-        self.entries.get(index as usize).map(|entry| (&entry.message, entry.len.into()))
+    /// Returns the messages from this one on, as far as they are still there.
+    pub(crate) fn messages_from(&self, number: u64) -> Vec<Message> {
+        let Some(kept) = &self.kept else { return Vec::new() };
+        let own = kept.own.as_ref().map(|own| &own.frames);
+        let mut next = own.map_or(0, Own::start);
+        let messages = (self.first..).zip(&kept.entries).filter_map(|(n, entry)| {
+            let (position, len) = (next, entry.own_len());
+            next += len as u64;
+            if n < number {
+                return None;
+            }
+            let frame = match &entry.message {
+                Some(message) => message.lend().to_bytes(),
+                None => Bytes::copy_from_slice(own?.get(position, len)),
+            };
+            Some(Message { number: Some(n), kind: frame::kind(&frame), payload: frame.slice(1..) })
+        });
+        messages.collect()
     }
 
     /// Returns the payload bytes of a message.
+    #[inline]
     pub(crate) fn len_of(&self, number: u64) -> Option<u64> {
-        self.entry(number).map(|(_, len)| len)
+        self.entry(number).map(|entry| entry.len.into())
     }
 
     /// Returns the payload bytes of those messages of a range that are kept.
     pub(crate) fn lens(&self, from: u64, to: u64) -> impl Iterator<Item = u64> {
         let skipped = from.saturating_sub(self.first) as usize;
         let n = (to + 1).saturating_sub(from.max(self.first)) as usize;
-        self.entries.iter().skip(skipped).take(n).map(|entry| entry.len.into())
+        let entries = self.kept.as_ref().map(|kept| kept.entries.iter().skip(skipped).take(n));
+        entries.into_iter().flatten().map(|entry| entry.len.into())
     }
 
     pub(crate) const fn first(&self) -> u64 {
         self.first
     }
 
+    #[inline]
     pub(crate) fn entries(&self) -> usize {
-        self.entries.len()
+        self.kept.as_ref().map_or(0, |kept| kept.entries.len())
     }
 
-    pub(crate) const fn bytes(&self) -> usize {
-        self.bytes
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| kept.bytes)
     }
 
-    fn pop(&mut self) -> Option<Prepared> {
-        let entry = self.entries.pop_front()?;
-        self.bytes -= entry.len as usize;
-        self.first += 1;
-        Some(entry.message)
+    #[inline]
+    fn entry(&self, number: u64) -> Option<&Entry> {
+        let index = number.checked_sub(self.first)?;
+        self.kept.as_ref()?.entries.get(index as usize)
+    }
+}
+
+impl Kept {
+    #[inline]
+    fn append(&mut self, message: Option<Prepared>, len: usize, at: u32) {
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        self.bytes += len as usize;
+        self.entries.push_back(Entry { message, at, len });
+    }
+
+    /// Forgets so many of the first messages.
+    fn pop(&mut self, n: usize) {
+        let mut own_bytes = 0;
+        for entry in self.entries.drain(..n) {
+            self.bytes -= entry.len as usize;
+            own_bytes += entry.own_len();
+        }
+        if let Some(own) = self.own.as_mut().filter(|_| own_bytes > 0) {
+            own.frames.pop(own_bytes);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A server's end of a session.
 
 mod attach;
+mod receive;
 mod tombstone;
 
 use std::{
@@ -9,22 +10,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
 pub use self::{attach::Attach, tombstone::Tombstone};
 use crate::{
-    At, Code, EndedBy, Event, Frame, Kind, Malformed, Message, Meter, Mutation, Prepared,
-    SendError, SessionId, Ticket, Transmit, Violation, endpoint::Endpoint, frame, rate::Rate,
-    token::Tokens,
+    At, Code, EndedBy, Event, Frame, Kind, Lent, Malformed, Meter, Mutation, Prepared, SendError,
+    SessionId, Transmit, Violation, endpoint::Endpoint, rate::Rate, token::Tokens,
 };
-
-/// Where a client stands has to be checked before anything that it says counts (protocol §5.2).
-const TOO_EARLY: Malformed = Malformed::NotNow("a frame without counts as the first");
 
 /// Who a client is, as the application says. All clients of an application that does not ask are
 /// [`ANONYMOUS`](Self::ANONYMOUS).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Principal(Option<Arc<str>>);
+pub struct Principal(
+    /// A thin pointer: every session has one.
+    Option<Arc<Box<str>>>,
+);
 
 impl Principal {
     /// Nobody in particular.
@@ -33,13 +31,13 @@ impl Principal {
     /// Returns the principal of this name.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self(Some(name.into()))
+        Self(Some(Arc::new(name.into())))
     }
 
     /// Returns its name, unless it is anonymous.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.0.as_deref()
+        self.0.as_ref().map(|name| &***name)
     }
 }
 
@@ -106,8 +104,8 @@ impl ServerSession {
         payload: &[u8],
         meter: &Meter,
     ) -> Result<u64, SendError> {
-        let message = self.end.out.prepare(kind, payload, meter);
-        self.send(now, message)
+        let now = self.end.at(now);
+        self.end.send_own(now, kind, payload, meter)
     }
 
     /// Accepts a message as [`send`](Self::send) does, and one that the client does not take as well:
@@ -193,44 +191,6 @@ impl ServerSession {
         }
     }
 
-    /// Handles a binary message that arrived on the socket of this epoch.
-    pub fn handle_message(&mut self, now: Instant, epoch: u64, message: &Bytes) {
-        let now = self.end.at(now);
-        let fenced = !self.end.config.leaves_out(Mutation::NoServerFence);
-        if !self.end.listening(epoch) && (fenced || !self.end.is_attached()) {
-            return;
-        }
-        let handled = Frame::parse(crate::Role::Client, message)
-            .map_err(Violation::from)
-            .and_then(|frame| self.handle_frame(now, frame));
-        match handled {
-            // The client has our WELCOME, and with it the new token.
-            Ok(()) => self.tokens.confirm(),
-            Err(violation) => self.violate(now, violation),
-        }
-    }
-
-    /// Handles a binary message as [`handle_message`](Self::handle_message) does, but copies of it only
-    /// what is handed out.
-    pub fn handle_borrowed(&mut self, now: Instant, epoch: u64, message: &[u8]) {
-        let data = frame::parse_data(message);
-        if matches!(data, Ok(None)) || !self.end.listening(epoch) {
-            return self.handle_message(now, epoch, &Bytes::copy_from_slice(message));
-        }
-        let now = self.end.at(now);
-        let handled = data.map_err(Violation::from).and_then(|data| {
-            let Some((kind, volatile, payload)) = data else { return Ok(()) };
-            if !self.tokens.is_confirmed() {
-                return Err(TOO_EARLY.into());
-            }
-            let payload = Bytes::copy_from_slice(payload);
-            self.end.receive_data(now, volatile, Message { number: None, kind, payload })
-        });
-        if let Err(violation) = handled {
-            self.violate(now, violation);
-        }
-    }
-
     /// Handles a text message that arrived on the socket of this epoch.
     pub fn handle_text(&mut self, now: Instant, epoch: u64) {
         let now = self.end.at(now);
@@ -298,7 +258,7 @@ impl ServerSession {
     /// [`poll_transmit`](Self::poll_transmit) does, but lends it. `None` says nothing: ask
     /// `poll_transmit`.
     #[inline]
-    pub fn poll_message(&mut self, now: Instant, epoch: u64) -> Option<&Prepared> {
+    pub fn poll_message(&mut self, now: Instant, epoch: u64) -> Option<Lent<'_>> {
         let now = self.end.at(now);
         self.end.poll_message(now, epoch)
     }
@@ -388,29 +348,6 @@ impl ServerSession {
     #[must_use]
     pub fn buffered(&self) -> (usize, usize) {
         (self.end.out.replay().bytes(), self.end.out.replay().entries())
-    }
-
-    fn handle_frame(&mut self, now: At, frame: Frame) -> Result<(), Violation> {
-        let has_counts =
-            !matches!(frame, Frame::Data { .. } | Frame::Gap(_) | Frame::AuthTicket(_));
-        if !has_counts && !self.tokens.is_confirmed() {
-            return Err(TOO_EARLY.into());
-        }
-        let (code, reason) = match &frame {
-            Frame::AuthTicket(_) => {
-                self.end.strike(now, &frame)?;
-                let Frame::AuthTicket(Ticket(ticket)) = frame else { return Ok(()) };
-                self.end.event(Event::Ticket(Ticket(ticket)));
-                return Ok(());
-            }
-            Frame::Bye { reply: false, code, reason, .. } => (Some(*code), reason.clone()),
-            _ => (None, String::new()),
-        };
-        self.end.receive(now, frame)?;
-        if let Some(code) = code {
-            self.epitaph = Some(Box::new((code, reason)));
-        }
-        Ok(())
     }
 
     fn violate(&mut self, now: At, violation: Violation) {

@@ -1,7 +1,9 @@
 //! What belongs to one socket and goes with it: what it is asked and answers, and when it last
 //! lived (protocol §9).
 
-use crate::{At, Transmit, rare::Rare, rate::Rate};
+use std::collections::VecDeque;
+
+use crate::{At, Transmit, rate::Rate};
 
 const STRIKES_AT_ONCE: u32 = 100;
 const STRIKES_PER_SECOND: u32 = 10;
@@ -14,18 +16,27 @@ pub(crate) struct Socket {
     pub(crate) is_attached: bool,
     /// Whether its end is decided: what it says has no effect, what is queued still leaves.
     pub(crate) is_parting: bool,
+    pub(crate) ping_due: bool,
     pub(crate) last_received: At,
     pub(crate) last_sent: At,
     pub(crate) ping: Option<Ping>,
-    pub(crate) ping_due: bool,
-    pub(crate) pong: Option<u64>,
-    pub(crate) bye_at: Option<At>,
-    pub(crate) queue: Rare<Transmit>,
     /// The number of PINGs: the token of the last.
     pings: u64,
     /// Our `recv` when the peer last said where it stands.
     counted_at: u64,
-    strikes: Rate,
+    /// Nothing for a socket that rests.
+    rest: Option<Box<Rest>>,
+}
+
+/// What a socket has at times.
+#[derive(Debug, Default)]
+struct Rest {
+    queue: VecDeque<Transmit>,
+    /// The token of a PING to be answered.
+    pong: Option<u64>,
+    bye_at: Option<At>,
+    /// Frames that say nothing.
+    strikes: Option<Rate>,
 }
 
 /// A PING that was sent.
@@ -39,32 +50,84 @@ pub(crate) struct Ping {
 }
 
 impl Socket {
-    pub(crate) fn new(now: At, id: u64) -> Self {
+    pub(crate) const fn new(now: At, id: u64) -> Self {
         Self {
             id,
             is_attached: false,
             is_parting: false,
+            ping_due: false,
             last_received: now,
             last_sent: now,
             ping: None,
-            ping_due: false,
-            pong: None,
-            bye_at: None,
-            queue: Rare::new(),
             pings: 0,
             counted_at: u64::MAX,
-            strikes: Rate::new(now, STRIKES_AT_ONCE),
+            rest: None,
         }
     }
 
     /// Returns whether it is attached, and messages are all that is to be sent on it.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
+        let rest = self.rest.as_ref();
         self.is_attached
             && !self.is_parting
             && !self.ping_due
-            && self.pong.is_none()
-            && self.queue.is_empty()
+            && rest.is_none_or(|rest| rest.pong.is_none() && rest.queue.is_empty())
+    }
+
+    /// Queues what is to be done on it, before all else.
+    pub(crate) fn queue(&mut self, transmit: Transmit) {
+        self.rest.get_or_insert_default().queue.push_back(transmit);
+    }
+
+    /// Takes the next of what is queued.
+    pub(crate) fn take_queued(&mut self) -> Option<Transmit> {
+        let transmit = self.rest.as_mut()?.queue.pop_front();
+        self.tidy();
+        transmit
+    }
+
+    /// Notes a PING to be answered.
+    pub(crate) fn owe_pong(&mut self, token: u64) {
+        self.rest.get_or_insert_default().pong = Some(token);
+    }
+
+    /// Returns the token of the PING that is to be answered.
+    pub(crate) fn take_pong(&mut self) -> Option<u64> {
+        let pong = self.rest.as_mut()?.pong.take();
+        self.tidy();
+        pong
+    }
+
+    /// Returns when BYE was said.
+    pub(crate) fn bye_at(&self) -> Option<At> {
+        self.rest.as_ref()?.bye_at
+    }
+
+    pub(crate) fn set_bye_at(&mut self, at: Option<At>) {
+        if at.is_some() || self.rest.is_some() {
+            self.rest.get_or_insert_default().bye_at = at;
+        }
+    }
+
+    /// Gives back memory that is not used.
+    pub(crate) fn shrink(&mut self, now: At) {
+        let is_over =
+            |strikes: &mut Rate| strikes.is_full(now, STRIKES_AT_ONCE, STRIKES_PER_SECOND);
+        if let Some(rest) = &mut self.rest {
+            rest.strikes.take_if(is_over);
+        }
+        self.tidy();
+    }
+
+    fn tidy(&mut self) {
+        let is_empty = |rest: &Rest| {
+            let is_quiet = rest.queue.is_empty() && rest.pong.is_none() && rest.bye_at.is_none();
+            is_quiet && rest.strikes.is_none()
+        };
+        if self.rest.as_deref().is_some_and(is_empty) {
+            self.rest = None;
+        }
     }
 
     /// Returns a PING to send.
@@ -96,6 +159,8 @@ impl Socket {
 
     /// Takes note of a frame that says nothing; returns whether that is too many.
     pub(crate) fn strike(&mut self, now: At) -> bool {
-        !self.strikes.take(now, STRIKES_AT_ONCE, STRIKES_PER_SECOND)
+        let rest = self.rest.get_or_insert_default();
+        let strikes = rest.strikes.get_or_insert_with(|| Rate::new(now, STRIKES_AT_ONCE));
+        !strikes.take(now, STRIKES_AT_ONCE, STRIKES_PER_SECOND)
     }
 }

@@ -60,7 +60,8 @@ pub struct Store<H> {
 struct Entry<H> {
     handle: H,
     principal: Principal,
-    detached: Option<Detached>,
+    /// Boxed: those that are attached pay for it in every session.
+    detached: Option<Box<Detached>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -179,7 +180,7 @@ impl<H: Clone> Store<H> {
     ) {
         self.set_attached(id);
         if let Some(entry) = self.sessions.get_mut(&id) {
-            entry.detached = Some(Detached { since, deadline, bytes });
+            entry.detached = Some(Box::new(Detached { since, deadline, bytes }));
             self.detached += 1;
             self.deadlines.extend(deadline.map(|at| (at, id)));
         }
@@ -245,7 +246,10 @@ impl<H: Clone> Store<H> {
         let mut candidates: Vec<_> = if over == 0 && self.detached <= self.config.detached {
             return relief;
         } else {
-            self.sessions.iter().filter_map(|(id, entry)| Some((*id, entry.detached?))).collect()
+            self.sessions
+                .iter()
+                .filter_map(|(id, entry)| Some((*id, **entry.detached.as_ref()?)))
+                .collect()
         };
         let age = |detached: &Detached| now.saturating_duration_since(detached.since).as_millis();
         candidates.sort_by_key(|(_, d)| std::cmp::Reverse(d.bytes as u128 * (age(d) + 1)));
@@ -255,7 +259,7 @@ impl<H: Clone> Store<H> {
             }
             over = over.saturating_sub(detached.bytes);
             if let Some(entry) = self.sessions.get_mut(id) {
-                entry.detached = Some(Detached { bytes: 0, ..*detached });
+                entry.detached = Some(Box::new(Detached { bytes: 0, ..*detached }));
                 relief.push(Pressure::Evict(entry.handle.clone()));
             }
         }

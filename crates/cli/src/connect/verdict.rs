@@ -68,7 +68,11 @@ impl Verdict {
                 if let AttemptError::Connect(error) = &**error {
                     return Self::no_connection(error);
                 }
-                return Self::down(&end.to_string(), missing);
+                let hint = match &**error {
+                    AttemptError::NoSessions { .. } => " (connect without --session)",
+                    _ => "",
+                };
+                return Self::down(&format!("{end}{hint}"), missing);
             }
             ClientStop::Left => true,
             // The code may be the user's (--close). Another is the client's, which gave up.

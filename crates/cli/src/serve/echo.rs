@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use everwire::{
     Conn, Handler, Message,
     session::{
-        Acks, Code, SessionConfig, SessionHandler, SessionMessage, SessionSendError, SessionSender,
+        Acks, Code, SessionConfig, SessionHandler, SessionMessage, SessionMessageRef,
+        SessionSendError, SessionSender,
     },
 };
 
@@ -23,17 +24,19 @@ impl Handler for Echo {
 
 /// After how many bytes credit is given back: an eighth of the window, which never keeps a client
 /// waiting.
-const CREDIT: usize = 1 << 15;
+const CREDIT: u32 = 1 << 15;
 /// What each message costs of the window, beside its payload.
-const MESSAGE_COST: usize = 32;
+const MESSAGE_COST: u32 = 32;
 
 /// Sends every message of a session back. Its client gets its credit back when its messages are on
 /// the way to it, so that what waits here is bounded by the window.
 #[derive(Debug, Default)]
 pub(super) struct SessionEcho {
-    waiting: VecDeque<SessionMessage>,
+    /// Nothing, nearly always.
+    #[expect(clippy::box_collection, reason = "8 bytes instead of 32, in every session")]
+    waiting: Option<Box<VecDeque<SessionMessage>>>,
     /// What went back and was not credited.
-    owed: usize,
+    owed: u32,
     is_detached: bool,
 }
 
@@ -48,23 +51,32 @@ impl SessionEcho {
     /// Sends what there is room for. Without a connection nothing: old messages would give way.
     fn send(&mut self, session: &SessionSender) {
         while !self.is_detached
-            && let Some(message) = self.waiting.front()
+            && let Some(message) = self.waiting.as_mut().and_then(|waiting| waiting.pop_front())
         {
-            let sent = match session.send_message(message) {
-                Err(SessionSendError::TooBig { .. }) => session.send_message_or_gap(message),
+            let sent = match session.send_message(&message) {
+                Err(SessionSendError::TooBig { .. }) => session.send_message_or_gap(&message),
                 sent => sent,
             };
             match sent {
                 Ok(()) | Err(SessionSendError::Closed) => {}
-                Err(SessionSendError::Full { .. }) => return,
+                Err(SessionSendError::Full { .. }) => {
+                    return self.waiting.get_or_insert_default().push_front(message);
+                }
                 Err(error) => session.end(Code::ENDED, &error.to_string()),
             }
-            self.owed += message.payload.len() + MESSAGE_COST;
-            if let (Some(number), CREDIT..) = (message.number, self.owed) {
-                session.release(number);
-                self.owed = 0;
-            }
-            self.waiting.pop_front();
+            self.give_credit(session, &message.lend());
+        }
+        self.waiting.take_if(|waiting| waiting.is_empty());
+    }
+
+    /// Gives credit back for a message that is on the way, and those before it, if that is worth it.
+    #[inline]
+    fn give_credit(&mut self, session: &SessionSender, message: &SessionMessageRef<'_>) {
+        let size = u32::try_from(message.payload.len()).unwrap_or(CREDIT);
+        self.owed += size.min(CREDIT) + MESSAGE_COST;
+        if let (Some(number), CREDIT..) = (message.number, self.owed) {
+            session.release(number);
+            self.owed = 0;
         }
     }
 }
@@ -75,8 +87,18 @@ impl SessionHandler for SessionEcho {
             session.send_volatile(message.kind, &message.payload);
             return;
         }
-        self.waiting.push_back(message);
+        self.waiting.get_or_insert_default().push_back(message);
         self.send(session);
+    }
+
+    /// Nearly all goes back at once, and is not copied.
+    #[inline]
+    fn on_message_lent(&mut self, session: &SessionSender, message: SessionMessageRef<'_>) {
+        let is_next = message.number.is_some() && self.waiting.is_none() && !self.is_detached;
+        if is_next && session.send_message_ref(&message).is_ok() {
+            return self.give_credit(session, &message);
+        }
+        self.on_message(session, message.to_message());
     }
 
     fn on_detached(&mut self, _: &SessionSender) {

@@ -13,7 +13,10 @@ use everwire::{
     session::{SessionHandler, SessionMessage, SessionSender, Sessions},
 };
 use everwire_testkit::{ChaosProxy, Cut, Plan};
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    net::TcpSocket,
+    runtime::{Builder, Runtime},
+};
 
 use crate::run::{Ran, command};
 
@@ -128,6 +131,11 @@ impl Program {
     /// Ends its stdin, and waits for its end.
     pub(crate) fn finish(mut self) -> Ran {
         drop(self.child.stdin.take());
+        self.end()
+    }
+
+    /// Waits for its end, which does not come from the end of its stdin.
+    pub(crate) fn end(mut self) -> Ran {
         // Its stderr ends with it.
         while let Some(line) = next(&self.stderr) {
             self.said.push(line);
@@ -155,8 +163,10 @@ pub(crate) fn next(lines: &mpsc::Receiver<String>) -> Option<String> {
     lines.recv_timeout(Duration::from_secs(30)).ok()
 }
 
-/// A place where nobody listens.
-pub(crate) fn nowhere() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("ws://{}/", listener.local_addr().unwrap())
+/// A place where nobody listens, nor anybody else as long as the socket is there.
+pub(crate) fn nowhere() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("ws://{}/", socket.local_addr().unwrap());
+    (socket, url)
 }

@@ -47,14 +47,14 @@ fn each_state_is_told_once_and_behind_the_loss_that_it_mends() {
 
 #[test]
 fn each_attempt_that_fails_says_why() {
-    let url = nowhere();
+    let (_socket, url) = nowhere();
     let mut program = Program::start(&["--session", &url]);
     let addr = url.trim_start_matches("ws://").trim_end_matches('/');
     let line = |attempt| format!("= attempt {attempt} failed: could not connect to {addr}: ");
     program.tells(&line(1));
     program.tells(&line(2));
     program.interrupt();
-    let ran = program.finish();
+    let ran = program.end();
     ran.check(130, "");
     for line in [line(1), line(2), "= connecting, attempt 1\n".to_owned()] {
         assert_eq!(ran.stderr.matches(&line).count(), 1, "{line:?}:\n{}", ran.stderr);

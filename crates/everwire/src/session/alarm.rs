@@ -9,7 +9,6 @@ use std::{
     time::Instant,
 };
 
-use everwire_session::SessionId;
 use tokio::{sync::Notify, task::JoinHandle};
 
 use super::live::Live;
@@ -26,7 +25,8 @@ pub(super) struct Alarm {
 
 #[derive(Default)]
 struct Queue {
-    entries: BTreeMap<(Instant, SessionId), Weak<Live>>,
+    /// By when they ring, and where they are: what has an entry keeps its place.
+    entries: BTreeMap<(Instant, usize), Weak<Live>>,
     task: Option<JoinHandle<()>>,
 }
 
@@ -36,9 +36,9 @@ impl Alarm {
         let mut queue = self.lock();
         let is_first = queue.entries.first_key_value().is_none_or(|((first, _), _)| at < *first);
         if let Some(before) = before {
-            queue.entries.remove(&(before, live.id()));
+            queue.entries.remove(&(before, place(live)));
         }
-        queue.entries.insert((at, live.id()), Arc::downgrade(live));
+        queue.entries.insert((at, place(live)), Arc::downgrade(live));
         // The runtime that it runs on may have gone.
         if queue.task.as_ref().is_none_or(JoinHandle::is_finished)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -52,8 +52,8 @@ impl Alarm {
     }
 
     /// Does not ring at this time for this session.
-    pub(super) fn unset(&self, at: Instant, id: SessionId) {
-        self.lock().entries.remove(&(at, id));
+    pub(super) fn unset(&self, at: Instant, live: &Live) {
+        self.lock().entries.remove(&(at, place(live)));
     }
 
     /// Takes those whose time has come, and returns when the next is due.
@@ -82,6 +82,11 @@ impl Drop for Alarm {
             task.abort();
         }
     }
+}
+
+/// Returns where a session is in memory: its name there.
+fn place(live: &Live) -> usize {
+    std::ptr::from_ref(live).addr()
 }
 
 /// Rings until there is nobody to ring for: then the task is aborted.

@@ -1,6 +1,6 @@
 //! What an application does with a session.
 
-use everwire_session::{Direction, End, Event, GapRange, Message};
+use everwire_session::{Direction, End, Event, GapRange, Message, MessageRef};
 
 use super::SessionSender;
 
@@ -18,6 +18,30 @@ pub trait SessionHandler: Send + 'static {
 
     /// Is called for each message, in order, each once.
     fn on_message(&mut self, session: &SessionSender, message: Message);
+
+    /// Is called instead of [`on_message`](Self::on_message), which it calls with a copy, for each message
+    /// whose memory can be lent: nearly all small ones. What copies nothing can do without that.
+    ///
+    /// # Examples
+    /// ```
+    /// use everwire::session::{SessionHandler, SessionMessage, SessionMessageRef, SessionSender};
+    ///
+    /// /// Counts bytes.
+    /// struct Total(u64);
+    ///
+    /// impl SessionHandler for Total {
+    ///     fn on_message(&mut self, session: &SessionSender, message: SessionMessage) {
+    ///         self.on_message_lent(session, message.lend());
+    ///     }
+    ///
+    ///     fn on_message_lent(&mut self, _: &SessionSender, message: SessionMessageRef<'_>) {
+    ///         self.0 += message.payload.len() as u64;
+    ///     }
+    /// }
+    /// ```
+    fn on_message_lent(&mut self, session: &SessionSender, message: MessageRef<'_>) {
+        self.on_message(session, message.to_message());
+    }
 
     /// Is called when the connection is gone. What is sent now is kept for the client's return.
     fn on_detached(&mut self, session: &SessionSender) {

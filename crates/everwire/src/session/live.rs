@@ -1,5 +1,7 @@
 //! One session, with its application and its connection.
 
+mod receive;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -8,12 +10,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use everwire_proto::{Advice, Closure, Message, Payload};
+use everwire_proto::{Advice, Closure};
 use everwire_session::{
     Attach, Code, Event, Hello, Meter, Prepared, Principal, SendError as SessionSendError,
     ServerSession, SessionId, Ticket,
 };
 
+pub(super) use self::receive::Held;
 use super::{
     SessionHandler, SessionSender, cast::IfFull, handler::dispatch, oversize::oversize,
     sessions::Table, transmit::transmit,
@@ -32,9 +35,9 @@ struct State {
     app: App,
     /// The newest connection.
     socket: Option<Sender>,
-    /// The epoch of the connection whose driver is at work here, and will settle all that there is, and
-    /// the time by which it works.
-    driving: Option<(u64, Instant)>,
+    /// The driver of the newest connection is at work here, and will settle all that there is: the time
+    /// by which it works.
+    driving: Option<Instant>,
     /// Its driver was asked to come.
     notified: bool,
     /// When the alarm rings.
@@ -59,7 +62,7 @@ enum Listed {
     Attached,
     /// Bytes are told when they have about doubled.
     Detached {
-        bits: u32,
+        bits: u8,
     },
     Ended,
 }
@@ -120,7 +123,7 @@ impl Live {
         act: impl FnOnce(&mut ServerSession, Instant) -> R,
     ) -> R {
         let mut state = self.lock();
-        if let Some((_, now)) = state.driving {
+        if let Some(now) = state.driving {
             // A driver is at work here, and looks after all that follows.
             return act(&mut state.session, now);
         }
@@ -141,7 +144,7 @@ impl Live {
         let mut state = self.lock();
         let attach = state.session.attach(now, hello, principal, &mut random::fill);
         match attach {
-            Attach::Attached(epoch) => drop(state.take_socket(epoch, now, sender)),
+            Attach::Attached(_) => drop(state.take_socket(now, sender)),
             // Nothing has changed, and it is to take no longer than where there is no session.
             Attach::Unknown if !state.session.is_ended() => {}
             _ => self.settle(state, now, None),
@@ -151,33 +154,7 @@ impl Live {
 
     /// Takes over the connection with which the session begins.
     pub(super) fn begin(&self, now: Instant, sender: &Sender) {
-        self.lock().take_socket(1, now, sender);
-    }
-
-    /// Handles a message that arrived on the connection of this epoch. Its driver calls
-    /// [`transmit`](Self::transmit) when it has no more.
-    pub(super) fn receive(self: &Arc<Self>, now: Instant, epoch: u64, message: Message<'_>) {
-        let mut state = self.lock();
-        state.drive(epoch, now);
-        match message {
-            Message::Binary(Payload::Borrowed(frame)) => {
-                state.session.handle_borrowed(now, epoch, frame);
-            }
-            Message::Binary(Payload::Shared(frame)) => {
-                state.session.handle_message(now, epoch, &frame);
-            }
-            Message::Text(_) => state.session.handle_text(now, epoch),
-        }
-        drop(self.call(state, now));
-    }
-
-    /// Does all that follows from what was received, and transmits what there is on the connection of
-    /// this epoch.
-    pub(super) fn transmit(self: &Arc<Self>, conn: &mut Conn<'_>, epoch: u64) {
-        let now = conn.now;
-        let mut state = self.lock();
-        state.drive(epoch, now);
-        self.settle(state, now, Some((conn, epoch)));
+        self.lock().take_socket(now, sender);
     }
 
     /// Handles the end of the connection of this epoch.
@@ -345,7 +322,7 @@ impl Live {
             }
             (Some(before), None) => {
                 state.alarm = None;
-                self.table.alarm().unset(before, self.id);
+                self.table.alarm().unset(before, self);
             }
             (None, None) => {}
         }
@@ -441,15 +418,15 @@ impl Drop for Live {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = state.alarm.take() {
-            self.table.alarm().unset(at, self.id);
+            self.table.alarm().unset(at, self);
         }
     }
 }
 
 impl State {
     /// Takes a connection; the one before is to be closed by its driver.
-    fn take_socket(&mut self, epoch: u64, now: Instant, sender: &Sender) -> Option<Sender> {
-        self.driving = Some((epoch, now));
+    fn take_socket(&mut self, now: Instant, sender: &Sender) -> Option<Sender> {
+        self.driving = Some(now);
         self.notified = false;
         let old = self.socket.replace(sender.clone());
         if let Some(old) = &old {
@@ -460,13 +437,13 @@ impl State {
 
     fn drive(&mut self, epoch: u64, now: Instant) {
         if self.session.epoch() == epoch {
-            self.driving = Some((epoch, now));
+            self.driving = Some(now);
         }
     }
 
     /// Returns whether it was the newest connection's driver that was at work.
     fn end_drive(&mut self, epoch: u64) -> bool {
-        let is_newest = self.driving.is_some_and(|(driving, _)| driving == epoch);
+        let is_newest = self.driving.is_some() && self.session.epoch() == epoch;
         if is_newest {
             self.driving = None;
             self.notified = false;
@@ -487,7 +464,7 @@ impl State {
             Listed::Ended
         } else if self.session.detached_at().is_some() {
             let (bytes, _) = self.session.buffered();
-            Listed::Detached { bits: usize::BITS - bytes.leading_zeros() }
+            Listed::Detached { bits: (usize::BITS - bytes.leading_zeros()) as u8 }
         } else {
             Listed::Attached
         }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use everwire_session::{
-    Code, Kind, Message, Prepared, Principal, SendError, ServerSession, SessionId,
+    Code, Kind, Message, MessageRef, Prepared, Principal, SendError, ServerSession, SessionId,
 };
 
 use super::live::Live;
@@ -39,6 +39,14 @@ impl SessionSender {
     /// As [`send_text`](Self::send_text).
     pub fn send_message(&self, message: &Message) -> Result<(), SendError> {
         self.send_payload(message.kind, &message.payload)
+    }
+
+    /// Sends what was received, here or elsewhere, and is only lent.
+    ///
+    /// # Errors
+    /// As [`send_text`](Self::send_text).
+    pub fn send_message_ref(&self, message: &MessageRef<'_>) -> Result<(), SendError> {
+        self.send_payload(message.kind, message.payload)
     }
 
     /// Sends a message that was encoded before, such as for many sessions: they share it.

@@ -10,8 +10,8 @@ use http::HeaderMap;
 use tokio::task::AbortHandle;
 
 use super::{
-    Sessions,
-    live::Live,
+    SessionSender, Sessions,
+    live::{Held, Live},
     sessions::{Answer, Table},
     transmit,
 };
@@ -46,7 +46,8 @@ impl SessionRoute {
     }
 
     fn socket(&self, hello: Option<Result<Hello, Malformed>>) -> SessionSocket {
-        SessionSocket { table: self.0.clone(), stage: Stage::Asked(hello), was_read: false }
+        let stage = Stage::Asked(self.0.clone(), hello.map(Box::new));
+        SessionSocket { stage, was_read: false, app: None }
     }
 
     /// Makes what runs a connection whose client says HELLO by itself.
@@ -69,86 +70,104 @@ fn hello_of(headers: &HeaderMap, offers: &[String]) -> Option<Result<Hello, Malf
 /// A connection that speaks `everwire.v1`: it hands what comes to its session, and sends what that
 /// has to say.
 pub(crate) struct SessionSocket {
-    table: Arc<Table>,
     stage: Stage,
     /// Something came for the session since it was last settled.
     was_read: bool,
+    /// The session's application, while it is called for what came.
+    app: Held,
 }
 
+/// What is large is boxed: nearly all are attached.
 enum Stage {
     /// With the HELLO of the request, if there was one.
-    Asked(Option<Result<Hello, Malformed>>),
-    /// For a HELLO as the first message.
-    Waiting {
-        until: Instant,
-        reminder: AbortHandle,
-    },
-    Attached(Arc<Live>, u64),
+    Asked(Arc<Table>, Option<Box<Result<Hello, Malformed>>>),
+    Waiting(Box<Waiting>),
+    Attached(SessionSender, u64),
     Refused,
 }
 
+/// Waiting for a HELLO as the first message.
+struct Waiting {
+    table: Arc<Table>,
+    until: Instant,
+    reminder: AbortHandle,
+}
+
 impl SessionSocket {
-    fn hello(&mut self, conn: &mut Conn<'_>, hello: Result<Hello, Malformed>) {
-        let stage = match hello {
-            Ok(hello) => self.attach(conn, &hello),
+    fn hello(&mut self, conn: &mut Conn<'_>, table: &Arc<Table>, hello: Result<Hello, Malformed>) {
+        self.stage = match hello {
+            Ok(hello) => attach(conn, table, &hello),
             Err(error) => {
                 tracing::debug!(id = %conn.id(), %error, "malformed HELLO");
                 transmit::close(conn, Code::MALFORMED);
                 Stage::Refused
             }
         };
-        if let Stage::Waiting { reminder, .. } = std::mem::replace(&mut self.stage, stage) {
-            reminder.abort();
-        }
-        if let Stage::Attached(live, epoch) = &self.stage {
-            live.transmit(conn, *epoch);
+        self.transmit(conn);
+    }
+
+    /// Handles the message that should be a HELLO.
+    #[cold]
+    fn first_message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
+        match std::mem::replace(&mut self.stage, Stage::Refused) {
+            Stage::Waiting(waiting) => {
+                waiting.reminder.abort();
+                let hello = match message {
+                    Message::Binary(frame) => Hello::parse(&frame.into_bytes()),
+                    Message::Text(_) => Err(Malformed::TextMessage),
+                };
+                self.hello(conn, &waiting.table, hello);
+            }
+            other => self.stage = other,
         }
     }
 
-    fn attach(&self, conn: &mut Conn<'_>, hello: &Hello) -> Stage {
-        let who = self.table.who(&hello.auth, conn.data::<Principal>());
-        match self.table.attach(conn.now, hello, who, &conn.sender()) {
-            Answer::Attached(live, epoch) => Stage::Attached(live, epoch),
-            Answer::Refused(welcome, code) => {
-                transmit::refuse(conn, welcome, code);
-                Stage::Refused
-            }
+    /// Has the session do all that follows from what came, and say what it has to say.
+    #[inline]
+    fn transmit(&mut self, conn: &mut Conn<'_>) {
+        if let Stage::Attached(session, epoch) = &self.stage {
+            Live::transmit(session, conn, *epoch, &mut self.app);
+        }
+    }
+
+    #[inline]
+    fn message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
+        if let Stage::Attached(session, epoch) = &self.stage {
+            self.was_read = true;
+            Live::receive(session, conn.now, *epoch, message, &mut self.app);
+        } else {
+            self.first_message(conn, message);
         }
     }
 }
 
-impl SessionSocket {
-    #[inline]
-    fn message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
-        match (&self.stage, message) {
-            (Stage::Attached(live, epoch), message) => {
-                self.was_read = true;
-                live.receive(conn.now, *epoch, message);
-            }
-            (Stage::Waiting { .. }, Message::Binary(frame)) => {
-                self.hello(conn, Hello::parse(&frame.into_bytes()));
-            }
-            (Stage::Waiting { .. }, Message::Text(_)) => {
-                self.hello(conn, Err(Malformed::TextMessage));
-            }
-            _ => {}
+fn attach(conn: &mut Conn<'_>, table: &Arc<Table>, hello: &Hello) -> Stage {
+    let who = table.who(&hello.auth, conn.data::<Principal>());
+    match table.attach(conn.now, hello, who, &conn.sender()) {
+        Answer::Attached(live, epoch) => Stage::Attached(SessionSender(live), epoch),
+        Answer::Refused(welcome, code) => {
+            transmit::refuse(conn, welcome, code);
+            Stage::Refused
         }
     }
 }
 
 impl App for SessionSocket {
     fn open(&mut self, conn: &mut Conn<'_>) {
-        let Stage::Asked(hello) = &mut self.stage else { return };
-        if let Some(hello) = hello.take() {
-            return self.hello(conn, hello);
+        let (table, hello) = match std::mem::replace(&mut self.stage, Stage::Refused) {
+            Stage::Asked(table, hello) => (table, hello),
+            other => return self.stage = other,
+        };
+        if let Some(hello) = hello {
+            return self.hello(conn, &table, *hello);
         }
-        let (wait, sender) = (self.table.attach_timeout(), conn.sender());
+        let (wait, sender) = (table.attach_timeout(), conn.sender());
         let reminder = tokio::spawn(async move {
             tokio::time::sleep(wait).await;
             sender.notify();
         });
-        let reminder = reminder.abort_handle();
-        self.stage = Stage::Waiting { until: conn.now + wait, reminder };
+        let (reminder, until) = (reminder.abort_handle(), conn.now + wait);
+        self.stage = Stage::Waiting(Box::new(Waiting { table, until, reminder }));
     }
 
     #[inline]
@@ -161,17 +180,15 @@ impl App for SessionSocket {
     /// Settles all that came in one go: so it is transmitted, and looked after, once.
     #[inline]
     fn input_end(&mut self, conn: &mut Conn<'_>) {
-        if std::mem::take(&mut self.was_read)
-            && let Stage::Attached(live, epoch) = &self.stage
-        {
-            live.transmit(conn, *epoch);
+        if std::mem::take(&mut self.was_read) {
+            self.transmit(conn);
         }
     }
 
     fn notify(&mut self, conn: &mut Conn<'_>) {
         match &self.stage {
-            Stage::Attached(live, epoch) => live.transmit(conn, *epoch),
-            Stage::Waiting { until, .. } if *until <= clock::now() => {
+            Stage::Attached(..) => self.transmit(conn),
+            Stage::Waiting(waiting) if waiting.until <= clock::now() => {
                 transmit::close(conn, Code::TIMEOUT);
                 self.stage = Stage::Refused;
             }
@@ -180,16 +197,16 @@ impl App for SessionSocket {
     }
 
     fn drain(&mut self, conn: &mut Conn<'_>) {
-        if let Stage::Attached(live, epoch) = &self.stage {
-            live.go_away(conn.drain_advice());
-            live.transmit(conn, *epoch);
+        if let Stage::Attached(session, _) = &self.stage {
+            session.0.go_away(conn.drain_advice());
+            self.transmit(conn);
         }
     }
 
     fn close(&mut self, _: &Shared, closure: &Closure) {
         match &self.stage {
-            Stage::Attached(live, epoch) => live.closed(*epoch, closure),
-            Stage::Waiting { reminder, .. } => reminder.abort(),
+            Stage::Attached(session, epoch) => session.0.closed(*epoch, closure),
+            Stage::Waiting(waiting) => waiting.reminder.abort(),
             _ => {}
         }
     }

@@ -3,16 +3,18 @@
 use std::time::Instant;
 
 use everwire_proto::{CloseCode, Compress, Message, Payload, SendError};
-use everwire_session::{Code, ServerSession, Transmit, Welcome};
+use everwire_session::{Code, Lent, ServerSession, Transmit, Welcome};
 
 use crate::Conn;
 
 /// Transmits what there is on the connection of this epoch.
 pub(super) fn transmit(session: &mut ServerSession, conn: &mut Conn<'_>, epoch: u64) {
     loop {
-        while let Some(message) = session.poll_message(conn.now, epoch) {
-            let shared = message.shared_frame().cloned();
-            let payload = shared.map_or(Payload::Borrowed(message.frame()), Payload::Shared);
+        while let Some(frame) = session.poll_message(conn.now, epoch) {
+            let payload = match frame {
+                Lent::Small(frame) => Payload::Borrowed(frame),
+                Lent::Large(frame) => Payload::Shared(frame.clone()),
+            };
             let sent = conn.send(Message::Binary(payload));
             mind_room(session, conn.now, sent);
         }

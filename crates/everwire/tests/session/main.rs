@@ -6,13 +6,14 @@ mod client;
 #[path = "../common/mod.rs"]
 mod common;
 mod groups;
+mod lent;
 mod pulled;
 mod refusals;
 mod visitor;
 
 use std::time::Duration;
 
-use common::{Notes, connect, soon, start, text};
+use common::{Notes, connect, soon, start, text, until};
 use everwire::{
     Client, Conn, Drain, Handler, Message, Server,
     dial::ProxyConfig,
@@ -201,12 +202,7 @@ async fn many_sessions_share_what_is_sent_to_all() {
         visitors.push(visitor);
     }
     visitors.iter_mut().take(10).for_each(Visitor::cut);
-    soon(async {
-        while sessions.stats().detached < 10 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    until(|| sessions.stats().detached >= 10).await;
     let message = sessions.text(&"x".repeat(1000));
     for session in sessions.all() {
         session.send(message.clone()).unwrap();

@@ -56,6 +56,9 @@ impl Connection {
     #[inline]
     pub(super) fn write_long(&mut self, opcode: Opcode, payload: Payload<'_>) {
         match self.codecs {
+            None if self.simple.writes() && payload.len() < SHARE_FROM => {
+                self.transmit.push_middling(opcode, &payload);
+            }
             None => self.write_whole(opcode, payload),
             Some(lend) => self.write_compressible(lend, opcode, payload, Compress::ByThreshold),
         }

@@ -18,7 +18,9 @@ impl Connection {
         input: &mut &'b mut [u8],
         now: Instant,
     ) -> Option<Event<'b>> {
-        if self.inbound.has_unread() {
+        if let Some(message) = self.next_middling(input, now) {
+            Some(Event::Message(message))
+        } else if self.inbound.has_unread() {
             self.next_unread(input, now)
         } else {
             self.advance(input, now)
@@ -42,9 +44,33 @@ impl Connection {
         if !self.simple.takes() {
             return None;
         }
-        let SimpleFrame { kind, key, len } = self.inbound.simple_frame(input)?;
-        let end = SimpleFrame::HEADER + len;
-        let payload = &mut input[SimpleFrame::HEADER..end];
+        let frame = self.inbound.simple_frame(input)?;
+        self.take_simple(frame, SimpleFrame::HEADER, input, now)
+    }
+
+    /// Takes a message of middling size as [`next_small`](Self::next_small) takes a small one: its
+    /// header is two bytes longer.
+    #[inline]
+    fn next_middling<'b>(&mut self, input: &mut &'b mut [u8], now: Instant) -> Option<Message<'b>> {
+        if !self.simple.takes() {
+            return None;
+        }
+        let limits = &self.config.limits;
+        let frame = self.inbound.middling_frame(input, limits.frame().min(limits.message))?;
+        self.take_simple(frame, SimpleFrame::MIDDLING_HEADER, input, now)
+    }
+
+    #[inline(always)] // As its callers are, each with a header of its own.
+    fn take_simple<'b>(
+        &mut self,
+        frame: SimpleFrame,
+        header: usize,
+        input: &mut &'b mut [u8],
+        now: Instant,
+    ) -> Option<Message<'b>> {
+        let SimpleFrame { kind, key, len } = frame;
+        let end = header + len;
+        let payload = &mut input[header..end];
         apply_mask(payload, key, 0);
         if kind == MessageKind::Text && !utf8::is_valid(payload) {
             // As if nobody had looked: the long way finds the same, and says so.
@@ -53,7 +79,7 @@ impl Connection {
         }
         let (front, rest) = std::mem::take(input).split_at_mut(end);
         *input = rest;
-        let payload = Payload::Borrowed(&front[SimpleFrame::HEADER..]);
+        let payload = Payload::Borrowed(&front[header..]);
         let message = Message::from_validated(kind, payload);
         self.count_received(now, Some(&message));
         Some(message)

@@ -37,7 +37,7 @@ impl ClientSession {
         let config = &self.end.config;
         let hello = Hello {
             recv,
-            lo: if resumes { self.end.out.replay().first() } else { 1 },
+            lo: self.end.out.replay().first(),
             next: self.end.out.next(),
             ttl: millis(config.ttl),
             token: self.token.0.clone(),

@@ -3,6 +3,7 @@
 use super::Endpoint;
 use crate::{
     At, Code, Counts, Direction, EndedBy, Event, Frame, GapRange, Malformed, Message, Violation,
+    message,
 };
 
 impl Endpoint {
@@ -17,7 +18,7 @@ impl Endpoint {
             Frame::Ping { token, counts } => {
                 self.counted(now, &counts)?;
                 if let Some(socket) = &mut self.socket {
-                    socket.pong = Some(token);
+                    socket.owe_pong(token);
                 }
                 Ok(())
             }
@@ -64,19 +65,46 @@ impl Endpoint {
     }
 
     fn message(&mut self, now: At, volatile: bool, mut message: Message) -> Result<(), Violation> {
-        let (limit, size) = (self.config.max_message, message.payload.len() as u64);
-        if size > limit {
-            return Err(Violation::TooBig { limit, size });
-        }
-        if !volatile {
-            message.number = Some(self.incoming.receive(now, &message, &self.config)?);
-        } else if self.volatile_events < self.config.volatile_entries {
+        message.number = self.number(now, volatile, message.payload.len())?;
+        if volatile {
+            if self.volatile_events as usize >= self.config.volatile_entries {
+                return Ok(()); // It may be dropped, and nothing else bounds how many wait.
+            }
             self.volatile_events += 1;
-        } else {
-            return Ok(()); // It may be dropped, and nothing else bounds how many wait.
         }
         self.event(Event::Message(message));
         Ok(())
+    }
+
+    /// Takes in a DATA frame whose message is handed out at once. Returns its number.
+    #[inline]
+    pub(crate) fn receive_lent(
+        &mut self,
+        now: At,
+        volatile: bool,
+        size: usize,
+    ) -> Result<Option<u64>, Violation> {
+        if let Some(socket) = &mut self.socket {
+            socket.last_received = now;
+        }
+        let number = self.number(now, volatile, size)?;
+        if number.is_some() {
+            self.hand_out(now, message::cost(size));
+        }
+        Ok(number)
+    }
+
+    /// Returns the number of a message that has come, unless it may be dropped.
+    #[inline]
+    fn number(&mut self, now: At, volatile: bool, size: usize) -> Result<Option<u64>, Violation> {
+        let limit = self.config.max_message;
+        if size as u64 > limit {
+            return Err(Violation::TooBig { limit, size: size as u64 });
+        }
+        if volatile {
+            return Ok(None);
+        }
+        self.incoming.receive(now, message::cost(size), &self.config).map(Some)
     }
 
     fn counted(&mut self, now: At, counts: &Counts) -> Result<(), Violation> {
@@ -119,7 +147,7 @@ impl Endpoint {
     }
 
     fn bye_reply(&mut self, counts: &Counts) -> Result<(), Violation> {
-        let said_bye = self.socket.as_ref().is_some_and(|socket| socket.bye_at.is_some());
+        let said_bye = self.socket.as_ref().is_some_and(|socket| socket.bye_at().is_some());
         let Some(goodbye) = self.goodbye.take().filter(|_| said_bye) else {
             return Err(Malformed::NotNow("the reply to a BYE").into());
         };

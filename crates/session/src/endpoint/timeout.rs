@@ -1,7 +1,5 @@
 //! What is due, and when.
 
-use std::collections::VecDeque;
-
 use super::Endpoint;
 use crate::{At, Code, EndedBy};
 
@@ -10,7 +8,7 @@ impl Endpoint {
     pub(crate) fn next_timeout(&self) -> Option<At> {
         let goodbye = self.goodbye.as_ref().and_then(|goodbye| goodbye.deadline);
         let Some(socket) = &self.socket else { return goodbye };
-        let bye = socket.bye_at.map(|at| at + self.config.bye_timeout);
+        let bye = socket.bye_at().map(|at| at + self.config.bye_timeout);
         if socket.is_parting || !socket.is_attached {
             return earliest([goodbye, bye]);
         }
@@ -18,13 +16,13 @@ impl Endpoint {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: At) {
-        self.shrink();
+        self.shrink(now);
         let is_due = |at: Option<At>| at.is_some_and(|at| at <= now);
         if is_due(self.goodbye.as_ref().and_then(|goodbye| goodbye.deadline)) {
             return self.give_up();
         }
         let Some(socket) = &self.socket else { return };
-        if is_due(socket.bye_at.map(|at| at + self.config.bye_timeout)) {
+        if is_due(socket.bye_at().map(|at| at + self.config.bye_timeout)) {
             return self.give_up();
         }
         if socket.is_parting || !socket.is_attached {
@@ -40,10 +38,11 @@ impl Endpoint {
     }
 
     /// Gives back memory that is not used: time passes for a session that does little.
-    fn shrink(&mut self) {
-        if self.events.is_empty() {
-            self.events = VecDeque::new();
+    fn shrink(&mut self, now: At) {
+        if let Some(socket) = &mut self.socket {
+            socket.shrink(now);
         }
+        self.events.shrink();
         self.out.shrink();
         self.incoming.shrink();
     }
@@ -57,10 +56,11 @@ impl Endpoint {
 
     /// Ends a session whose goodbye nobody answers; a socket whose BYE was answered is closed.
     fn give_up(&mut self) {
-        let said_bye = self.socket.as_ref().is_some_and(|socket| socket.bye_at.is_some());
+        let said_bye = self.socket.as_ref().is_some_and(|socket| socket.bye_at().is_some());
         if said_bye && let Some(socket) = &mut self.socket {
             // The peer was to close it, and has not.
-            (socket.bye_at, socket.is_parting) = (None, false);
+            socket.set_bye_at(None);
+            socket.is_parting = false;
         }
         match self.goodbye.take() {
             Some(goodbye) if said_bye => {

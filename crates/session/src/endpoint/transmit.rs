@@ -1,12 +1,12 @@
 //! What is to be sent on the socket next.
 
 use super::Endpoint;
-use crate::{At, Direction, Event, Frame, Prepared, Transmit, outgoing::Next};
+use crate::{At, Direction, Event, Frame, Lent, Transmit, outgoing::Next};
 
 impl Endpoint {
     pub(crate) fn poll_transmit(&mut self, now: At, id: u64) -> Option<Transmit> {
         let socket = self.socket.as_mut().filter(|socket| socket.id == id)?;
-        if let Some(transmit) = socket.queue.pop_front() {
+        if let Some(transmit) = socket.take_queued() {
             socket.last_sent = now;
             if matches!(transmit, Transmit::Close(_)) {
                 self.socket = None;
@@ -25,7 +25,7 @@ impl Endpoint {
 
     /// Returns the next message and counts it as sent, if nothing else goes before it.
     #[inline]
-    pub(crate) fn poll_message(&mut self, now: At, id: u64) -> Option<&Prepared> {
+    pub(crate) fn poll_message(&mut self, now: At, id: u64) -> Option<Lent<'_>> {
         let socket = self.socket.as_mut().filter(|socket| socket.id == id && socket.is_quiet())?;
         if self.incoming.is_ack_due() {
             return None;
@@ -38,7 +38,7 @@ impl Endpoint {
     fn control(&mut self, now: At) -> Option<Transmit> {
         let position = self.out.position();
         let socket = self.socket.as_mut()?;
-        let frame = if let Some(token) = socket.pong.take() {
+        let frame = if let Some(token) = socket.take_pong() {
             Frame::Pong { token, counts: self.counts() }
         } else if socket.ping_due {
             let token = socket.next_ping(now, position);
@@ -64,14 +64,14 @@ impl Endpoint {
     /// Says BYE, once per socket, when nothing else is left to send.
     fn goodbye(&mut self, now: At) -> Option<Transmit> {
         let socket = self.socket.as_ref()?;
-        if socket.bye_at.is_some() || !self.out.is_flushed() {
+        if socket.bye_at().is_some() || !self.out.is_flushed() {
             return None;
         }
         let goodbye = self.goodbye.as_ref()?;
         let (code, reason) = (goodbye.code, goodbye.reason.clone());
         let bye = Frame::Bye { reply: false, code, counts: self.counts(), reason };
         if let Some(socket) = &mut self.socket {
-            socket.bye_at = Some(now);
+            socket.set_bye_at(Some(now));
         }
         Some(Transmit::Frame(bye.encode()))
     }

@@ -133,8 +133,8 @@ impl Hello {
         if hello.lo > hello.next {
             return Err(Malformed::OutOfRange("lo"));
         }
-        if hello.token.is_empty() && (hello.recv, hello.lo) != (0, 1) {
-            return Err(Malformed::OutOfRange("recv or lo of a new session"));
+        if hello.token.is_empty() && hello.recv != 0 {
+            return Err(Malformed::OutOfRange("recv of a new session"));
         }
         Ok(hello)
     }

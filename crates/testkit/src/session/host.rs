@@ -66,10 +66,17 @@ impl Host {
     pub fn handle_message(&mut self, now: Instant, socket: usize, message: &Bytes) {
         let Some(known) = self.sockets.get(&socket).filter(|socket| !socket.closed) else { return };
         if let Some((session, epoch)) = &known.session {
-            // What is lent is taken in as what is owned.
-            match message.len() % 2 {
-                0 => session.borrow_mut().handle_borrowed(now, *epoch, message),
-                _ => session.borrow_mut().handle_message(now, *epoch, message),
+            // What is lent is taken in, and handed out, as what is owned.
+            let mut session = session.borrow_mut();
+            match message.len() % 3 {
+                0 => session.handle_borrowed(now, *epoch, message),
+                1 => session.handle_message(now, *epoch, message),
+                _ => {
+                    let lent = session.handle_lent(now, *epoch, message);
+                    let event =
+                        lent.map(|message| (session.id(), Event::Message(message.to_message())));
+                    self.events.extend(event);
+                }
             }
         } else if known.answer.is_empty() {
             match Hello::parse(message) {
@@ -145,7 +152,7 @@ impl Host {
             Some((session, epoch)) => {
                 let mut session = session.borrow_mut();
                 let lent = session.poll_message(now, *epoch);
-                let frame = lent.map(|message| Bytes::copy_from_slice(message.frame()));
+                let frame = lent.map(|message| Bytes::copy_from_slice(message.as_slice()));
                 frame.map(Transmit::Frame).or_else(|| session.poll_transmit(now, *epoch))
             }
             None => known.answer.pop_front(),

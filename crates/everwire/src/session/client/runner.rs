@@ -1,5 +1,7 @@
 //! The task of a client: it opens connections and lets them carry the session.
 
+mod losses;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -7,8 +9,9 @@ use std::{
 
 use bytes::Bytes;
 use everwire_proto::CloseCode;
-use everwire_session::{ClientSession, Code, End, EndedBy, Event, Goaway, Welcome};
+use everwire_session::{ClientSession, Code, End, EndedBy, Event};
 
+use self::losses::not_attached;
 use super::{
     ClientEnd, ClientState, ClientStop, Setup,
     carrier::{Carrier, Heard},
@@ -18,9 +21,7 @@ use super::{
 };
 use crate::{
     clock, random,
-    reconnect::{
-        AttemptError, AttemptInfo, Ending, Failure, Phase, Reconnector, Refusal, Retry, later,
-    },
+    reconnect::{AttemptInfo, Ending, Failure, Phase, Reconnector, Refusal, Retry, later},
 };
 
 /// How long an end waits for its connection to be closed.
@@ -232,54 +233,6 @@ impl Runner {
         }
     }
 
-    /// The server answered, and did not attach us.
-    fn refused(&mut self, welcome: Welcome) {
-        if let Some(carrier) = self.carrier.take() {
-            self.link.closed(carrier.attempt, None);
-            carrier.leave();
-        }
-        self.link.detached();
-        let (retry, refusal) = match welcome {
-            Welcome::Busy { after, spread } => {
-                let [after, spread] = [after, spread].map(Duration::from_millis);
-                (Retry::After { after, spread }, Refusal::Busy { after })
-            }
-            Welcome::Moved(url) => {
-                self.place = self.way.as_ref().map(|way| way.place(url));
-                let (after, spread) = (Duration::ZERO, Duration::from_millis(100));
-                (Retry::After { after, spread }, Refusal::Moved)
-            }
-            Welcome::Auth if self.setup.ticket.is_some() => {
-                (Retry::RefreshTokenOnce, Refusal::Ticket)
-            }
-            Welcome::Auth => (Retry::Never, Refusal::Ticket),
-            _ => (Retry::Now, Refusal::Silent),
-        };
-        self.last = Some(not_attached(refusal));
-        self.follow(Failure::new(retry));
-        if self.machine.phase() == Phase::Stopped {
-            self.abort(Code::UNAUTHENTICATED, "ticket refused");
-        }
-    }
-
-    fn go_away(&mut self, goaway: Goaway) {
-        let [after, spread] = [goaway.after, goaway.spread].map(Duration::from_millis);
-        let (policy, now) = (&self.setup.policy, clock::now());
-        let limit = policy.advice_limit;
-        let mut delay = after.min(limit).saturating_add(uniform(spread.min(limit)));
-        // Servers that send us to each other without end are followed ever more slowly.
-        let lasted = self.attached.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
-        self.n_advised = if lasted < policy.stable_after { self.n_advised + 1 } else { 0 };
-        if self.n_advised > 1 {
-            delay = delay.max(uniform(policy.longest_delay(self.n_advised - 1, Duration::ZERO)));
-        }
-        if let Some(way) = self.way.as_ref().filter(|_| !goaway.url.is_empty()) {
-            self.place = Some(way.place(goaway.url));
-        }
-        let at = later(now, delay);
-        self.beside = Some(Beside { at, n_failed: 0, is_suspicion: false });
-    }
-
     fn ended(&mut self, end: End) {
         let End { code, reason, by, unacknowledged } = end;
         let is_ours = by == EndedBy::Us || self.is_closing;
@@ -428,60 +381,6 @@ impl Runner {
         }
     }
 
-    fn failed(&mut self, error: AttemptError, is_beside: bool) {
-        tracing::debug!(%error, is_beside, "attempt to connect failed");
-        let was_sent = self.place.take().is_some();
-        if !is_beside {
-            let ending = Ending::Failed(Arc::new(error));
-            let retry = match &ending {
-                // Where we were sent is not where we were told to go: that is tried again.
-                _ if was_sent && ending.retry() == Retry::Never => Some(Retry::Now),
-                // One server of several may be older than the others.
-                Ending::Failed(error) if self.was_welcome => {
-                    let has_none = matches!(**error, AttemptError::NoSessions { .. });
-                    has_none.then_some(Retry::Now)
-                }
-                _ => None,
-            };
-            return self.lost(ending, retry);
-        }
-        if let Some(beside) = &mut self.beside {
-            beside.n_failed += 1;
-            let longest = self.setup.policy.longest_delay(beside.n_failed, Duration::ZERO);
-            beside.at = later(clock::now(), uniform(longest));
-        }
-    }
-
-    /// Nothing carries the session any more, or still nothing does.
-    fn lost(&mut self, ending: Ending, retry: Option<Retry>) {
-        let retry = retry.unwrap_or_else(|| match (ending.retry(), &ending) {
-            (Retry::RefreshTokenOnce, Ending::Failed(_)) if !self.setup.has_provider() => {
-                Retry::Never
-            }
-            // The close of a connection decides nothing about the session.
-            (retry @ Retry::After { .. }, _) | (retry, Ending::Failed(_)) => retry,
-            _ => Retry::Now,
-        });
-        let failure = ending.failure(retry);
-        self.last = Some(ending);
-        self.follow(failure);
-        self.link.detached();
-    }
-
-    /// Lets the machine decide what follows.
-    fn follow(&mut self, failure: Failure) {
-        let now = clock::now();
-        self.beside = None;
-        if self.opening.as_ref().is_some_and(|opening| opening.is_beside) {
-            self.opening = None;
-        }
-        match self.machine.phase() {
-            Phase::Attempting => self.machine.handle_failed(now, failure),
-            Phase::Open => self.machine.handle_closed(now, failure),
-            _ => {}
-        }
-    }
-
     fn is_over(&self) -> bool {
         self.ending.1.is_some()
     }
@@ -525,17 +424,6 @@ impl Runner {
             self.link.publish(state);
         }
     }
-}
-
-fn not_attached(refusal: Refusal) -> Ending {
-    Ending::Failed(Arc::new(AttemptError::NotAttached(refusal)))
-}
-
-/// Draws a time from nothing up to, and without, `longest`.
-fn uniform(longest: Duration) -> Duration {
-    let mut bytes = [0; 4];
-    random::fill(&mut bytes);
-    longest.mul_f64(f64::from(u32::from_le_bytes(bytes)) / 4_294_967_296.0)
 }
 
 /// Tells the handles that it is over, however the task ends, so that nobody waits in vain.

@@ -12,8 +12,8 @@ use everwire::{
     Drain, Server,
     reconnect::{BoxError, ReconnectPolicy},
     session::{
-        Identity, Principal, SessionConfig, SessionHandler, SessionMessage, SessionSender,
-        SessionStore, Sessions, Snapshot,
+        ClientState, Identity, Principal, SessionConfig, SessionHandler, SessionMessage,
+        SessionSender, SessionStore, Sessions, Snapshot,
     },
 };
 
@@ -231,7 +231,9 @@ async fn a_client_waits_for_its_server_to_appear() {
     let (socket, url) = nowhere();
     let mut client = client(&url);
     client.send("early").await.unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut states = client.states();
+    let has_failed = |state| matches!(state, Some(ClientState::Connecting { last: Some(_), .. }));
+    soon(async { while !has_failed(states.next().await) {} }).await;
     let sessions = Sessions::builder().push(|_| crate::Echo(crate::common::Notes::default()));
     let server = Server::builder().push("/", |_| Plain).sessions(&sessions);
     let listener = socket.listen(128).unwrap().into_std().unwrap();

@@ -1,0 +1,103 @@
+//! What a server does with a frame.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::ServerSession;
+use crate::{At, Event, Frame, Malformed, MessageRef, Mutation, Ticket, Violation, frame};
+
+/// Where a client stands has to be checked before anything that it says counts (protocol §5.2).
+const TOO_EARLY: Malformed = Malformed::NotNow("a frame without counts as the first");
+
+impl ServerSession {
+    /// Handles a binary message that arrived on the socket of this epoch.
+    pub fn handle_message(&mut self, now: Instant, epoch: u64, message: &Bytes) {
+        let now = self.end.at(now);
+        let fenced = !self.end.config.leaves_out(Mutation::NoServerFence);
+        if !self.end.listening(epoch) && (fenced || !self.end.is_attached()) {
+            return;
+        }
+        let handled = Frame::parse(crate::Role::Client, message)
+            .map_err(Violation::from)
+            .and_then(|frame| self.handle_frame(now, frame));
+        match handled {
+            // The client has our WELCOME, and with it the new token.
+            Ok(()) => self.tokens.confirm(),
+            Err(violation) => self.violate(now, violation),
+        }
+    }
+
+    /// Handles a binary message as [`handle_message`](Self::handle_message) does, but copies of it only
+    /// what is handed out.
+    pub fn handle_borrowed(&mut self, now: Instant, epoch: u64, message: &[u8]) {
+        let data = frame::parse_data(message);
+        if matches!(data, Ok(None)) || !self.end.listening(epoch) {
+            return self.handle_message(now, epoch, &Bytes::copy_from_slice(message));
+        }
+        let now = self.end.at(now);
+        let handled = data.map_err(Violation::from).and_then(|data| {
+            let Some((kind, volatile, payload)) = data else { return Ok(()) };
+            if !self.tokens.is_confirmed() {
+                return Err(TOO_EARLY.into());
+            }
+            let message = MessageRef { number: None, kind, payload }.to_message();
+            self.end.receive_data(now, volatile, message)
+        });
+        if let Err(violation) = handled {
+            self.violate(now, violation);
+        }
+    }
+
+    /// Handles a binary message as [`handle_borrowed`](Self::handle_borrowed) does. A message in it that
+    /// the application can have at once, because no event waits before it, is handed out here, and lent;
+    /// all else comes with [`poll_event`](Self::poll_event).
+    #[inline]
+    pub fn handle_lent<'m>(
+        &mut self,
+        now: Instant,
+        epoch: u64,
+        message: &'m [u8],
+    ) -> Option<MessageRef<'m>> {
+        let goes = !self.end.has_events() && self.end.listening(epoch);
+        let data = match frame::parse_data(message) {
+            Ok(data) if goes && self.tokens.is_confirmed() => data,
+            _ => None,
+        };
+        let Some((kind, volatile, payload)) = data else {
+            self.handle_borrowed(now, epoch, message);
+            return None;
+        };
+        let now = self.end.at(now);
+        match self.end.receive_lent(now, volatile, payload.len()) {
+            Ok(number) => Some(MessageRef { number, kind, payload }),
+            Err(violation) => {
+                self.violate(now, violation);
+                None
+            }
+        }
+    }
+
+    fn handle_frame(&mut self, now: At, frame: Frame) -> Result<(), Violation> {
+        let has_counts =
+            !matches!(frame, Frame::Data { .. } | Frame::Gap(_) | Frame::AuthTicket(_));
+        if !has_counts && !self.tokens.is_confirmed() {
+            return Err(TOO_EARLY.into());
+        }
+        let (code, reason) = match &frame {
+            Frame::AuthTicket(_) => {
+                self.end.strike(now, &frame)?;
+                let Frame::AuthTicket(Ticket(ticket)) = frame else { return Ok(()) };
+                self.end.event(Event::Ticket(Ticket(ticket)));
+                return Ok(());
+            }
+            Frame::Bye { reply: false, code, reason, .. } => (Some(*code), reason.clone()),
+            _ => (None, String::new()),
+        };
+        self.end.receive(now, frame)?;
+        if let Some(code) = code {
+            self.epitaph = Some(Box::new((code, reason)));
+        }
+        Ok(())
+    }
+}
