@@ -77,7 +77,8 @@ fn measure(plan: Plan, output: &OutputArgs) -> Result<ExitCode, String> {
         _ => None,
     };
     let mut report = Report::new(&plan, outcome, output.allow_late);
-    let is_as_expected = report.judge(&output.expectations);
+    let expectations: Vec<_> = output.expectations.iter().flat_map(|several| &several.0).collect();
+    let is_as_expected = report.judge(&expectations);
     let printed = if output.json { json(&report)? } else { text::render(&report) };
     for judged in report.expectations.iter().filter(|judged| !judged.held) {
         let (expected, came) = (&judged.expected, &judged.came);

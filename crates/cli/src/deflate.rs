@@ -15,6 +15,15 @@ impl DeflateArg {
         config.threshold = usize::try_from(threshold).unwrap_or(usize::MAX);
         Some(config)
     }
+
+    /// Returns the word that stands for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self.0 {
+            None => "off",
+            Some(DeflateMode::Shared) => "shared",
+            Some(_) => "dedicated",
+        }
+    }
 }
 
 impl FromStr for DeflateArg {
@@ -40,6 +49,9 @@ mod tests {
         assert_eq!(mode("off"), Ok(None));
         assert_eq!(mode("shared"), Ok(Some(DeflateMode::Shared)));
         assert_eq!(mode("dedicated"), Ok(Some(DeflateMode::Dedicated)));
+        for word in ["off", "shared", "dedicated"] {
+            assert_eq!(word.parse().map(DeflateArg::word), Ok(word));
+        }
         assert_eq!(mode("on"), Err("expected shared, dedicated or off"));
     }
 

@@ -7,7 +7,7 @@ use std::{num::NonZeroUsize, path::PathBuf, str::FromStr};
 use clap::{ArgAction, Subcommand};
 
 pub(super) use self::target::TargetArgs;
-use super::{expectation::Expectation, plan::Pace};
+use super::{expectation::Expectations, plan::Pace};
 use crate::{flag::yes_or_no, period::Period, size::Size};
 
 const AFTER_HELP: &str = "\
@@ -314,9 +314,9 @@ pub(super) struct RunArgs {
 #[command(next_help_heading = "Report")]
 pub(super) struct OutputArgs {
     /// Exits with 1 unless this holds, such as 'p99<20ms', 'lost==0' or 'rate>=5000'; may be
-    /// repeated.
+    /// repeated, or several with commas or ends of lines between them.
     #[arg(long = "fail", value_name = "EXPECTATION", env = "EVERWIRE_BENCH_FAIL")]
-    pub(super) expectations: Vec<Expectation>,
+    pub(super) expectations: Vec<Expectations>,
 
     /// Reports latencies even if the generator itself was too late for them to be true.
     #[arg(long, env = "EVERWIRE_BENCH_ALLOW_LATE", value_parser = yes_or_no, action = ArgAction::SetTrue)]

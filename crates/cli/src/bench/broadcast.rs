@@ -8,8 +8,10 @@ mod subscribers;
 
 use std::{
     sync::{Arc, atomic::AtomicUsize},
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+use tokio::time::sleep;
 
 pub(super) use self::slow::Slow;
 use self::{
@@ -18,6 +20,9 @@ use self::{
     subscribers::Subscribers,
 };
 use super::{lateness, opening, plan::Pace, stage::Post, tally::Tally};
+
+/// How often what was delivered is shown.
+const SHOW: Duration = Duration::from_millis(100);
 
 /// What the threads have in common.
 #[derive(Debug)]
@@ -67,6 +72,7 @@ pub(super) async fn run(post: Post, channel: Arc<Channel>) -> Tally {
         let until_stop = async {
             tokio::select! {
                 () = speak => {}
+                () = show(&post, &subscribers) => {}
                 () = post.stop() => {}
                 _ = lateness::watch(|late| subscribers.lock().tally.lag.record(late)) => {}
             }
@@ -81,6 +87,14 @@ pub(super) async fn run(post: Post, channel: Arc<Channel>) -> Tally {
     opening::close(vec![publishing]).await;
     tally += subscribers.lock().take(&opened);
     tally
+}
+
+/// Shows what was delivered, for ever.
+async fn show(post: &Post, subscribers: &Subscribers) {
+    loop {
+        post.show_answered(subscribers.lock().tally.messages.answered);
+        sleep(SHOW).await;
+    }
 }
 
 /// Opens the connection of the one who sends.

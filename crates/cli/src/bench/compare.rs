@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    metric::{Better, Shown, Unit, known},
+    metric::{Better, Shown, Unit, is_latency, known},
     report::SCHEMA,
 };
 
@@ -36,7 +36,7 @@ enum Verdict {
     Worse,
     /// Within what is tolerated.
     Same,
-    /// It is not in both reports, or cannot be good or bad.
+    /// It is not in both reports, cannot be good or bad, or is as much the generator's.
     NotJudged,
 }
 
@@ -52,10 +52,18 @@ impl Comparison {
     fn new(before: &Value, after: &Value, tolerance: f64) -> Self {
         let figures = |report: &Value| report["metrics"].as_object().cloned().unwrap_or_default();
         let (old, new) = (figures(before), figures(after));
+        let has = |field: &str| [before, after].iter().any(|of| of[field] == Value::Bool(true));
+        let (is_late, late_connect) = (has("late"), has("late_connect"));
+        let is_spoiled = |name: &str| {
+            is_latency(name) && (is_late || late_connect && name.starts_with("connect."))
+        };
         let added = new.keys().filter(|name| !old.contains_key(*name));
         let changes = old.keys().chain(added).map(|name| {
             let [before, after] = [&old, &new].map(|of| of.get(name).and_then(Value::as_f64));
-            let verdict = verdict(name, before, after, tolerance);
+            let verdict = match verdict(name, before, after, tolerance) {
+                _ if is_spoiled(name) => Verdict::NotJudged,
+                verdict => verdict,
+            };
             Change { name: name.clone(), before, after, verdict }
         });
         Self {
@@ -142,6 +150,10 @@ fn notes(before: &Value, after: &Value) -> Vec<String> {
     for (report, which) in [(before, "first"), (after, "second")] {
         if report["spoiled"].is_string() {
             notes.push(format!("the {which} report has no latencies: its generator was too late"));
+        } else if report["late"] == Value::Bool(true) {
+            notes.push(format!(
+                "the generator of the {which} report was too late: latencies are not judged"
+            ));
         }
         if report["interrupted"] == Value::Bool(true) {
             notes.push(format!("the {which} run was interrupted"));
@@ -206,6 +218,24 @@ mod tests {
         assert!(text.contains("p50                  1.00 s            –"), "{text}");
         assert!(text.contains("cpu                       –      5.00 µs"), "{text}");
         assert!(!comparison.is_worse());
+    }
+
+    #[test]
+    fn what_a_late_generator_measured_is_shown_and_not_judged() {
+        let figures = |p99: f64| json!({ "p99": p99, "connect.p50": p99, "cpu": p99 });
+        let (before, mut after) = (report(&figures(0.1)), report(&figures(0.2)));
+        after["late"] = json!(true);
+        for (before, after, which) in [(&before, &after, "second"), (&after, &before, "first")] {
+            let comparison = Comparison::new(before, after, 0.1);
+            let verdict = |name: &str| {
+                let changes = &comparison.changes;
+                changes.iter().find(|change| change.name == name).unwrap().verdict
+            };
+            assert_eq!(["p99", "connect.p50"].map(verdict), [Verdict::NotJudged; 2]);
+            assert_ne!(verdict("cpu"), Verdict::NotJudged);
+            let note = &comparison.notes[0];
+            assert!(note.contains(&format!("the {which} report was too late")), "{note}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     rc::Rc,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -24,8 +25,8 @@ struct Turn {
     log: Log,
     start: Instant,
     is_running: Cell<bool>,
-    n_begun: Cell<usize>,
-    n_done: Cell<usize>,
+    n_opening: Cell<usize>,
+    n_closing: Cell<usize>,
 }
 
 /// One thread's part. Without a rate, so many connections as were asked for take turns.
@@ -38,8 +39,8 @@ pub(super) async fn run(post: Post, rate: Option<f64>) -> Tally {
             log: log.clone(),
             start: run.start,
             is_running: Cell::new(true),
-            n_begun: Cell::new(0),
-            n_done: Cell::new(0),
+            n_opening: Cell::new(0),
+            n_closing: Cell::new(0),
         });
         LocalSet::new().run_until(measure(&post, rate, run, turn)).await;
     }
@@ -60,13 +61,15 @@ async fn measure(post: &Post, rate: Option<f64>, run: Run, turn: Rc<Turn>) {
         _ = lateness::watch(|late| turn.log.lock().lag.record(late)) => {}
     }
     turn.is_running.set(false);
-    opening::linger(post, || turn.n_done == turn.n_begun).await;
-    let n_left = turn.n_begun.get() - turn.n_done.get();
+    opening::linger(post, || turn.n_opening.get() + turn.n_closing.get() == 0).await;
+    let (n_opening, n_closing) = (turn.n_opening.get() as u64, turn.n_closing.get() as u64);
     let mut tally = turn.log.lock();
-    tally.failed += n_left as u64;
-    for _ in 0..n_left {
-        tally.failures.note("still under way when patience was at its end".to_owned());
-    }
+    tally.failed += n_opening;
+    let why = "not yet open when patience was at its end";
+    (0..n_opening).for_each(|_| tally.failures.note(why.to_owned()));
+    tally.closed += n_closing;
+    let why = "our Close was not answered when patience was at its end";
+    (0..n_closing).for_each(|_| tally.ends.note(why.to_owned()));
 }
 
 /// Opens the next connection when the last one has closed.
@@ -105,23 +108,28 @@ async fn on_schedule(turn: &Rc<Turn>, rate: f64, run: Run, attempts: &mut JoinSe
 impl Turn {
     /// Opens a connection that was due at `due`, and closes it.
     async fn once(&self, connection: usize, due: Instant) {
-        self.n_begun.set(self.n_begun.get() + 1);
         let may_end = MayEnd::default();
         let handler = Quiet { log: self.log.clone(), may_end: may_end.clone() };
         let client = self.post.plan.target.client(connection);
+        self.n_opening.set(self.n_opening.get() + 1);
         let opened = client.connect_handler(handler).await;
+        self.n_opening.set(self.n_opening.get() - 1);
         if let Some(sender) = self.opened(opened, due.elapsed()) {
             may_end.set();
+            self.n_closing.set(self.n_closing.get() + 1);
             self.close(sender).await;
+            self.n_closing.set(self.n_closing.get() - 1);
         } else {
             // Whoever is refused at once would do nothing but ask.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        self.n_done.set(self.n_done.get() + 1);
     }
 
     fn opened(&self, opened: Result<Sender, ConnectError>, took: Duration) -> Option<Sender> {
         let mut tally = self.log.lock();
+        if opened.is_err() {
+            self.post.stage.failed.fetch_add(1, Ordering::Relaxed);
+        }
         let sender = tally.attempted(opened, took)?;
         tally.latency.record(took);
         tally.messages.answered += 1;

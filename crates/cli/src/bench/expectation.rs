@@ -15,6 +15,25 @@ pub(super) struct Expectation {
     unit: Unit,
 }
 
+/// Several of them, with commas or ends of lines between them.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Expectations(pub(super) Vec<Expectation>);
+
+impl FromStr for Expectations {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let texts = text.split([',', '\n']).map(str::trim).filter(|text| !text.is_empty());
+        let all: Vec<_> = texts.map(str::parse).collect::<Result<_, _>>()?;
+        // An empty one is a variable that a job forgot to fill.
+        if all.is_empty() {
+            Err("expected something such as p99<20ms".to_owned())
+        } else {
+            Ok(Self(all))
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Comparison {
     Less,
@@ -157,6 +176,22 @@ mod tests {
             assert_eq!(text.parse::<Expectation>().unwrap().is_held_below(0.019), held, "{text}");
         }
         assert!(!"p99<20ms".parse::<Expectation>().unwrap().is_held_below(0.021));
+    }
+
+    #[test]
+    fn several_have_commas_or_ends_of_lines_between_them() {
+        let shown = |text: &str| {
+            let Expectations(all) = text.parse().unwrap();
+            all.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(shown("lost==0"), ["lost == 0"]);
+        assert_eq!(
+            shown("lost==0, sent>5\r\n\n closed==0,\n"),
+            ["lost == 0", "sent > 5", "closed == 0"]
+        );
+        for text in ["", " , ", "lost==0,p99", "lost==0 sent>5"] {
+            text.parse::<Expectations>().unwrap_err();
+        }
     }
 
     #[test]

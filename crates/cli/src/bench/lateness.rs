@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{alarm::Alarm, tally::Tally, times::Times};
+use super::{alarm::Alarm, times::Times};
 
 /// How often a thread looks whether it wakes up in time.
-const BEAT: Duration = Duration::from_millis(1);
+pub(super) const BEAT: Duration = Duration::from_millis(1);
 
 /// What of a latency may be the generator's.
 const SHARE: f64 = 0.1;
@@ -50,12 +50,12 @@ pub(super) struct Lateness {
 }
 
 impl Lateness {
-    /// Looks at how late the generator was, beside what it measured.
-    pub(super) fn of(tally: &Tally, measured: &Times) -> Self {
-        let [late, lag] = [&tally.late, &tally.lag].map(|times| times.percentile(99.0));
+    /// Looks at how late the generator was, in each way, beside what it measured.
+    pub(super) fn of(ways: &[&Times], measured: &Times) -> Self {
+        let worst = |of: fn(&Times) -> Duration| ways.iter().map(|way| of(way)).max();
         Self {
-            p99: late.max(lag),
-            max: tally.late.max().max(tally.lag.max()),
+            p99: worst(|way| way.percentile(99.0)).unwrap_or_default(),
+            max: worst(Times::max).unwrap_or_default(),
             bearable: bearable(measured.percentile(99.0)),
         }
     }
@@ -88,8 +88,7 @@ mod tests {
     #[track_caller]
     fn check(late: u64, lag: u64, p99: u64, is_spoiled: bool) {
         let [late, lag, measured] = [late, lag, p99].map(|time| times(&[micros(time)]));
-        let tally = Tally { late, lag, ..Tally::default() };
-        assert_eq!(Lateness::of(&tally, &measured).is_spoiled(), is_spoiled);
+        assert_eq!(Lateness::of(&[&late, &lag], &measured).is_spoiled(), is_spoiled);
     }
 
     #[test]

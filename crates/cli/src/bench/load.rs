@@ -16,7 +16,7 @@ use tokio::{
 use super::{
     broadcast, connect, echo, idle,
     plan::{Plan, Scenario},
-    server::{self, Reading},
+    server::{Processes, Reading},
     stage::{Phase, Post, Run, Stage},
     storm,
     tally::Tally,
@@ -37,13 +37,14 @@ pub(super) struct Outcome {
 }
 
 /// The server before there were connections, with the first of them, when the measurement began,
-/// and at its end.
-#[derive(Clone, Copy, Debug)]
+/// and at its end; as far as it was there.
+#[derive(Clone, Debug)]
 pub(super) struct ServerCost {
     pub(super) before: Snapshot,
-    pub(super) first: Snapshot,
-    pub(super) opened: Snapshot,
-    pub(super) end: Snapshot,
+    pub(super) first: Option<Snapshot>,
+    pub(super) opened: Option<Snapshot>,
+    /// Or why it could not be looked at.
+    pub(super) end: Result<Snapshot, String>,
 }
 
 /// What the server has used up, and how many connections are open.
@@ -58,24 +59,23 @@ pub(super) struct Snapshot {
 /// # Errors
 /// It could not be started, or the server's process cannot be looked at; for people.
 pub(super) async fn conduct(plan: Arc<Plan>) -> Result<Outcome, String> {
-    let read = || server::read(&plan.pids);
-    let before = Snapshot { n_open: 0, reading: read()? };
+    let processes = Processes::find(&plan.pids)?;
+    let before = Snapshot { n_open: 0, reading: processes.read()? };
     let mut crew = Crew::hire(&plan)?;
     crew.arrivals(None).await;
-    let first = crew.snapshot(read()?);
-    if plan.scenario.opens_first() && first.n_open == 0 {
+    let first = processes.read().ok().map(|reading| crew.snapshot(reading));
+    if plan.scenario.opens_first() && crew.n_open() == 0 {
         // What refuses the first tenth is not asked for the rest.
         crew.is_over = true;
     }
     crew.enter(Phase::Rest, None).await;
-    let opened = crew.snapshot(read()?);
+    let opened = processes.read().ok().map(|reading| crew.snapshot(reading));
     let start = Instant::now() + NOTICE;
-    let run = Run { start, opened: opened.n_open as usize };
+    let run = Run { start, opened: crew.n_open() as usize };
     crew.enter(Phase::Run(run), Some(start + plan.duration)).await;
     let ran = start.elapsed();
     crew.stop().await;
-    // A server that is gone by now has told all it can.
-    let end = read().map_or(opened, |reading| crew.snapshot(reading));
+    let end = processes.read().map(|reading| crew.snapshot(reading));
     crew.stage.enter(Phase::Close);
     crew.progress.clear();
     let server = (!plan.pids.is_empty()).then_some(ServerCost { before, first, opened, end });
@@ -86,7 +86,7 @@ pub(super) async fn conduct(plan: Arc<Plan>) -> Result<Outcome, String> {
 /// The threads, and what they have in common with whom they work for.
 struct Crew {
     stage: Arc<Stage>,
-    n_wanted: usize,
+    plan: Arc<Plan>,
     threads: Vec<thread::JoinHandle<Tally>>,
     arrived: mpsc::UnboundedReceiver<()>,
     /// Threads that are not done with the phase.
@@ -116,7 +116,7 @@ impl Crew {
         }
         Ok(Self {
             stage,
-            n_wanted: plan.connections,
+            plan: plan.clone(),
             n_missing: threads.len(),
             threads,
             arrived,
@@ -168,22 +168,16 @@ impl Crew {
     }
 
     fn snapshot(&self, reading: Reading) -> Snapshot {
-        Snapshot { n_open: self.stage.opened.load(Ordering::Relaxed), reading }
+        Snapshot { n_open: self.n_open(), reading }
+    }
+
+    fn n_open(&self) -> u64 {
+        self.stage.opened.load(Ordering::Relaxed)
     }
 
     fn show(&self, until: Option<Instant>) {
-        let stage = &self.stage;
-        let opened = stage.opened.load(Ordering::Relaxed);
-        let mut line = format!("{opened} of {} connections open", self.n_wanted);
-        match stage.failed.load(Ordering::Relaxed) {
-            0 => {}
-            failed => line += &format!(", {failed} failed"),
-        }
-        if let Some(until) = until {
-            let left = until.saturating_duration_since(Instant::now()).as_secs_f64().ceil();
-            line += &format!(", {} messages answered, {left} s left", stage.answered());
-        }
-        self.progress.show(&line);
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        self.progress.show(&progress(&self.plan, &self.stage, left));
     }
 
     fn dismiss(self) -> Tally {
@@ -198,6 +192,34 @@ impl Crew {
     }
 }
 
+/// Says how far a run is, of which so much time is left, if it has one.
+fn progress(plan: &Plan, stage: &Stage, left: Option<Duration>) -> String {
+    let [opened, failed] =
+        [&stage.opened, &stage.failed].map(|count| count.load(Ordering::Relaxed));
+    let mut parts = Vec::new();
+    if plan.scenario.opens_first() {
+        parts.push(format!("{opened} of {} connections open", plan.connections));
+    } else {
+        parts.push(format!("{} connections made", stage.answered()));
+    }
+    if failed > 0 {
+        parts.push(format!("{failed} failed"));
+    }
+    if let Some(left) = left {
+        let answered = stage.answered();
+        match plan.scenario {
+            Scenario::Echo(_) | Scenario::SessionEcho(_) => {
+                parts.push(format!("{answered} messages answered"));
+            }
+            Scenario::Broadcast(_) => parts.push(format!("{answered} messages delivered")),
+            Scenario::Storm(_) => parts.push(format!("{answered} back")),
+            Scenario::Idle | Scenario::Connect(_) => {}
+        }
+        parts.push(format!("{} s left", left.as_secs_f64().ceil()));
+    }
+    parts.join(", ")
+}
+
 /// What one thread does.
 async fn work(post: Post) -> Tally {
     match post.plan.scenario.clone() {
@@ -207,5 +229,54 @@ async fn work(post: Post) -> Tally {
         Scenario::Idle => idle::run(post).await,
         Scenario::Connect(rate) => connect::run(post, rate).await,
         Scenario::Storm(storm) => storm::run(post, storm).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::bench::args::Args;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[track_caller]
+    fn check(scenario: &str, left: Option<Duration>, expected: &str) {
+        let args = ["bench", scenario, "-c", "4", "ws://127.0.0.1:1/"];
+        let args = Cli::try_parse_from(args).unwrap().args;
+        let plan = Arc::new(Plan::new(&args.scenario.unwrap()).unwrap());
+        let stage = Arc::new(Stage::new(2));
+        stage.opened.store(3, Ordering::Relaxed);
+        let post = |idx| Post::new(idx, plan.clone(), stage.clone(), mpsc::unbounded_channel().0);
+        for post in [post(0), post(1)] {
+            post.show_answered(7);
+        }
+        assert_eq!(progress(&plan, &stage, left), expected);
+    }
+
+    #[test]
+    fn each_scenario_says_how_far_it_is_in_its_own_words() {
+        let left = Some(Duration::from_millis(1500));
+        check("echo", None, "3 of 4 connections open");
+        check("echo", left, "3 of 4 connections open, 14 messages answered, 2 s left");
+        check("broadcast", left, "3 of 4 connections open, 14 messages delivered, 2 s left");
+        check("slow", left, "3 of 4 connections open, 14 messages delivered, 2 s left");
+        check("idle", left, "3 of 4 connections open, 2 s left");
+        check("storm", left, "3 of 4 connections open, 14 back, 2 s left");
+        check("connect", left, "14 connections made, 2 s left");
+    }
+
+    #[test]
+    fn what_failed_is_shown() {
+        let args = Cli::try_parse_from(["bench", "idle", "-c", "4", "ws://127.0.0.1:1/"]).unwrap();
+        let plan = Plan::new(&args.args.scenario.unwrap()).unwrap();
+        let stage = Stage::new(1);
+        stage.failed.store(2, Ordering::Relaxed);
+        assert_eq!(progress(&plan, &stage, None), "0 of 4 connections open, 2 failed");
     }
 }

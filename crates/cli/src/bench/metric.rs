@@ -71,7 +71,9 @@ const KNOWN: &[(&str, Unit, Better)] = &[
     ("growth", Unit::Bytes, Better::Less),
     ("slow.opened", Unit::Count, Better::Neither),
     ("slow.closed", Unit::Count, Better::Neither),
+    ("slow.undecided", Unit::Count, Better::Neither),
     ("slow.received", Unit::Count, Better::Neither),
+    ("slow.drained", Unit::Count, Better::Neither),
     ("alone.p50", Unit::Seconds, Better::Less),
     ("alone.p99", Unit::Seconds, Better::Less),
     ("alone.max", Unit::Seconds, Better::Neither),
@@ -84,6 +86,12 @@ pub(super) fn known(name: &str) -> Option<(Unit, Better)> {
     found
         .map(|(_, unit, better)| (*unit, *better))
         .or_else(|| is_percentile().then_some((Unit::Seconds, Better::Less)))
+}
+
+/// Returns whether a name is of a time that a late generator spoils.
+pub(super) fn is_latency(name: &str) -> bool {
+    let is_other = name == "cpu" || name.starts_with("late.");
+    !is_other && known(name).is_some_and(|(unit, _)| unit == Unit::Seconds)
 }
 
 /// Returns every name.

@@ -1,6 +1,7 @@
 //! Opening many connections: as fast as the server takes them, or evenly over a time.
 
 use std::{
+    future::pending,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -12,7 +13,7 @@ use tokio::{
     time::{sleep, sleep_until},
 };
 
-use super::{stage::Post, tally::Tally};
+use super::{lateness, stage::Post, tally::Tally, times::Times};
 
 /// How many connections a thread opens at the same time.
 const AT_ONCE: usize = 64;
@@ -46,6 +47,11 @@ async fn open_some<H: Handler>(
     senders: &mut [Option<Sender>],
     handler: &mut impl FnMut(usize) -> H,
 ) {
+    let mut lag = Times::default();
+    let watch = async {
+        lateness::watch(|late| lag.record(late)).await.ok();
+        pending::<()>().await;
+    };
     let gate = Arc::new(Semaphore::new(AT_ONCE));
     let mut attempts = JoinSet::new();
     for (place, connection) in places {
@@ -62,16 +68,21 @@ async fn open_some<H: Handler>(
             (place, opened, started.elapsed())
         });
     }
-    loop {
-        let attempt = tokio::select! {
-            attempt = attempts.join_next() => attempt,
-            // Given up: what is dropped is not opened.
-            () = post.stop() => return,
-        };
-        let Some(attempt) = attempt else { return };
-        let (place, opened, took) = attempt.expect("an attempt neither panics nor is aborted");
-        senders[place] = tally.attempted(opened, took);
+    let all = async {
+        while let Some(attempt) = attempts.join_next().await {
+            let (place, opened, took) = attempt.expect("an attempt neither panics nor is aborted");
+            senders[place] = tally.attempted(opened, took);
+        }
+        // What was slept through last is noted at the next beat.
+        sleep(2 * lateness::BEAT).await;
+    };
+    tokio::select! {
+        () = all => {}
+        // Given up: what is dropped is not opened.
+        () = post.stop() => {}
+        () = watch => {}
     }
+    tally.opening_lag.add(&lag);
 }
 
 /// Closes connections, and waits for the ends.

@@ -1,6 +1,6 @@
 //! What a run does, from the command line.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use everwire::MessageKind;
 
@@ -160,6 +160,8 @@ impl Plan {
         };
         // A frame's header is 14 bytes at most; those that are given up are sent anew.
         let queue = (message.size + 14) * depth * 2;
+        // What is named twice is there once.
+        let pids = BTreeSet::from_iter(run.pids.iter().copied());
         // A thread without a connection would measure nothing.
         let threads = run.threads.get().min(connections);
         let mut target = Target::new(&common.target, message.size as u64, queue)?;
@@ -175,7 +177,7 @@ impl Plan {
             ramp: run.ramp.0,
             patience: run.patience.0,
             threads,
-            pids: run.pids.clone(),
+            pids: pids.into_iter().collect(),
         })
     }
 

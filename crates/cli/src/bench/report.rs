@@ -19,6 +19,9 @@ use super::{
     times::Times,
 };
 
+/// How long connections took to open.
+const CONNECT: [&str; 3] = ["connect.p50", "connect.p99", "connect.max"];
+
 /// The name of this form of report.
 pub(super) const SCHEMA: &str = "everwire-bench/1";
 
@@ -47,8 +50,13 @@ pub(super) struct Report {
     pub(super) latency_ns: Vec<(u64, u64)>,
     /// Whether the generator was too late, even if latencies are reported.
     pub(super) late: bool,
+    /// The same of the times in which connections were opened: it was another time.
+    pub(super) spoiled_connect: Option<String>,
+    pub(super) late_connect: bool,
     #[serde(skip)]
     latency: Times,
+    #[serde(skip)]
+    connecting: Times,
 }
 
 /// What was asked for.
@@ -57,12 +65,19 @@ pub(super) struct Asked {
     pub(super) connections: usize,
     pub(super) size: Option<usize>,
     pub(super) text: Option<bool>,
-    pub(super) deflate: bool,
+    /// `shared`, `dedicated` or `off`.
+    pub(super) deflate: &'static str,
     pub(super) depth: Option<u32>,
     pub(super) rate: Option<f64>,
     pub(super) duration_s: f64,
     pub(super) ramp_s: f64,
     pub(super) threads: usize,
+    /// Slow consumers, and the pause behind each of their messages.
+    pub(super) slow: Option<usize>,
+    pub(super) pause_s: Option<f64>,
+    /// How a herd comes back.
+    pub(super) spread_s: Option<f64>,
+    pub(super) retry_s: Option<f64>,
 }
 
 /// An expectation, and what became of it.
@@ -96,12 +111,17 @@ impl Report {
             expectations: Vec::new(),
             latency_ns: Vec::new(),
             late: false,
+            spoiled_connect: None,
+            late_connect: false,
             latency: Times::default(),
+            connecting: Times::default(),
         };
         let (tally, ran) = (&outcome.tally, outcome.ran);
         report.latencies(tally, allow_late);
-        report.connections(tally);
+        report.connections(tally, allow_late);
         match &plan.scenario {
+            // Nothing was done, and nothing can have gone well.
+            _ if tally.opened == 0 => {}
             Scenario::Connect(rate) => report.turns(*rate, tally, ran),
             Scenario::Storm(_) => report.count("back", tally.messages.answered),
             Scenario::Idle => {}
@@ -109,13 +129,13 @@ impl Report {
                 report.messages(plan, tally, ran);
             }
         }
-        report.count("foreign", tally.messages.foreign);
-        if let Scenario::Broadcast(channel) = &plan.scenario
-            && channel.slow.is_some()
-        {
-            report.slow(tally);
+        if tally.opened > 0 {
+            report.count("foreign", tally.messages.foreign);
+            if report.scenario == "slow" {
+                report.slow(tally);
+            }
         }
-        if let Some(cost) = outcome.server {
+        if let Some(cost) = &outcome.server {
             report.server(cost, tally, ran);
         }
         report.remark(plan, tally);
@@ -133,26 +153,34 @@ impl Report {
 
     /// Returns what a figure is at most, of latencies that are not reported.
     fn at_most(&self, name: &str) -> Option<f64> {
-        self.spoiled.as_ref()?;
+        if CONNECT.contains(&name) {
+            self.spoiled_connect.as_ref()?;
+        } else {
+            self.spoiled.as_ref()?;
+        }
         self.latency_by_name(name)
     }
 
     fn latency_by_name(&self, name: &str) -> Option<f64> {
-        if self.latency.is_empty() {
+        let (times, name) = match name.strip_prefix("connect.") {
+            Some(name) => (&self.connecting, name),
+            None => (&self.latency, name),
+        };
+        if times.is_empty() {
             return None;
         }
         let time = match name {
-            "mean" => self.latency.mean(),
-            "min" => self.latency.min(),
-            "max" => self.latency.max(),
-            name => self.latency.percentile(percentile(name)?),
+            "mean" => times.mean(),
+            "min" => times.min(),
+            "max" => times.max(),
+            name => times.percentile(percentile(name)?),
         };
         Some(time.as_secs_f64())
     }
 
     /// Judges what was expected. Returns whether all of it was held.
-    pub(super) fn judge(&mut self, expectations: &[Expectation]) -> bool {
-        let judge = |expectation: &Expectation| {
+    pub(super) fn judge(&mut self, expectations: &[&Expectation]) -> bool {
+        let judge = |expectation: &&Expectation| {
             let (held, came) =
                 match (self.value(&expectation.name), self.at_most(&expectation.name)) {
                     (Some(value), _) => {
@@ -198,14 +226,33 @@ impl Report {
         }
     }
 
-    fn connections(&mut self, tally: &Tally) {
+    fn connections(&mut self, tally: &Tally, allow_late: bool) {
         self.count("opened", tally.opened);
-        self.count("deflated", tally.deflated);
         self.count("failed", tally.failed);
-        self.count("closed", tally.closed);
-        if self.scenario != "connect" {
-            self.times(["connect.p50", "connect.p99", "connect.max"], &tally.connecting);
+        if tally.opened > 0 {
+            self.count("deflated", tally.deflated);
+            self.count("closed", tally.closed);
         }
+        // Of `connect` these are the latencies.
+        if self.scenario != "connect" && !tally.connecting.is_empty() {
+            self.openings(tally, allow_late);
+        }
+    }
+
+    /// How long the connections took to open.
+    fn openings(&mut self, tally: &Tally, allow_late: bool) {
+        self.connecting = tally.connecting.clone();
+        let lateness = Lateness::of(&[&tally.opening_lag], &tally.connecting);
+        self.late_connect = lateness.is_spoiled();
+        if self.late_connect {
+            let why = spoiled(&lateness, &tally.connecting, "open them over a time (--ramp)");
+            if !allow_late {
+                self.spoiled_connect = Some(why);
+                return;
+            }
+            self.notes.push(format!("the times of opening are not the server's alone: {why}"));
+        }
+        self.times(CONNECT, &tally.connecting);
     }
 
     /// Connections that were opened and closed.
@@ -224,7 +271,9 @@ impl Report {
     fn slow(&mut self, tally: &Tally) {
         self.count("slow.opened", tally.slow.opened);
         self.count("slow.closed", tally.slow.closed);
+        self.count("slow.undecided", tally.slow.undecided);
         self.count("slow.received", tally.slow.received);
+        self.count("slow.drained", tally.slow.drained);
         if self.spoiled.is_none() {
             self.times(["alone.p50", "alone.p99", "alone.max"], &tally.alone);
         }
@@ -235,9 +284,12 @@ impl Report {
         self.count("sent", messages.sent);
         self.count("unsent", messages.unsent);
         self.count("answered", messages.answered);
-        self.count("lost", messages.lost);
-        self.count("duplicated", messages.duplicated);
-        self.count("reordered", messages.reordered);
+        // Of no messages none is lost, and that says nothing.
+        if messages.sent > 0 {
+            self.count("lost", messages.lost);
+            self.count("duplicated", messages.duplicated);
+            self.count("reordered", messages.reordered);
+        }
         self.count("corrupt", messages.corrupt);
         if matches!(plan.scenario, Scenario::Echo(_) | Scenario::SessionEcho(_))
             && messages.sent > 0
@@ -260,10 +312,10 @@ impl Report {
         if latency.is_empty() {
             return;
         }
-        let lateness = Lateness::of(tally, latency);
+        let lateness = Lateness::of(&[&tally.late, &tally.lag], latency);
         self.late = lateness.is_spoiled();
         if self.late {
-            let why = spoiled(&lateness, latency);
+            let why = spoiled(&lateness, latency, "lower --rate, --connections or --depth");
             if allow_late {
                 self.notes.push(format!("these latencies are not the server's alone: {why}"));
             } else {
@@ -284,8 +336,26 @@ impl Report {
         self.time("late.max", lateness.max);
     }
 
-    fn server(&mut self, cost: ServerCost, tally: &Tally, ran: Duration) {
-        let spent = cost.end.reading.cpu.saturating_sub(cost.opened.reading.cpu);
+    fn server(&mut self, cost: &ServerCost, tally: &Tally, ran: Duration) {
+        if let (Some(first), Some(opened)) = (cost.first, cost.opened) {
+            // Without the first, for whom the server set up what all share, if there are enough
+            // others.
+            let from = if opened.n_open > first.n_open { first } else { cost.before };
+            let n_opened = opened.n_open - from.n_open;
+            if n_opened > 0 {
+                let grown = opened.reading.memory as f64 - from.reading.memory as f64;
+                self.push("memory", grown / n_opened as f64);
+            }
+        }
+        let (opened, end) = match (cost.opened, &cost.end) {
+            (Some(opened), Ok(end)) => (opened, end),
+            (_, end) => {
+                let why = end.as_ref().err().map_or("it was gone at times", String::as_str);
+                let text = format!("what the server cost is not known to the end: {why}");
+                return self.notes.push(text);
+            }
+        };
+        let spent = end.reading.cpu.saturating_sub(opened.reading.cpu);
         if !ran.is_zero() {
             self.push("cores", spent.as_secs_f64() / ran.as_secs_f64());
         }
@@ -293,25 +363,24 @@ impl Report {
         if n > 0 {
             self.push("cpu", spent.as_secs_f64() / n as f64);
         }
-        // Without the first, for whom the server set up what all share, if there are enough others.
-        let from = if cost.opened.n_open > cost.first.n_open { cost.first } else { cost.before };
-        let n_opened = cost.opened.n_open - from.n_open;
-        if n_opened > 0 {
-            let grown = cost.opened.reading.memory as f64 - from.reading.memory as f64;
-            self.push("memory", grown / n_opened as f64);
-        }
-        self.push("growth", cost.end.reading.memory as f64 - cost.opened.reading.memory as f64);
+        self.push("growth", end.reading.memory as f64 - opened.reading.memory as f64);
     }
 
     fn remark(&mut self, plan: &Plan, tally: &Tally) {
         if tally.messages.unsent > 0 {
-            self.notes.push(
-                "messages were due that could not be sent, because the server did not read those \
-                 before or had ended the connection: latencies leave them out"
-                    .to_owned(),
-            );
+            let note = match plan.scenario.pace() {
+                Some(Pace::Depth(_)) => {
+                    "messages could not follow others, because the server had ended the \
+                     connection: fewer were under way than --depth says"
+                }
+                _ => {
+                    "messages were due that could not be sent, because the server did not read \
+                     those before or had ended the connection: latencies leave them out"
+                }
+            };
+            self.notes.push(note.to_owned());
         }
-        if plan.target.offers_deflate && tally.deflated < tally.opened {
+        if plan.target.deflate.0.is_some() && tally.deflated < tally.opened {
             let refused = tally.opened - tally.deflated;
             self.notes
                 .push(format!("the server did not agree to compress on {refused} connections"));
@@ -333,10 +402,10 @@ impl Report {
 }
 
 /// Says why latencies are not reported, and what to do.
-fn spoiled(lateness: &Lateness, latency: &Times) -> String {
+fn spoiled(lateness: &Lateness, latency: &Times, remedy: &str) -> String {
     format!(
         "this generator was itself {} late (99 of 100; {} can be borne with at a p99 of {}): leave \
-         it a core of its own, lower --rate, --connections or --depth, or raise --threads",
+         it a core of its own, {remedy}, or raise --threads",
         shown_time(lateness.p99),
         shown_time(lateness.bearable),
         shown_time(latency.percentile(99.0)),
@@ -346,22 +415,32 @@ fn spoiled(lateness: &Lateness, latency: &Times) -> String {
 impl Asked {
     fn new(plan: &Plan) -> Self {
         let pace = plan.scenario.pace();
+        let (slow, storm, rate) = match &plan.scenario {
+            Scenario::Broadcast(channel) => (channel.slow, None, None),
+            Scenario::Storm(storm) => (None, Some(*storm), None),
+            Scenario::Connect(rate) => (None, None, *rate),
+            Scenario::Echo(_) | Scenario::SessionEcho(_) | Scenario::Idle => (None, None, None),
+        };
         Self {
             connections: plan.connections,
             size: pace.map(|_| plan.message.size),
             text: pace.map(|_| plan.message.kind == MessageKind::Text),
-            deflate: plan.target.offers_deflate,
+            deflate: plan.target.deflate.word(),
             depth: pace.and_then(|pace| match pace {
                 Pace::Depth(depth) => Some(depth),
                 Pace::Rate(_) => None,
             }),
-            rate: pace.and_then(|pace| match pace {
+            rate: rate.or_else(|| match pace? {
                 Pace::Rate(rate) => Some(rate),
                 Pace::Depth(_) => None,
             }),
             duration_s: plan.duration.as_secs_f64(),
             ramp_s: plan.ramp.as_secs_f64(),
             threads: plan.threads,
+            slow: slow.map(|slow| slow.n),
+            pause_s: slow.and_then(|slow| slow.pause).map(|pause| pause.as_secs_f64()),
+            spread_s: storm.map(|storm| storm.spread.as_secs_f64()),
+            retry_s: storm.map(|storm| storm.retry.as_secs_f64()),
         }
     }
 }

@@ -17,22 +17,57 @@ impl AddAssign for Reading {
     }
 }
 
-/// Reads what some processes have used together.
-///
-/// # Errors
-/// A process is gone, or the system does not tell; for people.
-pub(super) fn read(pids: &[u32]) -> Result<Reading, String> {
-    let mut sum = Reading::default();
-    for pid in pids {
-        let told = |file: &str| {
-            let path = format!("/proc/{pid}/{file}");
-            fs::read_to_string(&path).map_err(|error| format!("cannot read {path}: {error}"))
-        };
-        let memory = memory(&told("status")?);
-        let memory = memory.ok_or_else(|| format!("/proc/{pid}/status tells no VmRSS"))?;
-        sum += Reading { cpu: cpu(*pid)?, memory };
+/// The processes of a server, as they were when they were first looked at.
+#[derive(Debug)]
+pub(super) struct Processes(Vec<Process>);
+
+#[derive(Debug)]
+struct Process {
+    pid: u32,
+    /// When it began, in ticks of the system: another one with its number is not it.
+    began: u64,
+}
+
+impl Processes {
+    /// Finds processes.
+    ///
+    /// # Errors
+    /// One is not there, or the system does not tell; for people.
+    pub(super) fn find(pids: &[u32]) -> Result<Self, String> {
+        let found = pids.iter().map(|pid| Ok(Process { pid: *pid, began: began(*pid)? }));
+        found.collect::<Result<_, String>>().map(Self)
     }
-    Ok(sum)
+
+    /// Reads what they have used together.
+    ///
+    /// # Errors
+    /// One is gone, was restarted, or the system does not tell; for people.
+    pub(super) fn read(&self) -> Result<Reading, String> {
+        let mut sum = Reading::default();
+        for Process { pid, began: then } in &self.0 {
+            let memory = memory(&told(*pid, "status")?);
+            let memory = memory.ok_or_else(|| format!("process {pid} has ended"))?;
+            sum += Reading { cpu: cpu(*pid)?, memory };
+            if began(*pid)? != *then {
+                return Err(format!("process {pid} is not the one that it was at first"));
+            }
+        }
+        Ok(sum)
+    }
+}
+
+fn told(pid: u32, file: &str) -> Result<String, String> {
+    let path = format!("/proc/{pid}/{file}");
+    fs::read_to_string(&path).map_err(|error| format!("cannot read {path}: {error}"))
+}
+
+fn began(pid: u32) -> Result<u64, String> {
+    starttime(&told(pid, "stat")?).ok_or_else(|| format!("/proc/{pid}/stat tells no start"))
+}
+
+/// Reads the 22nd field. The second is a name, in brackets, with anything in it.
+fn starttime(stat: &str) -> Option<u64> {
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// Sums the time of all threads, which is counted in nanoseconds; that of the process is counted in
@@ -75,17 +110,51 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn our_own_process_costs_something() {
-        let (before, mut sum) = (read(&[std::process::id()]).unwrap(), 0_u64);
+        let processes = Processes::find(&[std::process::id()]).unwrap();
+        let (before, mut sum) = (processes.read().unwrap(), 0_u64);
         let began = std::time::Instant::now();
         while began.elapsed() < Duration::from_millis(20) {
             sum = std::hint::black_box(sum + 1);
         }
-        let after = read(&[std::process::id()]).unwrap();
+        let after = processes.read().unwrap();
         assert!(after.cpu > before.cpu && after.memory > 100_000, "{before:?} {after:?}");
     }
 
     #[test]
     fn a_process_that_is_gone_is_told() {
-        assert!(read(&[u32::MAX]).unwrap_err().contains("cannot read /proc/4294967295"));
+        let error = Processes::find(&[u32::MAX]).unwrap_err();
+        assert!(error.contains("cannot read /proc/4294967295"), "{error}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_process_that_has_ended_is_not_read_whether_or_not_somebody_waits_for_it() {
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let processes = Processes::find(&[child.id()]).unwrap();
+        processes.read().unwrap();
+        child.kill().unwrap();
+        let until = std::time::Instant::now() + Duration::from_secs(30);
+        while processes.read().is_ok() {
+            assert!(std::time::Instant::now() < until, "a zombie is read");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child.wait().unwrap();
+        processes.read().unwrap_err();
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn another_process_with_the_number_of_one_before_is_not_read() {
+        let mut processes = Processes::find(&[std::process::id()]).unwrap();
+        processes.0[0].began -= 1;
+        assert!(processes.read().unwrap_err().contains("not the one"));
+    }
+
+    #[test]
+    fn a_start_is_found_behind_any_name() {
+        let fields: Vec<_> = (3..=52).map(|n| n.to_string()).collect();
+        let stat = format!("7 (a) b (c)) {}", fields.join(" "));
+        assert_eq!(starttime(&stat), Some(22));
+        assert_eq!(starttime("7 (a) S 1"), None);
     }
 }

@@ -97,6 +97,11 @@ impl Post {
     /// closed.
     pub(super) async fn close(&self) {
         self.arrive();
+        self.closing().await;
+    }
+
+    /// Waits until connections are to be closed.
+    pub(super) async fn closing(&self) {
         self.reached(4).await;
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Tally {
     pub(super) late: Times,
     /// How late the generator's threads woke up.
     pub(super) lag: Times,
+    /// How late they woke up while connections were opened.
+    pub(super) opening_lag: Times,
     /// Why connections failed to open.
     pub(super) failures: Reasons,
     /// How connections ended before their time.
@@ -52,8 +54,13 @@ pub(super) struct SlowTally {
     pub(super) opened: u64,
     /// Those whose connections the server ended.
     pub(super) closed: u64,
+    /// Those of whom it is not known at the end: the server neither ended the connection nor
+    /// answered.
+    pub(super) undecided: u64,
     /// Messages that they read.
     pub(super) received: u64,
+    /// Of those, after the end of the run.
+    pub(super) drained: u64,
 }
 
 /// What became of messages.
@@ -117,6 +124,16 @@ impl AddAssign for Messages {
     }
 }
 
+impl AddAssign for SlowTally {
+    fn add_assign(&mut self, other: Self) {
+        self.opened += other.opened;
+        self.closed += other.closed;
+        self.undecided += other.undecided;
+        self.received += other.received;
+        self.drained += other.drained;
+    }
+}
+
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.opened += other.opened;
@@ -128,13 +145,12 @@ impl AddAssign for Tally {
         self.wire.received += other.wire.received;
         self.latency.add(&other.latency);
         self.alone.add(&other.alone);
-        self.slow.opened += other.slow.opened;
-        self.slow.closed += other.slow.closed;
-        self.slow.received += other.slow.received;
+        self.slow += other.slow;
         self.closing.add(&other.closing);
         self.connecting.add(&other.connecting);
         self.late.add(&other.late);
         self.lag.add(&other.lag);
+        self.opening_lag.add(&other.opening_lag);
         self.failures.add(other.failures);
         self.ends.add(other.ends);
     }

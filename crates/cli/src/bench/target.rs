@@ -17,6 +17,7 @@ use tokio::sync::OnceCell;
 use super::args::TargetArgs;
 use crate::{
     connect::{escape, masked},
+    deflate::DeflateArg,
     destination::{Destination, Header},
 };
 
@@ -28,7 +29,7 @@ const SLOW_BUFFER: usize = 4096;
 pub(super) struct Target {
     /// The URL without what is secret in it.
     pub(super) shown: String,
-    pub(super) offers_deflate: bool,
+    pub(super) deflate: DeflateArg,
     clients: Arc<[Client]>,
     slow: Arc<[Client]>,
 }
@@ -66,7 +67,7 @@ impl Target {
         let target = clients[0].target();
         let path = escape(&masked(target.path_and_query()));
         let shown = format!("{}://{}{path}", target.scheme().as_str(), target.host_header());
-        Ok(Self { shown, offers_deflate: config.deflate.is_some(), clients, slow })
+        Ok(Self { shown, deflate: args.deflate, clients, slow })
     }
 
     /// Offers sessions on every connection.

@@ -74,18 +74,23 @@ impl Text<'_> {
     }
 
     fn connections(&mut self) {
+        // Those of `connect` end at our wish.
+        let is_turns = self.report.scenario == "connect";
+        let closed =
+            if is_turns { "did not close as they should" } else { "ended before their time" };
         let mut line = format!("{} opened", grouped(self.count("opened") as f64));
-        for (name, words) in [
-            ("deflated", "of them compress"),
-            ("failed", "failed to open"),
-            ("closed", "ended before their time"),
-        ] {
+        for (name, words) in
+            [("deflated", "of them compress"), ("failed", "failed to open"), ("closed", closed)]
+        {
             if self.count(name) > 0 {
                 line += &format!(", {} {words}", grouped(self.count(name) as f64));
             }
         }
         let times = self.figures(&["connect.p50", "connect.p99", "connect.max"], "connect.");
         self.line("connections", format!("{line}   {times}").trim_end());
+        if let Some(why) = &self.report.spoiled_connect {
+            self.line("", &format!("times not reported: {why}"));
+        }
         let turns = self.figures(&["offered", "connects"], "");
         if self.report.asked.size.is_none() && !turns.is_empty() {
             self.line("", &turns);
@@ -115,6 +120,7 @@ impl Text<'_> {
             .map(|name| format!("{} {name}", grouped(self.count(name) as f64)))
             .collect();
         match found.as_slice() {
+            [] if self.count("sent") == 0 => {}
             [] => self.line("", "none lost, duplicated, reordered or corrupt"),
             found => self.line("", &found.join(", ")),
         }
@@ -152,15 +158,23 @@ impl Text<'_> {
     }
 
     fn slow(&mut self) {
-        if let Some(opened) = self.shown("slow.opened") {
-            let [closed, received] = ["slow.closed", "slow.received"].map(|name| self.count(name));
-            let text = format!(
-                "{opened} came, {} of them were closed by the server, and read {} messages",
-                grouped(closed as f64),
-                grouped(received as f64)
-            );
-            self.line("slow", &text);
+        let Some(opened) = self.shown("slow.opened") else { return };
+        let shown = |count: u64| grouped(count as f64);
+        let mut text = format!(
+            "{opened} came, the server closed {} of them",
+            shown(self.count("slow.closed"))
+        );
+        let undecided = self.count("slow.undecided");
+        if undecided > 0 {
+            text += &format!(", {} were undecided to the last", shown(undecided));
         }
+        let drained = self.count("slow.drained");
+        let meanwhile = self.count("slow.received").saturating_sub(drained);
+        if meanwhile > 0 {
+            text += &format!("; {} messages were read slowly", shown(meanwhile));
+        }
+        text += &format!("; {} messages were left to read after the end", shown(drained));
+        self.line("slow", &text);
     }
 
     fn server(&mut self) {

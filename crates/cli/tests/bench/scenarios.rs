@@ -176,8 +176,20 @@ fn consumers_that_do_not_read_are_told_from_the_others() {
     let args = ["-c", "3", "--slow", "2", "--rate", "20", "--size", "64", "--threads", "2", &url];
     let json = report("slow", &args)
         .check(0, &without_faults(&[("sent", 20.0), ("answered", 60.0), ("slow.opened", 2.0)]));
+    // They were kept, and that is known from their answers.
+    assert_eq!(json["metrics"]["slow.closed"], 0.0, "{json}");
+    assert_eq!(json["metrics"]["slow.undecided"], 0.0, "{json}");
     let metrics = &json["metrics"];
     assert!(metrics["alone.p50"].is_f64() && metrics["slow.received"].is_f64(), "{metrics}");
+}
+
+#[test]
+fn a_server_that_closes_slow_consumers_is_seen_to_close_them_all() {
+    let server = Server::start(&[]);
+    let url = server.url("/chat");
+    let pace = ["--rate", "100", "--size", "256KiB", "--duration", "2s", "--threads", "2"];
+    let ran = report("slow", &[&["-c", "1", "--slow", "12", &url], &pace[..]].concat());
+    ran.check(0, &[("slow.opened", 12.0), ("slow.closed", 12.0), ("slow.undecided", 0.0)]);
 }
 
 #[test]

@@ -1,12 +1,21 @@
 //! Servers that do what no server should: each fault is counted, and as what it is.
 
-use std::{io::Write, net::TcpStream, sync::Mutex, thread, time::Duration};
+use std::{
+    io::Write,
+    net::TcpStream,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use everwire_proto::{FrameHeader, Opcode};
 
 use crate::{
     peer::{Peer, peers},
-    process::{Ran, report},
+    process::{Ran, report, run},
 };
 
 /// Answers every message as `answer` does, which is told its number.
@@ -171,4 +180,66 @@ fn a_broadcast_that_misses_some_is_lost_to_them() {
     });
     let ran = report("broadcast", &["-c", "3", "--rate", "10", "--patience", "2s", &url]);
     ran.check(0, &[("sent", 10.0), ("answered", 10.0), ("lost", 20.0)]);
+}
+
+/// Serves a subscriber and a sender, and does with the slow consumers that come then as told.
+fn slow(then: impl Fn(Peer) + Send + Sync + 'static) -> String {
+    let n_come = AtomicUsize::new(0);
+    peers(move |peer| match n_come.fetch_add(1, Ordering::Relaxed) {
+        0 | 1 => peer.behave(),
+        _ => then(peer),
+    })
+}
+
+#[test]
+fn a_slow_consumer_that_is_closed_after_long_silence_was_closed() {
+    let url = slow(|mut peer| {
+        peer.send(Opcode::Binary, b"what was left");
+        thread::sleep(Duration::from_secs(4));
+        peer.send(Opcode::Close, b"\x03\xf5slow");
+    });
+    let ran = report("slow", &["-c", "1", "--slow", "3", "--rate", "5", &url]);
+    let json = ran.check(0, &[("slow.opened", 3.0), ("slow.closed", 3.0), ("slow.drained", 3.0)]);
+    let ends = json["ends"].as_object().unwrap();
+    assert!(ends.keys().any(|end| end.contains("1013")), "{ends:?}");
+}
+
+#[test]
+fn a_slow_consumer_whose_server_says_nothing_is_undecided() {
+    let url = slow(|peer| {
+        thread::sleep(Duration::from_secs(30));
+        drop(peer);
+    });
+    let ran =
+        report("slow", &["-c", "1", "--slow", "2", "--rate", "5", "--patience", "200ms", &url]);
+    ran.check(0, &[("slow.opened", 2.0), ("slow.closed", 0.0), ("slow.undecided", 2.0)]);
+}
+
+#[test]
+fn what_is_due_behind_the_end_of_the_sender_is_not_sent() {
+    let n_come = AtomicUsize::new(0);
+    let url = peers(move |mut peer| match n_come.fetch_add(1, Ordering::Relaxed) {
+        0 => peer.behave(),
+        _ => {
+            (0..20).for_each(|_| drop(peer.next()));
+            peer.send(Opcode::Close, b"\x03\xf5busy");
+        }
+    });
+    let args = ["-c", "1", "--rate", "50", "--duration", "2s", "--patience", "200ms", &url];
+    let ran = report("broadcast", &args);
+    let json = ran.check(0, &[("opened", 2.0), ("closed", 1.0)]);
+    let [sent, unsent, lost] =
+        ["sent", "unsent", "lost"].map(|name| json["metrics"][name].as_f64().unwrap());
+    assert!(sent >= 20.0 && unsent > 0.0, "{json}");
+    assert_eq!((sent + unsent, lost), (100.0, sent), "{json}");
+}
+
+#[test]
+fn a_close_that_is_not_answered_is_no_failure_to_open() {
+    let url = peers(|mut peer| while peer.next().is_some() {});
+    let args = ["connect", "-c", "4", "--duration", "1s", "--patience", "300ms", &url];
+    let ran = run(&args);
+    ran.says("4 opened, 4 did not close as they should\n");
+    ran.says("4 × our Close was not answered when patience was at its end\n");
+    assert_eq!(ran.status, 0, "{ran:?}");
 }

@@ -42,7 +42,7 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    /// Sends until the time is up or the connection has ended.
+    /// Sends until the time is up, or the connection has ended and nothing is due without it.
     pub(super) async fn speak(&mut self, post: &Post, pace: Pace, run: Run) {
         match pace {
             Pace::Rate(rate) => self.keep_up(post, rate, run).await,
@@ -50,7 +50,7 @@ impl Publisher {
         }
     }
 
-    /// Sends when it is due.
+    /// Sends when it is due. What is due behind the end of the connection is counted, too.
     async fn keep_up(&mut self, post: &Post, rate: f64, run: Run) {
         let Ok(alarm) = Alarm::new() else { return };
         let schedule = Schedule::share(rate, 1, 1, 0, 1);
@@ -61,9 +61,7 @@ impl Publisher {
                 return;
             }
             self.subscribers.lock().tally.late.record(at.elapsed());
-            if let Sent::Closed = self.send(due).await {
-                return;
-            }
+            self.send(due).await;
         }
     }
 
@@ -101,7 +99,10 @@ impl Publisher {
                 return Sent::Full;
             }
         };
-        let Ok(permit) = permit else { return Sent::Closed };
+        let Ok(permit) = permit else {
+            self.subscribers.lock().tally.messages.unsent += 1;
+            return Sent::Closed;
+        };
         let sequence = self.publications.publish(due);
         let stamp = Stamp { sender: self.number, sequence: sequence as u32 };
         self.pattern.write(stamp, &mut self.bytes);

@@ -5,14 +5,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everwire::WebSocket;
+use everwire::{Receiver, Sender, WebSocket};
 use tokio::{
     task::JoinSet,
     time::{sleep, sleep_until, timeout},
 };
 
 use super::{Channel, subscribers::Subscribers};
-use crate::bench::stage::{Post, Run};
+use crate::bench::{
+    stage::{Post, Run},
+    tally::SlowTally,
+};
+
+/// Silence after which a server is asked whether the connection is still there.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// How slow, and how many.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,25 +62,24 @@ pub(super) async fn run(
         channel.publications.slow_are_there(run.start.elapsed());
     }
     while let Some(read) = reading.join_next().await {
-        let (n_received, end) = read.expect("a reader neither panics nor is aborted");
+        let (tally, end) = read.expect("a reader neither panics nor is aborted");
         let mut inner = subscribers.lock();
-        inner.tally.slow.received += n_received;
-        inner.tally.slow.opened += 1;
+        inner.tally.slow += tally;
         if let Some(end) = end {
-            inner.tally.slow.closed += 1;
             inner.tally.ends.note(format!("slow consumer: {end}"));
         }
     }
 }
 
 /// Reads slowly until the measurement is over; then all that is left, to see whether the server has
-/// ended the connection. Returns how many messages came, and the end if there was one.
-async fn read(post: Post, slow: Slow, mut ws: WebSocket) -> (u64, Option<String>) {
-    let mut n_received = 0;
+/// ended the connection. Returns what became of it, and the end if there was one.
+async fn read(post: Post, slow: Slow, ws: WebSocket) -> (SlowTally, Option<String>) {
+    let (sender, mut receiver) = ws.split();
+    let mut tally = SlowTally { opened: 1, ..SlowTally::default() };
     let slowly = async {
         if let Some(pause) = slow.pause {
-            while ws.recv().await.is_some() {
-                n_received += 1;
+            while receiver.recv().await.is_some() {
+                tally.received += 1;
                 sleep(pause).await;
             }
         }
@@ -84,15 +89,59 @@ async fn read(post: Post, slow: Slow, mut ws: WebSocket) -> (u64, Option<String>
         () = slowly => {}
         () = post.stop() => {}
     }
-    let until = Instant::now() + post.plan.patience.min(Duration::from_secs(2));
-    // A server that keeps the connection leaves us waiting for the next message.
-    let quiet = Duration::from_millis(250);
-    while Instant::now() < until && !post.is_closing() {
-        match timeout(quiet, ws.recv()).await {
-            Ok(Some(_)) => n_received += 1,
-            Ok(None) => return (n_received, ws.closure().map(|closure| closure.to_string())),
-            Err(_) => break,
+    let fate = tokio::select! {
+        fate = drain(&sender, &mut receiver, &mut tally.drained, post.plan.patience) => fate,
+        () = post.closing() => Fate::Undecided,
+    };
+    tally.received += tally.drained;
+    match fate {
+        Fate::Ended => tally.closed = 1,
+        Fate::Undecided => tally.undecided = 1,
+        Fate::Kept => {}
+    }
+    (tally, receiver.closure().map(|closure| closure.to_string()))
+}
+
+/// What the server has done with a slow consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It has ended the connection.
+    Ended,
+    /// It has sent everything and answers.
+    Kept,
+    /// It neither ends the connection nor answers, or there was too much to read.
+    Undecided,
+}
+
+/// Reads all that is left: before a Close there may be megabytes. A server that keeps the
+/// connection is told from one that is still busy with others by its answer to a Ping.
+async fn drain(
+    sender: &Sender,
+    receiver: &mut Receiver,
+    n_drained: &mut u64,
+    patience: Duration,
+) -> Fate {
+    // While something comes, it is waited for longer.
+    let (silence, until) = (patience * 6, Instant::now() + patience * 24);
+    while Instant::now() < until {
+        match timeout(QUIET, receiver.recv()).await {
+            Ok(Some(_)) => {
+                *n_drained += 1;
+                continue;
+            }
+            Ok(None) => return Fate::Ended,
+            Err(_) => {}
+        }
+        tokio::select! {
+            biased;
+            message = receiver.recv() => match message {
+                Some(_) => *n_drained += 1,
+                None => return Fate::Ended,
+            },
+            // If it is closing, the end is about to come.
+            Ok(()) = sender.flush_and_ping() => return Fate::Kept,
+            () = sleep(silence) => return Fate::Undecided,
         }
     }
-    (n_received, None)
+    Fate::Undecided
 }
