@@ -52,6 +52,15 @@ impl Io {
         }
     }
 
+    /// Returns whether TLS is spoken.
+    pub(crate) fn is_tls(&self) -> bool {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => true,
+            _ => false,
+        }
+    }
+
     /// Returns the address that a client of TCP connected to.
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
         match self {

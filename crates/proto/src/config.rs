@@ -18,8 +18,8 @@ pub struct Config {
     /// not take what it is given; what still arrives is then discarded. Default: 1 s.
     pub close_patience: Duration,
     /// How long to wait for the peer's end of stream once all is said. Default: 1 s, for a client,
-    /// which lets the server close TCP first (§7.1.1), 3 s; a server without TLS that has both Closes
-    /// does not wait unless this is set.
+    /// which lets the server close TCP first (§7.1.1), 3 s;
+    /// [nothing](crate::Connection::close_at_once) for a server on plain TCP that has both Closes.
     pub linger: Option<Duration>,
     /// How long output may wait without a single byte being taken. Default: 30 s.
     pub write_timeout: Duration,

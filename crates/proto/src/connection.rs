@@ -185,6 +185,16 @@ impl Connection {
         self.is_tls = true;
     }
 
+    /// Lets a server be [`Closed`](State::Closed) as soon as both Closes have passed and no Ping of its own
+    /// is unanswered, instead of waiting for the peer's end of stream (§7.1.1). For a socket that is
+    /// dropped without ado: one of TLS wants to say goodbye, and another stream may want to flush.
+    /// [`Config::linger`] undoes it, and so does [`ping`](Self::ping), whose answers nobody counts.
+    pub fn close_at_once(&mut self) {
+        if self.role == Role::Server {
+            self.simple.set_ends();
+        }
+    }
+
     /// Lets `observer` see every frame from now on.
     pub fn observe(&mut self, observer: Box<dyn Observer>) {
         self.lent.get_or_insert_default().observer = Some(observer);

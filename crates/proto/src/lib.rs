@@ -27,8 +27,10 @@
 //!         event => assert_eq!(event, Event::Close),
 //!     }
 //! }
-//! server.transmit_to_vec(now); // The answer to the Close: all is said.
-//! assert_eq!(server.state(), State::Closed);
+//! server.transmit_to_vec(now); // The answer to the Close: now the server ends its stream,
+//! assert!(server.wants_shutdown());
+//! assert_eq!(server.state(), State::Draining); // and waits for the end of the client's.
+//! server.handle_eof(now);
 //! assert_eq!(server.closure().unwrap().reason(), "bye");
 //! # Ok(())
 //! # }

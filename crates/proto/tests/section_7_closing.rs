@@ -258,14 +258,21 @@ fn a_peer_that_takes_nothing_does_not_hold_the_answer_for_ever() {
 
 // Who shuts down TCP first (§7.1.1).
 
+/// A server on a socket that needs no ado.
+fn plain() -> Solo {
+    let mut server = Solo::server();
+    server.connection.close_at_once();
+    server
+}
+
 #[test]
-fn a_server_that_has_both_closes_closes_first_and_at_once() {
-    let mut answers = Solo::server();
+fn a_server_on_a_plain_socket_closes_at_once_when_both_closes_have_passed() {
+    let mut answers = plain();
     answers.receive([Frame::close(1000, "")]);
     assert_eq!(answers.connection.state(), State::Finishing, "the answer is not yet written");
     answers.flush();
     assert!(answers.closure().is_clean());
-    let mut asks = Solo::server();
+    let mut asks = plain();
     asks.connection.close(asks.now, CloseCode::NORMAL_CLOSURE, "").unwrap();
     asks.flush();
     assert_eq!(asks.connection.state(), State::Closing);
@@ -274,23 +281,43 @@ fn a_server_that_has_both_closes_closes_first_and_at_once() {
 }
 
 #[test]
-fn a_server_with_tls_shuts_down_first_and_lingers_1_s() {
-    let mut server = Solo::server();
-    server.connection.set_tls();
-    server.receive([Frame::close(1000, "")]);
-    assert!(!server.connection.wants_shutdown(), "not before the answer is written");
-    server.flush();
-    assert!(server.connection.wants_shutdown());
-    server.connection.handle_shutdown(server.now);
-    assert!(!server.connection.wants_shutdown());
-    assert_eq!(server.connection.state(), State::Draining);
-    server.advance(SECOND);
-    assert!(server.closure().is_clean());
+fn a_server_that_is_owed_a_pong_waits_for_the_end_of_the_stream() {
+    let mut asks = plain();
+    asks.connection.ping_numbered(asks.now).unwrap();
+    let mut pings = plain();
+    pings.connection.ping(b"mine").unwrap();
+    for mut server in [asks, pings] {
+        server.flush();
+        server.receive([Frame::close(1000, "")]);
+        server.flush();
+        assert_eq!(server.connection.state(), State::Draining, "§5.5.2: a Pong may come");
+        server.eof();
+        assert!(server.closure().is_clean());
+    }
+}
+
+#[test]
+fn a_server_shuts_down_first_and_lingers_1_s() {
+    let mut config = Config::default();
+    config.linger = Some(SECOND);
+    let mut wants_it = Solo::new(Role::Server, config);
+    wants_it.connection.close_at_once();
+    for mut server in [Solo::server(), wants_it] {
+        server.receive([Frame::close(1000, "")]);
+        assert!(!server.connection.wants_shutdown(), "not before the answer is written");
+        server.flush();
+        assert!(server.connection.wants_shutdown());
+        server.connection.handle_shutdown(server.now);
+        assert!(!server.connection.wants_shutdown());
+        assert_eq!(server.connection.state(), State::Draining);
+        server.advance(SECOND);
+        assert!(server.closure().is_clean());
+    }
 }
 
 #[test]
 fn a_server_that_fails_the_connection_lingers_1_s() {
-    let mut server = Solo::server();
+    let mut server = plain();
     server.connection.fail(server.now, Cause::RateLimited);
     server.flush();
     assert!(server.connection.wants_shutdown());

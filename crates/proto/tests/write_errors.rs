@@ -113,7 +113,6 @@ fn a_write_error_after_the_end_was_decided_changes_nothing() {
     assert_eq!((&closure.cause, closure.is_clean()), (&Cause::PeerClosed, false));
 
     let mut server = Solo::server();
-    server.connection.set_tls();
     server.receive([Frame::close(1000, "")]);
     server.flush();
     server.connection.handle_write_error(server.now, &ErrorKind::NotConnected.into());

@@ -148,7 +148,8 @@ impl Outgoing {
     pub(crate) fn detach(&mut self) {
         self.volatile = Rare::new();
         self.waiting_since = None;
-        self.replay.tell();
+        // Nobody may come for long, and nothing else happens until then.
+        self.replay.shrink();
     }
 
     /// Notes what the peer has, and what may be forgotten.
@@ -247,6 +248,7 @@ impl Outgoing {
     /// Drops all that is kept; the gap is told at the next attach.
     pub(crate) fn evict_all(&mut self) {
         while self.replay.evict(GapReason::EvictedBytes) {}
+        self.replay.shrink();
     }
 
     /// Returns whether there is room again for somebody who was refused, once.

@@ -1,7 +1,7 @@
 //! Messages that never came to a session.
 
-/// A message that the WebSocket beneath did not take because of its size or its fragments, and closed for with 1009
-/// (protocol §6).
+/// A message that the WebSocket beneath did not take because of its size or its fragments, and closed
+/// for with 1009 (protocol §6).
 ///
 /// Coming back would bring it again, so the session ends with
 /// [`Code::TOO_BIG`](crate::Code::TOO_BIG).

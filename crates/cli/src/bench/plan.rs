@@ -175,7 +175,7 @@ impl Plan {
             message,
             duration: run.duration.0,
             ramp: run.ramp.0,
-            patience: run.patience.0,
+            patience: run.patience.0.min(LONGEST),
             threads,
             pids: pids.into_iter().collect(),
         })

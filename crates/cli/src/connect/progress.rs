@@ -1,6 +1,6 @@
 //! A session's comings and goings, in lines: each is told once, in its order, with its reason.
 
-use std::{mem, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
 use everwire::{
     reconnect::Ending,
@@ -15,8 +15,9 @@ pub(super) struct Progress {
     is_attached: bool,
     /// A state said that it is attached, and no event has yet.
     is_ahead: bool,
-    /// States that belong behind an event that is still to come.
-    held: Vec<ClientState>,
+    /// States that belong behind an event that is still to come; `Attached` is one of them where it is
+    /// not the next.
+    held: VecDeque<ClientState>,
     /// What was told last of a connection that ended or an attempt that failed.
     told: Option<Ending>,
 }
@@ -25,12 +26,15 @@ impl Progress {
     /// Returns what to tell of a state.
     pub(super) fn state(&mut self, state: Option<&ClientState>) -> Vec<String> {
         match state {
-            Some(ClientState::Attached) => self.is_ahead = !self.is_attached,
+            Some(ClientState::Attached) if self.held.is_empty() => {
+                self.is_ahead = !self.is_attached;
+            }
+            Some(ClientState::Attached) => self.held.push_back(ClientState::Attached),
             Some(state @ (ClientState::Connecting { .. } | ClientState::Detached { .. })) => {
                 if !self.is_attached && !self.is_ahead {
                     return self.attempt(state);
                 }
-                self.held.push(state.clone());
+                self.held.push_back(state.clone());
             }
             // The last line says why.
             _ => {}
@@ -55,7 +59,11 @@ impl Progress {
                     Some(closure) => format!("= detached: {closure}"),
                     None => "= detached: the server was silent for too long".to_owned(),
                 }];
-                for state in mem::take(&mut self.held) {
+                while let Some(state) = self.held.pop_front() {
+                    if matches!(state, ClientState::Attached) {
+                        self.is_ahead = true;
+                        break; // What follows belongs to a later loss.
+                    }
                     lines.extend(self.attempt(&state));
                 }
                 lines
@@ -154,5 +162,21 @@ mod tests {
             assert!(lines[2].starts_with("= attempt 1 failed: "), "{lines:?}");
             assert_eq!(progress.state(Some(&waits(2, 100, None))).len(), 1);
         }
+    }
+
+    #[test]
+    fn what_belongs_to_a_later_loss_waits_for_it() {
+        let detached = ClientEvent::Detached { closure: None };
+        let resumed = ClientEvent::Resumed { epoch: 2 };
+        let mut progress = Progress::default();
+        progress.event(&resumed);
+        for state in [waits(1, 400, None), ClientState::Attached, waits(1, 700, None)] {
+            assert!(progress.state(Some(&state)).is_empty());
+        }
+        let lines = progress.event(&detached);
+        assert_eq!(lines[1..], ["= connecting in 0.4 s, attempt 1"]);
+        assert_eq!(progress.event(&resumed), ["= resumed, connection 2"]);
+        let lines = progress.event(&detached);
+        assert_eq!(lines[1..], ["= connecting in 0.7 s, attempt 1"]);
     }
 }

@@ -353,9 +353,10 @@ impl Negotiated {
         if let Some(params) = self.deflate {
             proto.set_deflate(params, codecs::lend);
         }
-        #[cfg(feature = "tls")]
-        if matches!(io, Io::Tls(_)) {
+        if io.is_tls() {
             proto.set_tls();
+        } else {
+            proto.close_at_once();
         }
         let (subprotocol, deflate, config) = (self.subprotocol, self.deflate, &self.config);
         let shared = Shared::new(self.path, self.peers, subprotocol, self.data, deflate, config);

@@ -149,6 +149,19 @@ async fn a_goodbye_ends_the_session_at_both_ends() {
 }
 
 #[tokio::test]
+async fn what_was_said_before_a_goodbye_is_answered_before_it() {
+    let (_server, url, _notes, _sessions) = echo(Sessions::builder()).await;
+    let mut visitor = Visitor::new(&url);
+    visitor.connect(Form::Inline).await;
+    assert_eq!(visitor.hear().await, "opened");
+    let now = std::time::Instant::now();
+    visitor.session.send(now, everwire_session::Prepared::text("last words")).unwrap();
+    visitor.session.close(Code::NORMAL, "", None);
+    assert_eq!(visitor.hear().await, "last words");
+    assert_eq!(visitor.hear().await, "ended 1000 by Us");
+}
+
+#[tokio::test]
 async fn the_server_ends_a_session_from_anywhere() {
     let (_server, url, notes, sessions) = echo(Sessions::builder()).await;
     let mut visitor = Visitor::new(&url);

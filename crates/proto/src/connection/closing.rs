@@ -200,9 +200,11 @@ impl Connection {
         }
         // §7.1.1: the server closes TCP first; a client waits for that after a clean close.
         let is_clean = closing.received.is_some() && closing.sent.is_some();
-        if is_clean && self.role == Role::Server && !self.is_tls && self.config.linger.is_none() {
-            // §5.5.1: the peer sends no more, so there is nothing that would be answered by a reset,
-            // which destroys what we sent. In TLS it still says goodbye.
+        let may_end = self.simple.ends() && self.config.linger.is_none();
+        if is_clean && may_end && self.liveness.is_answered(self.liveness.last_ping()) {
+            // §5.5.1: the peer sends no more data, and it owes us no Pong (§5.5.2). So nothing comes
+            // that would be answered by a reset, which destroys what we sent, but for a Pong that
+            // nobody asked for.
             self.set_closed(now);
             return;
         }

@@ -136,6 +136,7 @@ impl Connection {
     /// [`SendError::ControlTooLong`], [`SendError::Full`], and [`SendError::Closed`] once closing
     /// has begun.
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.simple.end_no_more();
         self.send_control(Opcode::Ping, payload)
     }
 

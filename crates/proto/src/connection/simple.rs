@@ -7,6 +7,7 @@ pub(super) struct Simple(u8);
 const TAKES: u8 = 1;
 const WRITES: u8 = 2;
 const PLAIN_PIECES: u8 = 4;
+const ENDS: u8 = 8;
 
 impl Simple {
     pub(super) fn new(takes: bool, writes: bool) -> Self {
@@ -34,6 +35,19 @@ impl Simple {
 
     pub(super) fn set_plain_pieces(&mut self, plain: bool) {
         self.0 = self.0 & !PLAIN_PIECES | if plain { PLAIN_PIECES } else { 0 };
+    }
+
+    /// Whether the socket may be closed when both Closes have passed.
+    pub(super) fn ends(self) -> bool {
+        self.0 & ENDS != 0
+    }
+
+    pub(super) fn set_ends(&mut self) {
+        self.0 |= ENDS;
+    }
+
+    pub(super) fn end_no_more(&mut self) {
+        self.0 &= !ENDS;
     }
 
     pub(super) fn take_no_more(&mut self) {

@@ -34,9 +34,8 @@ pub enum State {
     Closing,
     /// How it ends is decided; what is queued is being written, input is discarded.
     Finishing,
-    /// All is written; the peer's end of stream is awaited so that no reset destroys what we sent. A
-    /// server that has both Closes leaves it out, unless [`Config::linger`](crate::Config::linger)
-    /// wants it or the stream is that of TLS.
+    /// All is written; the peer's end of stream is awaited so that no reset destroys what we sent. It is
+    /// left out after [`close_at_once`](crate::Connection::close_at_once).
     Draining,
     /// It is over; drop the socket. [`Connection::closure`](crate::Connection::closure) says how it ended.
     Closed,

@@ -54,6 +54,8 @@ impl Own {
             if self.bytes.capacity() > KEPT {
                 self.bytes = Vec::new();
             }
+        } else if self.head > KEPT && self.head > self.bytes.len() / 4 * 3 {
+            self.shrink();
         }
         self.tell_much();
     }

@@ -93,3 +93,14 @@ fn what_is_acknowledged_in_time_takes_little_memory() {
     assert!(replay.kept.is_none());
     assert_eq!(meter.bytes(), 0);
 }
+
+#[test]
+fn a_burst_that_is_acknowledged_but_for_its_end_leaves_little_memory() {
+    let (meter, mut replay) = (Meter::default(), Replay::new());
+    (1..=5_000)
+        .for_each(|number| replay.push_own(Kind::Text, &payload(number, 100), &meter, 0, true));
+    replay.free(4_999);
+    let own = replay.kept.as_ref().and_then(|kept| kept.own.as_ref()).expect("one is kept");
+    assert!(own.frames.capacity() <= 64 << 10, "{}", own.frames.capacity());
+    assert_eq!(kept(&mut replay, 5_000).as_deref(), Some(&payload(5_000, 100)[..]));
+}

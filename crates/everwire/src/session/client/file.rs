@@ -17,9 +17,10 @@ use super::{SessionStore, Snapshot};
 /// Keeps a session in a file, which only its owner can read: it holds the token.
 ///
 /// Its first line is the session as it was, in JSON; each other one says what has changed since, with
-/// the messages that are new. When these have become longer than the session, and on each new
-/// connection, it is written anew and renamed. So each message is written twice or thrice, however many wait, and a process that dies
-/// leaves what it had saved: half a line at the end counts for nothing.
+/// the messages that are new. When these have become 64 KiB longer than the session, on each new
+/// connection, and when it is no longer there, it is written anew and renamed. So each message is
+/// written twice or thrice, however many wait, and a process that dies leaves what it had saved: half a
+/// line at the end counts for nothing.
 ///
 /// It is not forced to the disk: a machine that loses its power may leave an older one, which is
 /// told as a gap or a loss. As long as the value lives, a lock file beside it keeps other processes
@@ -95,6 +96,20 @@ impl Written {
         (before == known).then_some(new)
     }
 
+    /// Returns whether the file is still there: somebody may have removed or replaced it.
+    fn is_at(&self, path: &Path) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+
+            let id = |it: io::Result<fs::Metadata>| it.ok().map(|it| (it.dev(), it.ino()));
+            let there = id(fs::metadata(path));
+            there.is_some() && there == id(self.file.metadata())
+        }
+        #[cfg(not(unix))]
+        path.exists()
+    }
+
     /// Writes what has changed behind the rest; returns whether that was possible.
     fn append(&mut self, session: &Snapshot) -> bool {
         let Some(new) = self.new_messages(session) else { return false };
@@ -126,7 +141,8 @@ impl SessionStore for SessionFile {
 
     fn save(&self, session: &Snapshot) -> io::Result<()> {
         let mut written = self.written();
-        if written.as_mut().is_some_and(|written| written.append(session)) {
+        let file = written.as_mut().filter(|written| written.is_at(&self.path));
+        if file.is_some_and(|written| written.append(session)) {
             return Ok(());
         }
         *written = None;
@@ -347,6 +363,16 @@ mod tests {
         }
         assert_eq!(store.load().unwrap().as_ref(), Some(&session));
         assert!(fs::metadata(&path).unwrap().len() < 2 * CHANGES as u64);
+    }
+
+    #[test]
+    fn a_file_that_was_taken_away_is_written_anew() {
+        let (_dir, path) = file();
+        let store = SessionFile::open(&path).unwrap();
+        store.save(&snapshot()).unwrap();
+        fs::rename(&path, path.with_extension("old")).unwrap();
+        store.save(&snapshot()).unwrap();
+        assert_eq!(store.load().unwrap(), Some(snapshot()));
     }
 
     #[test]
