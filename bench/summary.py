@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from measure import SERVERS
+
 # What stands in a row: the scenario, what it is, the limit it is compared with, and which figure counts.
 ROWS = [
     ("A", "16 B, one in flight", "raw", "cpu_ns"),
@@ -16,7 +18,7 @@ ROWS = [
     ("F", "memory when idle", None, "idle"),
 ]
 OURS = {"everwire": "everwire", "pull_echo": "its pull face"}
-OTHERS = ["fastwebsockets", "tokio-websockets", "tokio-tungstenite", "yawc", "soketto", "uwebsockets", "gorilla", "ws", "websockets"]
+OTHERS = [server.name for server in SERVERS.values() if not server.is_ours and "--raw" not in server.load_flags]
 BEGIN, END = "<!-- speed -->\n", "<!-- end speed -->"
 
 

@@ -134,7 +134,7 @@ impl Replay {
     }
 
     /// Tells the meter exactly what is kept.
-    pub(crate) fn tell(&mut self) {
+    fn tell(&mut self) {
         if let Some(own) = self.kept.as_mut().and_then(|kept| kept.own.as_mut()) {
             own.frames.tell();
         }
