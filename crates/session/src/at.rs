@@ -55,6 +55,11 @@ impl Timeline {
         self.at
     }
 
+    /// Returns the latest instant that it knows.
+    pub(crate) const fn last(&self) -> Instant {
+        self.instant
+    }
+
     pub(crate) fn instant(&self, at: At) -> Instant {
         if at >= self.at { self.instant + (at - self.at) } else { self.instant - (self.at - at) }
     }

@@ -305,6 +305,10 @@ impl Endpoint {
         self.timeline.at(now)
     }
 
+    pub(crate) const fn last_now(&self) -> Instant {
+        self.timeline.last()
+    }
+
     pub(crate) fn instant(&self, at: At) -> Instant {
         self.timeline.instant(at)
     }

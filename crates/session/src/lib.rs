@@ -131,7 +131,7 @@ pub use self::{
     random::Random,
     role::Role,
     server::{Attach, Principal, ServerSession, Tombstone},
-    store::{Admission, Found, Pressure, Store, StoreConfig},
+    store::{Admission, Found, Handle, Identified, Pressure, Store, StoreConfig},
     token::SessionId,
     varint::MAX_NUMBER,
 };

@@ -302,6 +302,14 @@ impl ServerSession {
         self.end.release(now, number);
     }
 
+    /// Returns the latest time that the session was told: what is done now, while somebody is at work
+    /// with it, is done then.
+    #[must_use]
+    #[inline]
+    pub const fn last_now(&self) -> Instant {
+        self.end.last_now()
+    }
+
     /// Returns the session's name.
     #[must_use]
     pub const fn id(&self) -> SessionId {

@@ -1,6 +1,7 @@
 //! One session, with its application and its connection.
 
 mod receive;
+mod watch;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,14 +13,14 @@ use std::{
 use bytes::Bytes;
 use everwire_proto::{Advice, Closure};
 use everwire_session::{
-    Attach, Code, Event, Hello, Meter, Prepared, Principal, SendError as SessionSendError,
-    ServerSession, SessionId, Ticket,
+    Attach, Code, Event, Hello, Identified, Meter, Prepared, Principal,
+    SendError as SessionSendError, ServerSession, SessionId, Ticket,
 };
 
 pub(super) use self::receive::Held;
 use super::{
-    SessionHandler, SessionSender, cast::IfFull, handler::dispatch, oversize::oversize,
-    sessions::Table, transmit::transmit,
+    SessionHandler, SessionSender, alarm::Ring, cast::IfFull, handler::dispatch,
+    oversize::oversize, sessions::Table, transmit::transmit,
 };
 use crate::{Conn, Sender, clock, random, shared::Wakes};
 
@@ -35,13 +36,12 @@ struct State {
     app: App,
     /// The newest connection.
     socket: Option<Sender>,
-    /// The driver of the newest connection is at work here, and will settle all that there is: the time
-    /// by which it works.
-    driving: Option<Instant>,
+    /// The driver of the newest connection is at work here, and will settle all that there is.
+    driving: bool,
     /// Its driver was asked to come.
     notified: bool,
     /// When the alarm rings.
-    alarm: Option<Instant>,
+    alarm: Option<Ring>,
     listed: Listed,
     /// Who is woken when there is room again, the connection is gone, or the session has ended.
     #[expect(clippy::box_collection, reason = "most sessions have none")]
@@ -77,7 +77,7 @@ impl Live {
             session,
             app: App::Away,
             socket: None,
-            driving: None,
+            driving: false,
             notified: false,
             alarm: None,
             listed: Listed::Attached,
@@ -123,8 +123,9 @@ impl Live {
         act: impl FnOnce(&mut ServerSession, Instant) -> R,
     ) -> R {
         let mut state = self.lock();
-        if let Some(now) = state.driving {
+        if state.driving {
             // A driver is at work here, and looks after all that follows.
+            let now = state.session.last_now();
             return act(&mut state.session, now);
         }
         let now = clock::now();
@@ -144,7 +145,7 @@ impl Live {
         let mut state = self.lock();
         let attach = state.session.attach(now, hello, principal, &mut random::fill);
         match attach {
-            Attach::Attached(_) => drop(state.take_socket(now, sender)),
+            Attach::Attached(_) => drop(state.take_socket(sender)),
             // Nothing has changed, and it is to take no longer than where there is no session.
             Attach::Unknown if !state.session.is_ended() => {}
             _ => self.settle(state, now, None),
@@ -153,8 +154,8 @@ impl Live {
     }
 
     /// Takes over the connection with which the session begins.
-    pub(super) fn begin(&self, now: Instant, sender: &Sender) {
-        self.lock().take_socket(now, sender);
+    pub(super) fn begin(&self, sender: &Sender) {
+        self.lock().take_socket(sender);
     }
 
     /// Handles the end of the connection of this epoch.
@@ -167,7 +168,7 @@ impl Live {
         state.session.handle_closed(now, epoch);
         if state.session.epoch() == epoch {
             state.socket = None;
-            state.driving = None;
+            state.driving = false;
         }
         self.settle(state, now, None);
     }
@@ -212,38 +213,15 @@ impl Live {
         self.settle(self.lock(), clock::now(), None);
     }
 
-    /// Wakes somebody whenever there is room again or the connection is gone, and at the end. Returns
-    /// whether the session lives.
-    pub(crate) fn watch(&self, watcher: Waker) -> bool {
-        let mut state = self.lock();
-        let lives = !state.session.is_ended();
-        if lives {
-            state.watchers.get_or_insert_default().push(watcher);
-        }
-        lives
-    }
-
-    /// Wakes somebody no more.
-    pub(crate) fn unwatch(&self, watcher: &Waker) {
-        let mut state = self.lock();
-        let Some(watchers) = &mut state.watchers else { return };
-        let left: Vec<_> = watchers.extract_if(.., |other| other.will_wake(watcher)).collect();
-        if watchers.is_empty() {
-            state.watchers = None;
-        }
-        drop(state);
-        drop(left);
-    }
-
     pub(crate) fn is_ended(&self) -> bool {
         self.lock().session.is_ended()
     }
 
-    /// Handles the alarm that was set for `at`, unless it was set anew for an earlier time: each
+    /// Handles the alarm that was set to `ring`, unless it was set anew to an earlier one: each
     /// that counted would set another.
-    pub(super) fn ring(self: &Arc<Self>, now: Instant, at: Instant) {
+    pub(super) fn ring(self: &Arc<Self>, now: Instant, ring: Ring) {
         let mut state = self.lock();
-        if state.alarm != Some(at) {
+        if state.alarm != Some(ring) {
             return;
         }
         state.alarm = None;
@@ -279,7 +257,7 @@ impl Live {
         }
         let is_here = socket.is_some_and(|(_, epoch)| state.end_drive(epoch));
         let news = state.news();
-        self.set_alarm(&mut state);
+        self.set_alarm(&mut state, now);
         let driver = if is_here { None } else { state.wanted_driver() };
         if let Some(listed) = news {
             // Under the session's lock, so that the table learns of changes in their order.
@@ -307,18 +285,22 @@ impl Live {
                 let since = state.session.detached_at().unwrap_or(now);
                 self.table.note_detached(self.id, since, state.session.buffered().0);
             }
-            Listed::Ended => self.table.note_end(now, self.id, state.session.tombstone()),
+            Listed::Ended => {
+                let session = &state.session;
+                self.table.note_end(now, self.id, session.principal(), session.tombstone());
+            }
         }
     }
 
     /// Moves the alarm if it would ring too late, or for nothing at all.
-    fn set_alarm(self: &Arc<Self>, state: &mut State) {
+    fn set_alarm(self: &Arc<Self>, state: &mut State, now: Instant) {
         let (before, due) = (state.alarm, state.session.poll_timeout());
         match (before, due) {
-            (Some(before), Some(due)) if before <= due => {}
+            (Some(before), Some(due)) if before <= Ring::after(due) => {}
             (before, Some(due)) => {
-                state.alarm = Some(due);
-                self.table.alarm().set(before, due, self);
+                let ring = Ring::towards(due, now);
+                state.alarm = Some(ring);
+                self.table.alarm().set(before, ring, self);
             }
             (Some(before), None) => {
                 state.alarm = None;
@@ -414,19 +396,25 @@ impl Live {
     }
 }
 
+impl Identified for Live {
+    fn id(&self) -> &SessionId {
+        &self.id
+    }
+}
+
 impl Drop for Live {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = state.alarm.take() {
-            self.table.alarm().unset(at, self);
+        if let Some(ring) = state.alarm.take() {
+            self.table.alarm().unset(ring, self);
         }
     }
 }
 
 impl State {
     /// Takes a connection; the one before is to be closed by its driver.
-    fn take_socket(&mut self, now: Instant, sender: &Sender) -> Option<Sender> {
-        self.driving = Some(now);
+    fn take_socket(&mut self, sender: &Sender) -> Option<Sender> {
+        self.driving = true;
         self.notified = false;
         let old = self.socket.replace(sender.clone());
         if let Some(old) = &old {
@@ -435,17 +423,17 @@ impl State {
         old
     }
 
-    fn drive(&mut self, epoch: u64, now: Instant) {
+    fn drive(&mut self, epoch: u64) {
         if self.session.epoch() == epoch {
-            self.driving = Some(now);
+            self.driving = true;
         }
     }
 
     /// Returns whether it was the newest connection's driver that was at work.
     fn end_drive(&mut self, epoch: u64) -> bool {
-        let is_newest = self.driving.is_some() && self.session.epoch() == epoch;
+        let is_newest = self.driving && self.session.epoch() == epoch;
         if is_newest {
-            self.driving = None;
+            self.driving = false;
             self.notified = false;
         }
         is_newest
@@ -453,7 +441,7 @@ impl State {
 
     /// Returns the connection whose driver is to come, unless it is at work or on its way.
     fn wanted_driver(&mut self) -> Option<Sender> {
-        let socket = self.socket.as_ref().filter(|_| self.driving.is_none() && !self.notified)?;
+        let socket = self.socket.as_ref().filter(|_| !self.driving && !self.notified)?;
         self.notified = true;
         Some(socket.clone())
     }

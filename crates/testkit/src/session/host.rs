@@ -25,7 +25,7 @@ type Handle = Rc<RefCell<ServerSession>>;
 #[derive(Debug)]
 pub struct Host {
     config: Arc<Config>,
-    store: Store<Handle>,
+    store: Store<(SessionId, Handle)>,
     sockets: BTreeMap<usize, Socket>,
     live: BTreeMap<SessionId, Handle>,
     events: VecDeque<(SessionId, Event)>,
@@ -115,7 +115,7 @@ impl Host {
         for socket in late {
             self.refuse(socket, None, Code::TIMEOUT);
         }
-        while let Some(session) = self.store.expired(now) {
+        while let Some((_, session)) = self.store.expired(now) {
             session.borrow_mut().handle_timeout(now);
         }
         for session in self.live.values().filter(|session| session.borrow().is_attached()) {
@@ -186,7 +186,7 @@ impl Host {
 
     /// Returns the store.
     #[must_use]
-    pub const fn store(&self) -> &Store<Handle> {
+    pub const fn store(&self) -> &Store<(SessionId, Handle)> {
         &self.store
     }
 
@@ -198,7 +198,7 @@ impl Host {
             let session = session.borrow();
             if session.is_ended() {
                 self.live.remove(&id);
-                self.store.remove(now, id, session.tombstone());
+                self.store.remove(now, id, session.principal(), session.tombstone());
             } else if let Some(since) = session.detached_at() {
                 let (bytes, _) = session.buffered();
                 self.store.set_detached(id, since, bytes, session.poll_timeout());
@@ -208,8 +208,8 @@ impl Host {
         }
         for relief in self.store.pressure(now) {
             match relief {
-                Pressure::Evict(session) => session.borrow_mut().evict_all(),
-                Pressure::Drop(session) => session.borrow_mut().drop_for_memory(),
+                Pressure::Evict((_, session)) => session.borrow_mut().evict_all(),
+                Pressure::Drop((_, session)) => session.borrow_mut().drop_for_memory(),
                 _ => {}
             }
         }
@@ -222,7 +222,7 @@ impl Host {
         let name = str::from_utf8(&hello.auth).unwrap_or_default();
         let principal = (!name.is_empty()).then(|| Principal::new(name));
         match self.store.find(&hello.token, principal.as_ref()) {
-            Found::Session(session) => {
+            Found::Session((_, session)) => {
                 let principal = principal.as_ref();
                 let attach = session.borrow_mut().attach(now, hello, principal, &mut self.rng);
                 match (attach.close_code(), attach) {
@@ -247,7 +247,7 @@ impl Host {
         let session = ServerSession::accept(now, config, hello, owner, resumable, &mut self.rng);
         let (id, epoch) = (session.id(), session.epoch());
         let session = Rc::new(RefCell::new(session));
-        self.store.insert(id, principal, session.clone());
+        self.store.insert(&principal, (id, session.clone()));
         self.live.insert(id, session.clone());
         self.bind(socket, session, epoch);
     }

@@ -31,7 +31,7 @@ impl Live {
     ) {
         let live = &sender.0;
         let mut state = live.lock();
-        state.drive(epoch, now);
+        state.drive(epoch);
         let lent = match &message {
             Message::Binary(frame) if state.is_app_here(held) && !is_worth_sharing(frame) => {
                 state.session.handle_lent(now, epoch, frame)
@@ -86,7 +86,7 @@ impl Live {
         let now = conn.now;
         let mut state = sender.0.lock();
         state.put_back(held);
-        state.drive(epoch, now);
+        state.drive(epoch);
         sender.0.settle(state, now, Some((conn, epoch)));
     }
 }
