@@ -65,14 +65,28 @@ impl Timeline {
     }
 }
 
+/// A duration, in half the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(u64);
+
+impl Span {
+    /// Centuries are for ever.
+    pub(crate) fn new(duration: Duration) -> Self {
+        Self(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) const fn duration(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+}
+
 impl Add<Duration> for At {
     type Output = Self;
 
     /// What is centuries away is never.
     #[inline]
     fn add(self, duration: Duration) -> Self {
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(nanos))
+        Self(self.0.saturating_add(Span::new(duration).0))
     }
 }
 

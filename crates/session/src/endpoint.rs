@@ -22,7 +22,10 @@ pub(crate) struct Endpoint {
     pub(crate) config: Arc<Config>,
     pub(crate) out: Outgoing,
     pub(crate) incoming: Incoming,
+    /// The newest socket, while it is there.
     pub(crate) socket: Option<Socket>,
+    /// Its name, or that of the one that was there last.
+    pub(crate) newest: u64,
     pub(crate) rtt: Rtt,
     pub(crate) is_ended: bool,
     goodbye: Option<Box<Goodbye>>,
@@ -46,6 +49,7 @@ impl Endpoint {
             out: Outgoing::new(),
             incoming: Incoming::new(),
             socket: None,
+            newest: 0,
             rtt: Rtt::default(),
             is_ended: false,
             goodbye: None,
@@ -226,7 +230,7 @@ impl Endpoint {
         Counts {
             window: self.incoming.grant(&self.config),
             recv: self.incoming.recv(),
-            done: self.incoming.done(),
+            done: self.incoming.done(&self.config),
             sent: self.out.position(),
         }
     }
@@ -286,9 +290,14 @@ impl Endpoint {
         self.socket.as_ref().is_some_and(|socket| socket.is_attached && !socket.is_parting)
     }
 
-    /// Returns the socket if what it says counts.
+    /// Returns whether the socket of this name is the newest, and there.
+    pub(crate) const fn has_socket(&self, id: u64) -> bool {
+        self.socket.is_some() && self.newest == id
+    }
+
+    /// Returns whether what this socket says counts.
     pub(crate) fn listening(&self, id: u64) -> bool {
-        self.socket.as_ref().is_some_and(|socket| socket.id == id && !socket.is_parting)
+        self.newest == id && self.socket.as_ref().is_some_and(|socket| !socket.is_parting)
     }
 
     pub(crate) fn evict_old(&mut self, now: At) {

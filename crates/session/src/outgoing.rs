@@ -27,8 +27,9 @@ pub(crate) struct Outgoing {
     freed: u64,
     /// The cost of what was put on this socket after `acked`.
     in_flight: u64,
-    window: u64,
-    peer_limit: u64,
+    /// The peer's window, and what it takes at most: each 4 GiB at most.
+    window: u32,
+    peer_limit: u32,
     /// Since when the oldest message on its way waits for its acknowledgement.
     waiting_since: Option<At>,
     /// Frames that may be dropped, each with the number it came after.
@@ -54,7 +55,7 @@ impl Outgoing {
             freed: 0,
             in_flight: 0,
             window: 0,
-            peer_limit: u64::MAX,
+            peer_limit: u32::MAX,
             waiting_since: None,
             volatile: Rare::new(),
             wants_room: false,
@@ -70,7 +71,7 @@ impl Outgoing {
     pub(crate) const fn check_size(&self, size: u64) -> Result<(), SendError> {
         match self.takes(size) {
             true => Ok(()),
-            false => Err(SendError::TooBig { limit: self.peer_limit, size }),
+            false => Err(SendError::TooBig { limit: self.peer_limit as u64, size }),
         }
     }
 
@@ -140,8 +141,8 @@ impl Outgoing {
         self.position = recv;
         self.last_done = 0;
         self.in_flight = 0;
-        self.window = window;
-        self.peer_limit = peer_limit;
+        self.window = saturated(window);
+        self.peer_limit = saturated(peer_limit);
         self.waiting_since = None;
     }
 
@@ -161,8 +162,8 @@ impl Outgoing {
         within(counts.recv, self.acked, self.position)?;
         within(counts.done, self.last_done, counts.recv)?;
         let cost = self.cost_between(self.acked + 1, counts.recv);
-        if counts.window + cost < self.window {
-            let (stated, granted) = (counts.window, self.window - cost);
+        if counts.window + cost < self.window.into() {
+            let (stated, granted) = (counts.window, u64::from(self.window) - cost);
             return Err(Violation::Credit { stated, granted });
         }
         self.in_flight -= cost;
@@ -170,15 +171,16 @@ impl Outgoing {
             self.waiting_since = (counts.recv < self.position).then_some(now);
         }
         self.acked = counts.recv;
-        self.window = counts.window;
+        self.window = saturated(counts.window);
         self.last_done = counts.done;
         self.free(counts.done);
         Ok(())
     }
 
     /// Returns whether the peer has said all of this before.
-    pub(crate) const fn is_stated(&self, counts: &Counts) -> bool {
-        counts.recv == self.acked && counts.done == self.last_done && counts.window == self.window
+    pub(crate) fn is_stated(&self, counts: &Counts) -> bool {
+        let window = saturated(counts.window);
+        counts.recv == self.acked && counts.done == self.last_done && window == self.window
     }
 
     pub(crate) fn free(&mut self, done: u64) {
@@ -207,7 +209,7 @@ impl Outgoing {
             self.waiting_since.get_or_insert(now);
             return Some(Next::Gap(gap));
         }
-        if self.in_flight >= self.window {
+        if self.in_flight >= self.window.into() {
             // What may be dropped need not wait for credit.
             return self.volatile.pop_front().map(|(_, frame)| Next::Frame(frame));
         }
@@ -222,14 +224,14 @@ impl Outgoing {
     /// Returns the next message and counts it as sent, if that is what is to be sent next.
     #[inline]
     pub(crate) fn poll_message(&mut self, now: At) -> Option<Lent<'_>> {
-        if self.is_flushed() || self.in_flight >= self.window || !self.volatile.is_empty() {
+        if self.is_flushed() || self.in_flight >= self.window.into() || !self.volatile.is_empty() {
             return None;
         }
         let number = self.position + 1;
         let frame = self.replay.frame(number)?;
         let len = frame.as_slice().len() as u64 - 1;
-        if len > self.peer_limit {
-            return None;
+        if len > self.peer_limit.into() {
+            return None; // The frame is borrowed.
         }
         self.in_flight += len + MESSAGE_COST;
         self.position = number;
@@ -317,7 +319,7 @@ impl Outgoing {
 
     /// Returns whether the peer takes a message of this size.
     pub(crate) const fn takes(&self, len: u64) -> bool {
-        len <= self.peer_limit
+        len <= self.peer_limit as u64
     }
 
     /// Returns the messages from `number` on that the peer does not take.
@@ -326,4 +328,9 @@ impl Outgoing {
         let to = (number..self.next).take_while(too_big).last()?;
         Some(GapRange { from: number, to, reason: GapReason::Oversize })
     }
+}
+
+/// Returns a number of bytes, or 4 GiB if there are more.
+fn saturated(bytes: u64) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

@@ -25,7 +25,8 @@ impl ClientSession {
         // again on the new one.
         self.end.out.detach();
         self.attempt += 1;
-        self.end.socket = Some(Socket::new(now, self.attempt));
+        self.end.socket = Some(Socket::new(now));
+        self.end.newest = self.attempt;
         self.is_suspected = false;
         self.end.evict_old(now);
         let resumes = !self.token.0.is_empty();

@@ -121,8 +121,9 @@ impl Endpoint {
 
     fn pong(&mut self, now: At, token: u64, counts: &Counts) -> Result<(), Violation> {
         self.counted(now, counts)?;
-        let ping = self.socket.as_mut().and_then(|socket| socket.answered(token));
-        let Some(ping) = ping else { return Ok(()) };
+        let Some(socket) = &mut self.socket else { return Ok(()) };
+        let Some(ping) = socket.answered(token) else { return Ok(()) };
+        socket.forget_ping(self.out.waiting_since().is_some());
         self.rtt.sample(now.saturating_duration_since(ping.at));
         if counts.recv < ping.position {
             let (stated, least, most) = (counts.recv, ping.position, self.out.position());

@@ -11,6 +11,7 @@ use super::{Principal, ServerSession};
 use crate::{
     Accepted, At, Code, Config, EndedBy, Event, Frame, Hello, Mutation, Random, Reauthentication,
     SessionId, Status, Transmit, Violation, Welcome,
+    at::Span,
     config::millis,
     endpoint::Endpoint,
     rate::Rate,
@@ -68,19 +69,14 @@ impl ServerSession {
         let asked = if hello.ttl == 0 { terms.ttl } else { Duration::from_millis(hello.ttl) };
         let ttl = if resumable { asked.min(terms.ttl_limit) } else { Duration::ZERO };
         let mut this = Self {
-            attaches: Rate::new(At::START, terms.attach_burst),
+            attaches: Rate::new(At::START),
             end: Endpoint::new(now, config),
             id,
             principal,
             tokens,
-            epoch: 0,
             attempt: hello.attempt,
-            ttl,
-            detached_at: None,
-            authenticated_at: At::START,
-            expires_at: None,
-            expiry_told: false,
-            epitaph: None,
+            ttl: Span::new(ttl),
+            rest: None,
         };
         this.end.event(Event::Opened { id: Bytes::copy_from_slice(id.as_bytes()) });
         let token = if ttl.is_zero() { Bytes::new() } else { token };
@@ -127,32 +123,31 @@ impl ServerSession {
         }
         self.attempt = hello.attempt;
         if principal.is_some() {
-            self.authenticated_at = now;
+            self.authenticate(now, self.expires_at());
         }
         let token = self.tokens.rotate(self.id, &hello.token, random);
         self.welcome(now, hello, Status::Resumed, hello.recv, token);
-        self.end.event(Event::Resumed { epoch: self.epoch });
-        Attach::Attached(self.epoch)
+        self.end.event(Event::Resumed { epoch: self.epoch() });
+        Attach::Attached(self.epoch())
     }
 
     /// Fences the old socket, then looks at the counters, and queues WELCOME on the new one.
     fn welcome(&mut self, now: At, hello: &Hello, status: Status, recv: u64, token: Bytes) {
         self.end.evict_old(now);
         self.end.out.detach();
-        self.epoch += 1;
-        let mut socket = Socket::new(now, self.epoch);
+        self.end.newest += 1;
+        let mut socket = Socket::new(now);
         socket.is_attached = true;
         self.end.socket = Some(socket);
         self.end.out.attach(recv, hello.window, hello.max_message);
-        self.detached_at = None;
-        self.expiry_told = false;
+        self.set_attached();
         let counts = self.end.counts();
         let terms = &self.end.config.terms;
         let accepted = Accepted {
-            epoch: self.epoch,
+            epoch: self.epoch(),
             counts,
             max_message: self.end.config.max_message,
-            ttl: millis(self.ttl),
+            ttl: millis(self.ttl()),
             heartbeat: millis(terms.heartbeat),
             heartbeat_timeout: millis(terms.heartbeat_timeout),
             first_spread: millis(terms.first_spread),
@@ -194,7 +189,7 @@ impl ServerSession {
         match self.end.config.terms.reauthentication {
             Reauthentication::Required => false,
             Reauthentication::Grace(grace) => {
-                now.saturating_duration_since(self.authenticated_at) <= grace
+                now.saturating_duration_since(self.authenticated_at()) <= grace
             }
             Reauthentication::TokenOnly => true,
         }
