@@ -1,5 +1,6 @@
 //! One session, with its application and its connection.
 
+mod held;
 mod receive;
 mod watch;
 
@@ -17,12 +18,15 @@ use everwire_session::{
     SendError as SessionSendError, ServerSession, SessionId, Ticket,
 };
 
-pub(super) use self::receive::Held;
+use self::held::Held;
 use super::{
     SessionHandler, SessionSender, alarm::Ring, cast::IfFull, handler::dispatch,
     oversize::oversize, sessions::Table, transmit::transmit,
 };
-use crate::{Conn, Sender, clock, random, shared::Wakes};
+use crate::{
+    Conn, Sender, clock, random,
+    shared::{Shared, Wakes},
+};
 
 /// A session that lives in a table.
 pub(crate) struct Live {
@@ -33,9 +37,11 @@ pub(crate) struct Live {
 
 struct State {
     session: ServerSession,
-    app: App,
+    /// The application's side. Away, it is being called: whoever called it looks for more afterwards, so
+    /// that its methods are called one after the other, under no lock. At the end it is gone.
+    app: Option<Box<dyn SessionHandler>>,
     /// The newest connection.
-    socket: Option<Sender>,
+    socket: Option<Arc<Shared>>,
     /// The driver of the newest connection is at work here, and will settle all that there is.
     driving: bool,
     /// Its driver was asked to come.
@@ -46,14 +52,6 @@ struct State {
     /// Who is woken when there is room again, the connection is gone, or the session has ended.
     #[expect(clippy::box_collection, reason = "most sessions have none")]
     watchers: Option<Box<Vec<Waker>>>,
-}
-
-/// The application's side. Away, it is being called: whoever called it looks for more afterwards, so
-/// that its methods are called one after the other, under no lock.
-enum App {
-    Here(Box<dyn SessionHandler>),
-    Away,
-    Gone,
 }
 
 /// What the table was told last.
@@ -75,7 +73,7 @@ impl Live {
     ) -> Arc<Self> {
         let state = State {
             session,
-            app: App::Away,
+            app: None,
             socket: None,
             driving: false,
             notified: false,
@@ -88,7 +86,7 @@ impl Live {
         let app = catch_unwind(AssertUnwindSafe(|| make(&SessionSender(live.clone()))));
         let mut state = live.lock();
         match app {
-            Ok(app) => state.app = App::Here(app),
+            Ok(app) => state.app = Some(app),
             Err(_) => state.fail(),
         }
         drop(state);
@@ -203,7 +201,7 @@ impl Live {
         let driver = state.wanted_driver();
         drop(state);
         if let Some(driver) = driver {
-            driver.shared().notify_among(wakes);
+            driver.notify_among(wakes);
         }
         (sent, is_settled)
     }
@@ -251,7 +249,7 @@ impl Live {
             state = self.call(state, now);
             let Some((conn, epoch)) = &mut socket else { break };
             transmit(&mut state.session, conn, *epoch);
-            if !state.session.has_events() || !matches!(state.app, App::Here(_)) {
+            if !state.session.has_events() || state.app.is_none() {
                 break;
             }
         }
@@ -316,14 +314,12 @@ impl Live {
         mut state: MutexGuard<'s, State>,
         now: Instant,
     ) -> MutexGuard<'s, State> {
-        while state.session.has_events() && matches!(state.app, App::Here(_)) {
+        while state.session.has_events() && state.app.is_some() {
             let Some(event) = state.session.poll_event(now) else { break };
             match event {
                 Event::Ticket(Ticket(ticket)) => self.judge(&mut state, now, &ticket),
                 Event::Message(message) => {
-                    let App::Here(app) = std::mem::replace(&mut state.app, App::Away) else {
-                        break;
-                    };
+                    let Some(app) = state.app.take() else { break };
                     drop(state);
                     let sender = SessionSender(self.clone());
                     let app = self.guarded(app, |app| app.on_message(&sender, message));
@@ -344,7 +340,7 @@ impl Live {
         event: Event,
     ) -> MutexGuard<'s, State> {
         self.table.count(&event);
-        let App::Here(app) = std::mem::replace(&mut state.app, App::Away) else { return state };
+        let Some(app) = state.app.take() else { return state };
         let watchers = match event {
             Event::Writable | Event::Detached => state.watchers.clone(),
             _ => None,
@@ -360,9 +356,7 @@ impl Live {
         }
         watchers.into_iter().flat_map(|watchers| *watchers).for_each(Waker::wake);
         let mut state = self.lock();
-        if is_over {
-            state.app = App::Gone;
-        } else {
+        if !is_over {
             state.return_app(app);
         }
         state
@@ -411,12 +405,22 @@ impl Drop for Live {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_idle_session_keeps_is_small() {
+        assert!(size_of::<Live>() <= 432, "{} bytes", size_of::<Live>());
+    }
+}
+
 impl State {
     /// Takes a connection; the one before is to be closed by its driver.
-    fn take_socket(&mut self, sender: &Sender) -> Option<Sender> {
+    fn take_socket(&mut self, sender: &Sender) -> Option<Arc<Shared>> {
         self.driving = true;
         self.notified = false;
-        let old = self.socket.replace(sender.clone());
+        let old = self.socket.replace(sender.shared().clone());
         if let Some(old) = &old {
             old.notify();
         }
@@ -440,7 +444,7 @@ impl State {
     }
 
     /// Returns the connection whose driver is to come, unless it is at work or on its way.
-    fn wanted_driver(&mut self) -> Option<Sender> {
+    fn wanted_driver(&mut self) -> Option<Arc<Shared>> {
         let socket = self.socket.as_ref().filter(|_| !self.driving && !self.notified)?;
         self.notified = true;
         Some(socket.clone())
@@ -468,13 +472,13 @@ impl State {
     #[inline]
     fn return_app(&mut self, app: Option<Box<dyn SessionHandler>>) {
         match app {
-            Some(app) => self.app = App::Here(app),
+            Some(app) => self.app = Some(app),
             None => self.fail(),
         }
     }
 
     fn fail(&mut self) {
-        self.app = App::Gone;
+        self.app = None;
         self.session.end(Code::ENDED, "internal error");
     }
 }
