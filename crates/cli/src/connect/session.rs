@@ -54,7 +54,7 @@ fn client(args: &Args, output: &Output) -> Result<SessionClient, String> {
         SessionClient::builder(args.client(observer)?).max_message(args.max_message());
     if let Some(path) = &args.session_store {
         let store = SessionFile::open(path)
-            .map_err(|error| format!("invalid '--session-store': {}: {error}", path.display()))?;
+            .map_err(|error| format!("invalid '--session-store': {error}"))?;
         // A message is done when it was written to stdout.
         builder = builder.store(store).acks(Acks::Manual);
     }
