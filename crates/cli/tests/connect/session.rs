@@ -225,11 +225,13 @@ fn time_that_is_up_does_not_wait_for_a_server_that_is_gone() {
 
 #[test]
 fn one_interrupt_is_the_end_where_nothing_was_ever_attached() {
-    let (_socket, url) = nowhere();
-    let mut program = Program::start(&["--session", &url]);
-    program.tells("= attempt 1 failed: ");
-    program.interrupt();
-    program.end().check(130, "");
+    for (signal, status) in [("-INT", 130), ("-TERM", 143)] {
+        let (_socket, url) = nowhere();
+        let mut program = Program::start(&["--session", &url]);
+        program.tells("= attempt 1 failed: ");
+        program.signal(signal);
+        program.end().check(status, "");
+    }
 }
 
 #[test]
