@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 
-pub use self::snapshot::Snapshot;
+pub use self::snapshot::{Snapshot, SnapshotChange};
 use crate::{
     At, Code, Config, EndedBy, Event, Frame, Kind, Lent, Malformed, MessageRef, Meter, Mutation,
     Oversize, Prepared, Role, SendError, Ticket, Transmit, Violation, endpoint::Endpoint, frame,
@@ -47,6 +47,8 @@ pub struct ClientSession {
     first_spread: Duration,
     ttl: Duration,
     is_suspected: bool,
+    /// How often the session was lost.
+    losses: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +92,7 @@ impl ClientSession {
             first_spread: Duration::from_secs(1),
             ttl: Duration::ZERO,
             is_suspected: false,
+            losses: 0,
         }
     }
 

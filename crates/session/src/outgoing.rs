@@ -270,7 +270,13 @@ impl Outgoing {
 
     /// Returns the messages that the peer did not acknowledge, as far as they are still there.
     pub(crate) fn unacknowledged(&self) -> Vec<Message> {
-        self.replay.messages_from(self.acked + 1)
+        self.replay.messages_from(self.lo())
+    }
+
+    /// Returns the number of the oldest of these; of the next message if there is none.
+    pub(crate) const fn lo(&self) -> u64 {
+        let (first, unheard) = (self.replay.first(), self.acked + 1);
+        if first > unheard { first } else { unheard }
     }
 
     pub(crate) const fn next(&self) -> u64 {

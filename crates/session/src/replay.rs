@@ -195,17 +195,17 @@ impl Replay {
         message.or_else(|| Some(Lent::Small(own.frames.get(position, len))))
     }
 
-    /// Returns the messages from this one on, as far as they are still there.
+    /// Returns the messages from this one on, as far as they are still there. It costs what these are.
     pub(crate) fn messages_from(&self, number: u64) -> Vec<Message> {
         let Some(kept) = &self.kept else { return Vec::new() };
+        let index = number.saturating_sub(self.first) as usize;
+        let entries = || kept.entries.range(index.min(kept.entries.len())..);
         let own = kept.own.as_ref().map(|own| &own.frames);
-        let mut next = own.map_or(0, Own::start);
-        let messages = (self.first..).zip(&kept.entries).filter_map(|(n, entry)| {
+        let n_bytes: usize = entries().map(Entry::own_len).sum();
+        let mut next = own.map_or(0, |own| own.end() - n_bytes as u64);
+        let messages = (number.max(self.first)..).zip(entries()).filter_map(|(n, entry)| {
             let (position, len) = (next, entry.own_len());
             next += len as u64;
-            if n < number {
-                return None;
-            }
             let frame = match &entry.message {
                 Some(message) => message.lend().to_bytes(),
                 None => Bytes::copy_from_slice(own?.get(position, len)),
