@@ -66,9 +66,9 @@ impl SessionSender {
     /// what gave way nobody is told.
     ///
     /// ```
-    /// use everwire::session::{Prepared, SendError, SessionSender};
+    /// use everwire::session::{Prepared, SessionSender, SessionSendError};
     ///
-    /// fn price(session: &SessionSender, share: u64, cents: u64) -> Result<(), SendError> {
+    /// fn price(session: &SessionSender, share: u64, cents: u64) -> Result<(), SessionSendError> {
     ///     session.send_latest(share, Prepared::text(&format!("{share} {cents}")))
     /// }
     /// ```
