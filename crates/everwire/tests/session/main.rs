@@ -7,6 +7,7 @@ mod client;
 mod common;
 mod groups;
 mod lent;
+mod oversize;
 mod pulled;
 mod refusals;
 mod visitor;
