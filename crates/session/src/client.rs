@@ -235,7 +235,8 @@ impl ClientSession {
     }
 
     /// Handles that a message on the attached socket of this attempt was refused for its size, by the
-    /// WebSocket of either end: the session is over. Call it before [`handle_closed`](Self::handle_closed).
+    /// WebSocket of either end: the session is over. Call it as soon as that is known, before another
+    /// attempt can be made, and before [`handle_closed`](Self::handle_closed).
     pub fn handle_too_big(&mut self, attempt: u64, oversize: Oversize) {
         if self.end.listening(attempt) && self.end.is_attached() {
             self.end.too_big(oversize);

@@ -193,6 +193,8 @@ impl Endpoint {
             }
             Oversize::Ours => {
                 let reason = "a message was too big for the peer (1009)";
+                // Nothing can be said on it any more.
+                self.socket = None;
                 self.end(Code::TOO_BIG, reason.to_owned(), EndedBy::Peer);
                 reason
             }

@@ -217,7 +217,8 @@ impl ServerSession {
     }
 
     /// Handles that a message on the socket of this epoch was refused for its size, by the WebSocket of
-    /// either end: the session is over. Call it before [`handle_closed`](Self::handle_closed).
+    /// either end: the session is over. Call it as soon as that is known, so that a HELLO which comes
+    /// before the socket has gone is told, and before [`handle_closed`](Self::handle_closed).
     pub fn handle_too_big(&mut self, epoch: u64, oversize: crate::Oversize) {
         if self.end.listening(epoch) {
             let reason = self.end.too_big(oversize);

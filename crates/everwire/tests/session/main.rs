@@ -8,6 +8,7 @@ mod common;
 mod groups;
 mod latest;
 mod lent;
+mod oversize;
 mod pulled;
 mod refusals;
 mod visitor;
