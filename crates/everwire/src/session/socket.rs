@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 use super::{
     SessionSender, Sessions,
     live::Live,
+    oversize::oversize,
     sessions::{Answer, Table},
     transmit,
 };
@@ -151,6 +152,20 @@ impl SessionSocket {
         }
     }
 
+    /// Handles that it is decided how the connection ends. A message that was too big for it ends the
+    /// session now, not when the socket has gone: who comes on another until then is told so.
+    #[cold]
+    fn end_decided(&mut self, conn: &Conn<'_>) {
+        let cause = conn.proto.cause();
+        let oversize = cause.and_then(|cause| oversize(cause, conn.proto.received_close()));
+        if let (Stage::Attached { session, epoch, was_read }, Some(oversize)) =
+            (&mut self.0, oversize)
+        {
+            session.0.too_big(epoch.get(), oversize);
+            *was_read = true;
+        }
+    }
+
     #[inline]
     const fn was_read(&self) -> bool {
         matches!(self.0, Stage::Attached { was_read: true, .. })
@@ -213,6 +228,9 @@ impl App for SessionSocket {
     /// Settles all that came in one go: so it is transmitted, and looked after, once.
     #[inline]
     fn input_end(&mut self, conn: &mut Conn<'_>) {
+        if conn.proto.cause().is_some() {
+            self.end_decided(conn);
+        }
         if self.was_read() {
             self.transmit(conn);
         }
@@ -236,9 +254,9 @@ impl App for SessionSocket {
         }
     }
 
-    fn close(&mut self, _: &Shared, closure: &Closure) {
+    fn close(&mut self, _: &Shared, _: &Closure) {
         match &self.0 {
-            Stage::Attached { session, epoch, .. } => session.0.closed(epoch.get(), closure),
+            Stage::Attached { session, epoch, .. } => session.0.closed(epoch.get()),
             Stage::Waiting(waiting) => waiting.reminder.abort(),
             _ => {}
         }
