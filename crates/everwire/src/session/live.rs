@@ -1,6 +1,5 @@
 //! One session, with its application and its connection.
 
-mod held;
 mod receive;
 mod watch;
 
@@ -18,7 +17,7 @@ use everwire_session::{
     SendError as SessionSendError, ServerSession, SessionId, Ticket,
 };
 
-use self::held::Held;
+pub(super) use self::receive::Held;
 use super::{
     SessionHandler, SessionSender, alarm::Ring, cast::IfFull, handler::dispatch, sessions::Table,
     transmit::transmit,

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 
 use super::{
     SessionSender, Sessions,
-    live::Live,
+    live::{Held, Live},
     oversize::oversize,
     sessions::{Answer, Table},
     transmit,
@@ -124,7 +124,7 @@ impl SessionSocket {
                 Stage::Refused
             }
         };
-        self.transmit(conn);
+        self.transmit(conn, &mut None);
     }
 
     /// Handles the message that should be a HELLO.
@@ -145,10 +145,10 @@ impl SessionSocket {
 
     /// Has the session do all that follows from what came, and say what it has to say.
     #[inline]
-    fn transmit(&mut self, conn: &mut Conn<'_>) {
+    fn transmit(&mut self, conn: &mut Conn<'_>, held: &mut Held) {
         if let Stage::Attached { session, epoch, was_read } = &mut self.0 {
             *was_read = false;
-            Live::transmit(session, conn, epoch.get());
+            Live::transmit(session, conn, epoch.get(), held);
         }
     }
 
@@ -172,14 +172,14 @@ impl SessionSocket {
     }
 
     #[inline]
-    fn message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
+    fn message(&mut self, conn: &mut Conn<'_>, held: &mut Held, message: Message<'_>) {
         if self.was_read() && Frame::is_goodbye(message.as_bytes()) {
             // What the application answers to the messages before it goes first.
-            self.transmit(conn);
+            self.transmit(conn, held);
         }
         if let Stage::Attached { session, epoch, was_read } = &mut self.0 {
             *was_read = true;
-            Live::receive(session, conn.now, epoch.get(), message);
+            Live::receive(session, conn.now, epoch.get(), message, held);
         } else {
             self.first_message(conn, message);
         }
@@ -201,6 +201,9 @@ fn attach(conn: &mut Conn<'_>, table: &Arc<Table>, hello: &Hello) -> Stage {
 }
 
 impl App for SessionSocket {
+    /// The session's application, while it is called for what came.
+    type Batch = Held;
+
     fn open(&mut self, conn: &mut Conn<'_>) {
         let Asked { table, hello } = match std::mem::replace(&mut self.0, Stage::Refused) {
             Stage::Asked(asked) => *asked,
@@ -219,26 +222,26 @@ impl App for SessionSocket {
     }
 
     #[inline]
-    fn event(&mut self, conn: &mut Conn<'_>, event: Event<'_>) {
+    fn event(&mut self, conn: &mut Conn<'_>, held: &mut Held, event: Event<'_>) {
         if let Event::Message(message) = event {
-            self.message(conn, message);
+            self.message(conn, held, message);
         }
     }
 
     /// Settles all that came in one go: so it is transmitted, and looked after, once.
     #[inline]
-    fn input_end(&mut self, conn: &mut Conn<'_>) {
+    fn input_end(&mut self, conn: &mut Conn<'_>, held: &mut Held) {
         if conn.proto.cause().is_some() {
             self.end_decided(conn);
         }
         if self.was_read() {
-            self.transmit(conn);
+            self.transmit(conn, held);
         }
     }
 
     fn notify(&mut self, conn: &mut Conn<'_>) {
         match &self.0 {
-            Stage::Attached { .. } => self.transmit(conn),
+            Stage::Attached { .. } => self.transmit(conn, &mut None),
             Stage::Waiting(waiting) if waiting.until <= clock::now() => {
                 transmit::close(conn, Code::TIMEOUT);
                 self.0 = Stage::Refused;
@@ -250,7 +253,7 @@ impl App for SessionSocket {
     fn drain(&mut self, conn: &mut Conn<'_>) {
         if let Stage::Attached { session, .. } = &self.0 {
             session.0.go_away(conn.drain_advice());
-            self.transmit(conn);
+            self.transmit(conn, &mut None);
         }
     }
 

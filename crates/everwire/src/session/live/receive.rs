@@ -1,12 +1,19 @@
 //! What comes on a session's connection.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use everwire_proto::{Message, Payload};
 use everwire_session::MessageRef;
 
-use super::{Held, Live, State};
-use crate::{Conn, session::SessionSender};
+use super::{Live, State};
+use crate::{
+    Conn,
+    session::{SessionHandler, SessionSender},
+};
+
+/// The application, as long as the driver of its session's connection has it: from the first message
+/// of what was read until all of that is [settled](Live::transmit).
+pub(in crate::session) type Held = Option<Box<dyn SessionHandler>>;
 
 /// Larger payloads are handed out in the memory that they came in, if they can be.
 const SHARED_FROM: usize = 4 << 10;
@@ -20,15 +27,13 @@ impl Live {
         now: Instant,
         epoch: u64,
         message: Message<'_>,
+        held: &mut Held,
     ) {
         let live = &sender.0;
-        let held = Held::take(live);
         let mut state = live.lock();
         state.drive(epoch);
         let lent = match &message {
-            Message::Binary(frame)
-                if (held.is_some() || state.app.is_some()) && !is_worth_sharing(frame) =>
-            {
+            Message::Binary(frame) if state.is_app_here(held) && !is_worth_sharing(frame) => {
                 state.session.handle_lent(now, epoch, frame)
             }
             Message::Binary(Payload::Borrowed(frame)) => {
@@ -45,32 +50,40 @@ impl Live {
             }
         };
         if let Some(message) = lent {
-            let held = held.or_else(|| state.take_app(live));
+            let app = held.take().or_else(|| state.app.take());
             drop(state);
-            held.into_iter().for_each(|held| Self::hand_out(sender, held, message));
+            live.hand_out(sender, app, message, held);
         } else if state.session.has_events() {
             state.put_back(held);
             drop(live.call(state, now));
-        } else if let Some(held) = held {
-            held.keep();
         }
     }
 
     /// Gives a message to the application, under no lock.
     #[inline]
-    fn hand_out(sender: &SessionSender, held: Held, message: MessageRef<'_>) {
-        let Held { live, app } = held;
-        match live.guarded(app, |app| app.on_message_lent(sender, message)) {
-            Some(app) => Held { live, app }.keep(),
-            None => live.lock().fail(),
+    fn hand_out(
+        &self,
+        sender: &SessionSender,
+        app: Held,
+        message: MessageRef<'_>,
+        held: &mut Held,
+    ) {
+        let Some(app) = app else { return };
+        *held = self.guarded(app, |app| app.on_message_lent(sender, message));
+        if held.is_none() {
+            self.lock().fail();
         }
     }
 
     /// Does all that follows from what was received, and transmits what there is on the connection of
     /// this epoch.
-    pub(in crate::session) fn transmit(sender: &SessionSender, conn: &mut Conn<'_>, epoch: u64) {
+    pub(in crate::session) fn transmit(
+        sender: &SessionSender,
+        conn: &mut Conn<'_>,
+        epoch: u64,
+        held: &mut Held,
+    ) {
         let now = conn.now;
-        let held = Held::take(&sender.0);
         let mut state = sender.0.lock();
         state.put_back(held);
         state.drive(epoch);
@@ -85,17 +98,17 @@ fn is_worth_sharing(frame: &Payload<'_>) -> bool {
 }
 
 impl State {
-    /// Takes the application to call it.
+    /// Returns whether the driver that asks can call the application.
     #[inline]
-    fn take_app(&mut self, live: &Arc<Live>) -> Option<Held> {
-        self.app.take().map(|app| Held { live: live.clone(), app })
+    fn is_app_here(&self, held: &Held) -> bool {
+        held.is_some() || self.app.is_some()
     }
 
     /// Takes the application back from a driver, if that has it.
     #[inline]
-    fn put_back(&mut self, held: Option<Held>) {
-        if let Some(held) = held {
-            self.app = Some(held.app);
+    fn put_back(&mut self, held: &mut Held) {
+        if let Some(app) = held.take() {
+            self.app = Some(app);
         }
     }
 }
