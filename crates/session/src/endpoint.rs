@@ -28,6 +28,8 @@ pub(crate) struct Endpoint {
     pub(crate) newest: u64,
     pub(crate) rtt: Rtt,
     pub(crate) is_ended: bool,
+    /// Somebody was refused and waits for room.
+    pub(crate) wants_room: bool,
     goodbye: Option<Box<Goodbye>>,
     events: Rare<Event>,
     volatile_events: u32,
@@ -52,6 +54,7 @@ impl Endpoint {
             newest: 0,
             rtt: Rtt::default(),
             is_ended: false,
+            wants_room: false,
             goodbye: None,
             events: Rare::new(),
             volatile_events: 0,
@@ -131,12 +134,12 @@ impl Endpoint {
             self.evict_old(now);
         }
         let room = make(&mut self.out, &self.config.buffer, attached);
-        if matches!(room, Err(SendError::Full { .. }))
-            && !attached
-            && self.config.buffer.overflow == Overflow::End
-        {
-            self.end(Code::SLOW_CONSUMER, String::new(), EndedBy::Expiry);
-            return Err(SendError::Closed);
+        if matches!(room, Err(SendError::Full { .. })) {
+            if !attached && self.config.buffer.overflow == Overflow::End {
+                self.end(Code::SLOW_CONSUMER, String::new(), EndedBy::Expiry);
+                return Err(SendError::Closed);
+            }
+            self.wants_room = true;
         }
         room.map(|()| attached)
     }

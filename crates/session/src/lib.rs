@@ -32,7 +32,7 @@
 //! // The server finds out who it is, and that it has no session yet (see `Store`).
 //! let config = Arc::new(Config::server());
 //! let who = Principal::new("alice");
-//! let mut server = ServerSession::accept(now, config, &hello, who.clone(), true, &mut random);
+//! let (mut server, _) = ServerSession::accept(now, config, &hello, who.clone(), true, &mut random);
 //! let epoch = server.epoch();
 //!
 //! // Both say what they have to say, until nothing is left.

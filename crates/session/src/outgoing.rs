@@ -34,7 +34,6 @@ pub(crate) struct Outgoing {
     waiting_since: Option<At>,
     /// Frames that may be dropped, each with the number it came after.
     volatile: Rare<(u64, Bytes)>,
-    wants_room: bool,
 }
 
 /// What is to be sent next.
@@ -58,7 +57,6 @@ impl Outgoing {
             peer_limit: u32::MAX,
             waiting_since: None,
             volatile: Rare::new(),
-            wants_room: false,
         }
     }
 
@@ -129,8 +127,7 @@ impl Outgoing {
         self.replay.put_latest(key, message);
     }
 
-    fn full(&mut self) -> SendError {
-        self.wants_room = true;
+    fn full(&self) -> SendError {
         SendError::Full { bytes: self.replay.bytes(), entries: self.replay.entries() }
     }
 
@@ -301,16 +298,9 @@ impl Outgoing {
         self.replay.shrink();
     }
 
-    /// Returns whether there is room again for somebody who was refused, once.
-    pub(crate) fn take_room(&mut self, buffer: &Buffer) -> bool {
-        let half_empty =
-            self.replay.bytes() <= buffer.bytes / 2 && self.replay.entries() <= buffer.entries / 2;
-        half_empty && std::mem::take(&mut self.wants_room)
-    }
-
-    /// Returns whether somebody was refused and waits for room.
-    pub(crate) const fn wants_room(&self) -> bool {
-        self.wants_room
+    /// Returns whether there is room again for somebody who was refused.
+    pub(crate) fn is_half_empty(&self, buffer: &Buffer) -> bool {
+        self.replay.bytes() <= buffer.bytes / 2 && self.replay.entries() <= buffer.entries / 2
     }
 
     /// Returns whether all that was accepted was put on this socket.

@@ -15,7 +15,7 @@ use self::rest::Rest;
 pub use self::{attach::Attach, tombstone::Tombstone};
 use crate::{
     At, Code, EndedBy, Event, Frame, Kind, Lent, Malformed, Meter, Mutation, Prepared, SendError,
-    SessionId, Transmit, Violation, at::Span, endpoint::Endpoint, rate::Rate, token::Tokens,
+    Transmit, Violation, at::Span, endpoint::Endpoint, rate::Rate, token::Tokens,
 };
 
 /// Who a client is, as the application says. All clients of an application that does not ask are
@@ -68,12 +68,13 @@ impl fmt::Debug for Principal {
 #[derive(Debug)]
 pub struct ServerSession {
     end: Endpoint,
-    id: SessionId,
     principal: Principal,
     tokens: Tokens,
     attempt: u64,
     attaches: Rate,
     ttl: Span,
+    /// Between which heartbeats those of this session are.
+    phase: u8,
     /// Nothing in one that is attached and rests.
     rest: Option<Box<Rest>>,
 }
@@ -323,12 +324,6 @@ impl ServerSession {
         self.end.last_now()
     }
 
-    /// Returns the session's name.
-    #[must_use]
-    pub const fn id(&self) -> SessionId {
-        self.id
-    }
-
     /// Returns whose session it is.
     #[must_use]
     pub const fn principal(&self) -> &Principal {
@@ -411,8 +406,8 @@ impl ServerSession {
 
     /// Returns the heartbeat, varied by ±10 % so that sessions do not beat together.
     fn heartbeat(&self) -> Duration {
-        let byte = u32::from(self.id.as_bytes()[0]);
-        self.end.config.terms.heartbeat / 1275 * (1275 - 127 + byte)
+        let phase = u32::from(self.phase);
+        self.end.config.terms.heartbeat / 1275 * (1275 - 127 + phase)
     }
 }
 
@@ -422,6 +417,6 @@ mod tests {
 
     #[test]
     fn what_an_idle_session_keeps_is_small() {
-        assert!(size_of::<ServerSession>() <= 352, "{} bytes", size_of::<ServerSession>());
+        assert!(size_of::<ServerSession>() <= 328, "{} bytes", size_of::<ServerSession>());
     }
 }

@@ -114,9 +114,11 @@ fn ends_are_remembered_for_their_client_a_while_and_not_too_many() {
         let mut pair = Pair::seeded(Config::client(), Config::server(), seed);
         now = pair.now;
         pair.server.end(Code::ENDED, "out");
-        store.insert(&alice, (pair.server.id(), 9));
-        store.remove(now, pair.server.id(), &alice, pair.server.tombstone());
-        tokens.push(pair.client.snapshot().token);
+        let token = pair.client.snapshot().token;
+        let id = SessionId::of_token(&token).expect("the server gave it out");
+        store.insert(&alice, (id, 9));
+        store.remove(now, id, &alice, pair.server.tombstone());
+        tokens.push(token);
     }
     assert_eq!(store.find(&tokens[0], Some(&alice)), Found::Unknown);
     let told = store.find(&tokens[1], Some(&alice));

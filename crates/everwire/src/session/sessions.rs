@@ -235,10 +235,10 @@ impl Table {
             admission => admission == Admission::Resumable,
         };
         let (config, principal) = (self.config.clone(), who.principal.clone());
-        let mut session =
+        let (mut session, id) =
             ServerSession::accept(now, config, hello, principal, resumable, &mut random::fill);
         session.set_expiry(now, who.valid_for);
-        let live = Live::new(self.clone(), session, &self.make);
+        let live = Live::new(self.clone(), id, session, &self.make);
         self.store().insert(&who.principal, live.clone());
         live.begin(sender);
         Answer::Attached(live, 1)

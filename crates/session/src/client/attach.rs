@@ -109,7 +109,7 @@ impl ClientSession {
     /// Tells the application that the session is lost, and begins both streams anew.
     fn lose(&mut self) {
         let unacknowledged = self.end.out.unacknowledged();
-        let wants_room = self.end.out.wants_room();
+        let wants_room = std::mem::take(&mut self.end.wants_room);
         (self.end.out, self.end.incoming) = (Outgoing::new(), Incoming::new());
         self.epoch = 0;
         self.losses = self.losses.wrapping_add(1);

@@ -113,7 +113,8 @@ impl Endpoint {
             return Err(Violation::Sent { stated: counts.sent, received });
         }
         self.out.acknowledge(now, counts)?;
-        if self.out.take_room(&self.config.buffer) {
+        if self.wants_room && self.out.is_half_empty(&self.config.buffer) {
+            self.wants_room = false;
             self.event(Event::Writable);
         }
         Ok(())

@@ -51,7 +51,8 @@ impl Attach {
 
 impl ServerSession {
     /// Makes a session for a client without one, or without one that is still there, and attaches
-    /// the socket to it with epoch 1.
+    /// the socket to it with epoch 1. Returns its name as well, which
+    /// only its tokens have from then on.
     ///
     /// With `resumable` false it lives as long as its socket.
     pub fn accept(
@@ -61,7 +62,7 @@ impl ServerSession {
         principal: Principal,
         resumable: bool,
         random: &mut dyn Random,
-    ) -> Self {
+    ) -> (Self, SessionId) {
         let status = if hello.token.is_empty() { Status::New } else { Status::Lost };
         let id = SessionId::new(random);
         let (tokens, token) = Tokens::new(id, random);
@@ -71,7 +72,7 @@ impl ServerSession {
         let mut this = Self {
             attaches: Rate::new(At::START),
             end: Endpoint::new(now, config),
-            id,
+            phase: id.as_bytes()[0],
             principal,
             tokens,
             attempt: hello.attempt,
@@ -80,8 +81,8 @@ impl ServerSession {
         };
         this.end.event(Event::Opened { id: Bytes::copy_from_slice(id.as_bytes()) });
         let token = if ttl.is_zero() { Bytes::new() } else { token };
-        this.welcome(At::START, hello, status, 0, token);
-        this
+        this.welcome(At::START, id, hello, status, 0, token);
+        (this, id)
     }
 
     /// Answers a HELLO whose token names this session. `principal` is who the client has shown to
@@ -100,6 +101,7 @@ impl ServerSession {
         if standing == Standing::Unknown || is_foreign {
             return Attach::Unknown;
         }
+        let Some(id) = SessionId::of_token(&hello.token) else { return Attach::Unknown };
         if principal.is_none() && !self.trusts_token(now) {
             return Attach::Refused(Welcome::Auth);
         }
@@ -125,14 +127,22 @@ impl ServerSession {
         if principal.is_some() {
             self.authenticate(now, self.expires_at());
         }
-        let token = self.tokens.rotate(self.id, &hello.token, random);
-        self.welcome(now, hello, Status::Resumed, hello.recv, token);
+        let token = self.tokens.rotate(id, &hello.token, random);
+        self.welcome(now, id, hello, Status::Resumed, hello.recv, token);
         self.end.event(Event::Resumed { epoch: self.epoch() });
         Attach::Attached(self.epoch())
     }
 
     /// Fences the old socket, then looks at the counters, and queues WELCOME on the new one.
-    fn welcome(&mut self, now: At, hello: &Hello, status: Status, recv: u64, token: Bytes) {
+    fn welcome(
+        &mut self,
+        now: At,
+        id: SessionId,
+        hello: &Hello,
+        status: Status,
+        recv: u64,
+        token: Bytes,
+    ) {
         self.end.evict_old(now);
         self.end.out.detach();
         self.end.newest += 1;
@@ -152,7 +162,7 @@ impl ServerSession {
             heartbeat_timeout: millis(terms.heartbeat_timeout),
             first_spread: millis(terms.first_spread),
             token,
-            id: Bytes::copy_from_slice(self.id.as_bytes()),
+            id: Bytes::copy_from_slice(id.as_bytes()),
         };
         let welcome = Frame::Welcome(Welcome::Accepted(status, accepted)).encode();
         self.end.queue(Transmit::Frame(welcome));

@@ -24,6 +24,7 @@ type Handle = Rc<RefCell<ServerSession>>;
 /// A server with a session of alice, whose token was replaced twice.
 struct Scene {
     store: Store<(SessionId, Handle)>,
+    id: SessionId,
     alice: Handle,
     now: Instant,
     tokens: [Bytes; 3],
@@ -71,7 +72,7 @@ impl Scene {
         };
         let config = Arc::new(Config::server());
         let first = hello(1, &Bytes::new());
-        let mut session =
+        let (mut session, id) =
             ServerSession::accept(now, config, &first, who.clone(), true, &mut random);
         let mut tokens = vec![token(&mut session, now)];
         confirm(&mut session, now);
@@ -83,9 +84,8 @@ impl Scene {
             confirm(&mut session, now);
         }
         let alice = Rc::new(RefCell::new(session));
-        let id = alice.borrow().id();
         store.insert(&who, (id, alice.clone()));
-        Self { store, alice, now, tokens: tokens.try_into().expect("there are three") }
+        Self { store, id, alice, now, tokens: tokens.try_into().expect("there are three") }
     }
 
     /// Shows a token of no session that the client could resume, and returns how many hashes and
@@ -116,7 +116,7 @@ impl Scene {
             alice.handle_timeout(self.now);
         }
         assert!(alice.is_ended() && alice.tombstone().is_some() == by_bye);
-        let (id, who, tombstone) = (alice.id(), alice.principal().clone(), alice.tombstone());
+        let (id, who, tombstone) = (self.id, alice.principal().clone(), alice.tombstone());
         drop(alice);
         self.store.remove(self.now, id, &who, tombstone);
     }
