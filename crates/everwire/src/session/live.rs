@@ -407,16 +407,6 @@ impl Drop for Live {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_an_idle_session_keeps_is_small() {
-        assert!(size_of::<Live>() <= 408, "{} bytes", size_of::<Live>());
-    }
-}
-
 impl State {
     /// Takes a connection; the one before is to be closed by its driver.
     fn take_socket(&mut self, sender: &Sender) -> Option<Arc<Shared>> {
@@ -482,5 +472,15 @@ impl State {
     fn fail(&mut self) {
         self.app = None;
         self.session.end(Code::ENDED, "internal error");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_idle_session_keeps_is_small() {
+        assert!(size_of::<Live>() <= 408, "{} bytes", size_of::<Live>());
     }
 }
