@@ -71,8 +71,8 @@ async fn go(mut exchange: Exchange, client: ReconnectingClient) -> Verdict {
             () = deliver(&sender, outgoing.as_ref()) => outgoing = None,
             message = exchange.attend(outgoing.is_none()) => outgoing = message.or(outgoing),
         }
-        if exchange.is_interrupted() {
-            return Verdict::interrupted();
+        if let Some(verdict) = exchange.interrupted() {
+            return verdict;
         }
         if let Some(close) = exchange.take_close() {
             outgoing = None;
@@ -80,6 +80,11 @@ async fn go(mut exchange: Exchange, client: ReconnectingClient) -> Verdict {
         }
     }
     let stop = sender.stopped().await;
+    if matches!(stop, Stop::Closed(None))
+        && let Some(by) = exchange.interrupt_by()
+    {
+        return exchange.end_with(Verdict::interrupted(by)); // There was nothing to close.
+    }
     exchange.end(|missing| match stop {
         Stop::Closed(Some(closure)) | Stop::Ended(closure) => Verdict::closed(&closure, missing),
         Stop::Failed(error) => match &*error {

@@ -6,6 +6,7 @@ mod client;
 #[path = "../common/mod.rs"]
 mod common;
 mod groups;
+mod latest;
 mod lent;
 mod oversize;
 mod pulled;
