@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 use super::{
     SessionSender, Sessions,
     live::{Held, Live},
+    oversize::oversize,
     sessions::{Answer, Table},
     transmit,
 };
@@ -130,6 +131,18 @@ impl SessionSocket {
         }
     }
 
+    /// Handles that it is decided how the connection ends. A message that was too big for it ends the
+    /// session now, not when the socket has gone: who comes on another until then is told so.
+    #[cold]
+    fn end_decided(&mut self, conn: &Conn<'_>) {
+        let cause = conn.proto.cause();
+        let oversize = cause.and_then(|cause| oversize(cause, conn.proto.received_close()));
+        if let (Stage::Attached(session, epoch), Some(oversize)) = (&self.stage, oversize) {
+            session.0.too_big(*epoch, oversize);
+            self.was_read = true;
+        }
+    }
+
     #[inline]
     fn message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
         if self.was_read && Frame::is_goodbye(message.as_bytes()) {
@@ -184,6 +197,9 @@ impl App for SessionSocket {
     /// Settles all that came in one go: so it is transmitted, and looked after, once.
     #[inline]
     fn input_end(&mut self, conn: &mut Conn<'_>) {
+        if conn.proto.cause().is_some() {
+            self.end_decided(conn);
+        }
         if std::mem::take(&mut self.was_read) {
             self.transmit(conn);
         }
@@ -207,9 +223,9 @@ impl App for SessionSocket {
         }
     }
 
-    fn close(&mut self, _: &Shared, closure: &Closure) {
+    fn close(&mut self, _: &Shared, _: &Closure) {
         match &self.stage {
-            Stage::Attached(session, epoch) => session.0.closed(*epoch, closure),
+            Stage::Attached(session, epoch) => session.0.closed(*epoch),
             Stage::Waiting(waiting) => waiting.reminder.abort(),
             _ => {}
         }

@@ -6,7 +6,9 @@ mod client;
 #[path = "../common/mod.rs"]
 mod common;
 mod groups;
+mod latest;
 mod lent;
+mod oversize;
 mod pulled;
 mod refusals;
 mod visitor;

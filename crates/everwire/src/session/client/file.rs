@@ -32,11 +32,15 @@ use super::{SessionStore, Snapshot};
 /// # Examples
 ///
 /// ```no_run
-/// use everwire::session::{SessionClient, SessionFile};
+/// use everwire::{
+///     Client,
+///     session::{SessionClient, SessionFile},
+/// };
 ///
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = SessionFile::open("session.json")?;
-/// let client = SessionClient::builder("wss://example.com/orders".parse()?).store(store).start()?;
+/// let client = Client::new("wss://example.com/orders")?;
+/// let session = SessionClient::builder(client).store(store).start()?;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]

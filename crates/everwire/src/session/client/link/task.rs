@@ -16,6 +16,7 @@ use crate::{
         client::{ClientEnd, ClientEvent, ClientState},
         oversize::oversize,
     },
+    shared::Decided,
 };
 
 impl Link {
@@ -68,16 +69,21 @@ impl Link {
         }
     }
 
+    /// Handles that it is decided how the connection of this attempt ends. A message that was too big
+    /// for it ends the session now, so that no other connection asks for it to be sent again.
+    pub(in crate::session::client) fn decided(&self, attempt: u64, decided: &Decided) {
+        let (cause, received) = &**decided;
+        if let Some(oversize) = oversize(cause, received.as_ref()) {
+            self.lock().session.handle_too_big(attempt, oversize);
+        }
+    }
+
     /// Handles the end of the connection of this attempt.
     pub(in crate::session::client) fn closed(&self, attempt: u64, closure: Option<Arc<Closure>>) {
         let received = closure.as_ref().and_then(|closure| closure.received.as_ref());
         let code = received.map(|frame| u16::from(frame.code));
-        let oversize = closure.as_deref().and_then(oversize);
         let mut inner = self.lock();
         inner.closure = closure;
-        if let Some(oversize) = oversize {
-            inner.session.handle_too_big(attempt, oversize);
-        }
         inner.session.handle_closed(attempt, code);
     }
 
