@@ -157,7 +157,7 @@ impl Play {
             self.told = Some((phase, attempt));
             match phase {
                 Phase::Scheduled { delay, .. } => {
-                    self.tell(State::Connecting { attempt, delay, last: None })
+                    self.tell(State::Connecting { attempt, delay, last: None });
                 }
                 Phase::Attempting => {}
                 Phase::Open => self.tell(State::Open { generation: self.machine.generation() }),
