@@ -14,6 +14,7 @@ use super::{
     Args, Output, Verdict,
     exchange::{Exchange, ping},
     output::Room,
+    progress::States,
     verbose::Verbose,
 };
 
@@ -44,10 +45,8 @@ fn client(args: &Args, output: &Output) -> Result<ReconnectingClient, String> {
     if let Some(adaptive) = args.adaptive() {
         builder = builder.adaptive_keepalive(adaptive);
     }
-    builder = builder.on_state(move |state| match state {
-        State::Stopped(_) => {} // The last line says why.
-        state => notices.say(format!("= {state}")),
-    });
+    let mut states = States::default();
+    builder = builder.on_state(move |state| notices.say_all(states.state(state)));
     Ok(builder.start())
 }
 

@@ -150,6 +150,8 @@ impl ServerSession {
         socket.is_attached = true;
         self.end.socket = Some(socket);
         self.end.out.attach(recv, hello.window, hello.max_message);
+        // What was not acknowledged in a session that is lost does not come in this one.
+        self.end.incoming.begin_at(if status == Status::Lost { 1 } else { hello.lo });
         self.set_attached();
         let counts = self.end.counts();
         let terms = &self.end.config.terms;
