@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use everwire_proto::{Closure, Event, Message};
 use everwire_session::{
-    Code, Frame, HEADER_NAME, Hello, Malformed, Principal, SUBPROTOCOL, SUBPROTOCOL_HELLO_PREFIX,
+    Code, HEADER_NAME, Hello, Malformed, Principal, SUBPROTOCOL, SUBPROTOCOL_HELLO_PREFIX,
 };
 use http::HeaderMap;
 use tokio::task::AbortHandle;
@@ -145,10 +145,6 @@ impl SessionSocket {
 
     #[inline]
     fn message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
-        if self.was_read && Frame::is_goodbye(message.as_bytes()) {
-            // What the application answers to the messages before it goes first.
-            self.transmit(conn);
-        }
         if let Stage::Attached(session, epoch) = &self.stage {
             self.was_read = true;
             Live::receive(session, conn.now, *epoch, message, &mut self.app);

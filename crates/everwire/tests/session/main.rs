@@ -11,6 +11,7 @@ mod lent;
 mod oversize;
 mod pulled;
 mod refusals;
+mod scripted;
 mod visitor;
 
 use std::time::Duration;

@@ -14,12 +14,8 @@ use crate::{
     Echo, Form, Plain, Visitor,
     client::hear,
     common::{Notes, Raw, close, frame, head, read_head, soon, start},
+    scripted,
 };
-
-/// WELCOME: NEW, as in the specification's examples.
-const WELCOME: &[u8] =
-    b"\x60\0\x01\0\0\0\x80\x80\x10\x80\x80\x40\xe0\xd4\x03\xa8\xc3\x01\x90\x4e\xe8\x07\
-    \x10abcdefghijklmnop\x04\xc0\xff\xee\x01";
 
 /// The head of a frame of 2 MiB, as a client sends it and as a server does; of the rest nothing comes.
 const FROM_CLIENT: [u8; 14] = [0x82, 0xff, 0, 0, 0, 0, 0, 0x20, 0, 0, 1, 2, 3, 4];
@@ -78,18 +74,8 @@ async fn check_client(says: &[u8], expected: &str) {
     let url = format!("ws://{}/", listener.local_addr().unwrap());
     let client = Client::new(url.as_str()).unwrap().proxy(ProxyConfig::Direct);
     let mut client = SessionClient::builder(client.config(lingering())).start().unwrap();
-    let mut raw = Raw(soon(listener.accept()).await.unwrap().0);
-    let request = read_head(&mut raw.0).await;
-    let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
-    let accept = everwire_proto::handshake::accept_key(key.unwrap());
-    let response = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Protocol: everwire.v1\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
-    );
-    assert!(request.to_lowercase().contains("\r\neverwire-hello: "), "{request}");
-    raw.write(response.as_bytes()).await;
-    raw.write(&[&[0x82, WELCOME.len() as u8], WELCOME].concat()).await;
-    raw.write(b"\x82\x06\x11heard").await;
+    let mut raw = scripted::welcome(soon(listener.accept()).await.unwrap().0).await;
+    raw.write(&scripted::frame(b"\x11heard")).await;
     raw.write(says).await;
     assert_eq!(hear(&mut client).await, "attached");
     assert_eq!(hear(&mut client).await, "heard");
@@ -105,5 +91,5 @@ async fn a_client_that_refuses_a_message_ends_its_session_at_once() {
 
 #[tokio::test]
 async fn a_client_whose_message_is_refused_ends_its_session_at_once() {
-    check_client(b"\x88\x02\x03\xf1", "session ended by the server with 4502").await;
+    check_client(&scripted::close(1009, ""), "session ended by the server with 4502").await;
 }

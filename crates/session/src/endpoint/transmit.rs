@@ -51,7 +51,7 @@ impl Endpoint {
         Some(Transmit::Frame(frame.encode()))
     }
 
-    fn stream(&mut self, now: At) -> Option<Transmit> {
+    pub(super) fn stream(&mut self, now: At) -> Option<Transmit> {
         Some(Transmit::Frame(match self.out.poll(now)? {
             Next::Frame(frame) => frame,
             Next::Gap(gap) => {

@@ -1,5 +1,6 @@
 //! The client of sessions over real sockets.
 
+mod advice;
 mod ends;
 mod faulty;
 mod moves;
