@@ -184,3 +184,20 @@ fn a_client_whose_path_is_silent_is_closed_with_4408() {
     let close = pair.server.poll_transmit(pair.now, pair.epoch);
     assert_eq!(close, Some(Transmit::Close(Code::TIMEOUT)));
 }
+
+#[test]
+fn what_comes_after_the_end_is_ignored_whatever_it_is() {
+    let mut pair = Pair::new();
+    pair.server.end(Code::ENDED, "kicked");
+    pair.server_events();
+    for late in [&b"\x11late"[..], b"\x20\x09\x09\0\0", b"\xff", b"\x90\xe8\x07\0\0\0\0\0"] {
+        pair.server.handle_message(pair.now, pair.epoch, &bytes::Bytes::from_static(late));
+    }
+    assert_eq!(pair.server_events(), []);
+    let next = || pair.server.poll_transmit(pair.now, pair.epoch);
+    let said: Vec<_> = std::iter::from_fn(next).take(2).collect();
+    let [Transmit::Frame(bye), Transmit::Close(Code::ENDED)] = &said[..] else {
+        panic!("{said:?}")
+    };
+    assert_eq!(bye[0], 0x90);
+}
