@@ -3,10 +3,8 @@
 use std::{sync::Arc, time::Instant};
 
 use everwire_proto::{Closure, Event, Message};
-use everwire_session::{
-    Code, HEADER_NAME, Hello, Malformed, Principal, SUBPROTOCOL, SUBPROTOCOL_HELLO_PREFIX,
-};
-use http::HeaderMap;
+use everwire_session::{Code, HEADER_NAME, Hello, Malformed, Principal, SUBPROTOCOL};
+use http::{HeaderMap, HeaderValue};
 use tokio::task::AbortHandle;
 
 use super::{
@@ -60,12 +58,8 @@ impl SessionRoute {
 
 /// Returns the HELLO that came with the request.
 fn hello_of(headers: &HeaderMap, offers: &[String]) -> Option<Result<Hello, Malformed>> {
-    if let Some(value) = headers.get(HEADER_NAME) {
-        let value = value.to_str().map_err(|_| Malformed::OutOfRange("base64url"));
-        return Some(value.and_then(Hello::parse_base64));
-    }
-    let hello = offers.iter().find_map(|offer| offer.strip_prefix(SUBPROTOCOL_HELLO_PREFIX))?;
-    Some(Hello::parse_base64(hello))
+    let headers = headers.get_all(HEADER_NAME).iter().map(HeaderValue::as_bytes);
+    Hello::in_request(headers, offers.iter().map(String::as_str))
 }
 
 /// A connection that speaks `everwire.v1`: it hands what comes to its session, and sends what that

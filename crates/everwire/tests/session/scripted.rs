@@ -1,8 +1,18 @@
 //! A server that is driven by hand, in bytes.
 #![allow(unreachable_pub)]
 
+use std::io;
+
+use everwire::{
+    Client,
+    dial::{Dialer, ProxyConfig},
+    session::{SessionClient, SessionClientBuilder},
+};
 use everwire_proto::handshake::accept_key;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream, duplex},
+    sync::mpsc::{self, UnboundedReceiver},
+};
 
 use crate::common::{Raw, read_head};
 
@@ -13,6 +23,11 @@ const WELCOME: &[u8] =
 
 /// Answers a client's request, which has its HELLO, and attaches it to a new session.
 pub async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(io: S) -> Raw<S> {
+    attach(io, 1).await
+}
+
+/// Attaches a client to a session as its socket of this epoch; nothing was ever sent in it.
+pub async fn attach<S: AsyncRead + AsyncWrite + Unpin>(io: S, epoch: u8) -> Raw<S> {
     let mut raw = Raw(io);
     let request = read_head(&mut raw.0).await;
     let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
@@ -23,8 +38,21 @@ pub async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(io: S) -> Raw<S> {
     );
     assert!(request.to_lowercase().contains("\r\neverwire-hello: "), "{request}");
     raw.write(response.as_bytes()).await;
-    raw.write(&frame(WELCOME)).await;
+    let status = u8::from(epoch > 1); // NEW or RESUMED.
+    raw.write(&frame(&[&[0x60, status, epoch], &WELCOME[3..]].concat())).await;
     raw
+}
+
+/// Returns a client's builder that opens pipes, and their other ends.
+pub fn piped() -> (SessionClientBuilder, UnboundedReceiver<DuplexStream>) {
+    let (dialled, connections) = mpsc::unbounded_channel();
+    let dialer = Dialer::new().with_connector(move |_, _| {
+        let (near, far) = duplex(1 << 16);
+        dialled.send(far).ok();
+        async { Ok::<_, io::Error>(near) }
+    });
+    let client = Client::new("ws://server.test/").unwrap().proxy(ProxyConfig::Direct);
+    (SessionClient::builder(client.dialer(dialer)), connections)
 }
 
 /// A binary message as a server sends it, of fewer than 126 bytes.

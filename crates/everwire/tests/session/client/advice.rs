@@ -1,18 +1,17 @@
 //! Advice to go away whose time the connection does not live to see.
 
 use std::{
-    io,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use everwire::{
     Client, Drain,
-    dial::{Dialer, ProxyConfig},
+    dial::ProxyConfig,
     reconnect::BoxError,
     session::{ClientState, SessionClient, Sessions},
 };
-use tokio::{io::duplex, sync::mpsc, time::Instant};
+use tokio::time::Instant;
 
 use super::hear;
 use crate::{
@@ -27,14 +26,8 @@ const LATER: [u8; 8] = [0x80, 0xe0, 0xd4, 3, 0xa0, 0x9c, 1, 0];
 /// Checks after how many milliseconds of virtual time a client comes back that was given this advice and
 /// whose connection then ended so.
 async fn check(goaway: &[u8], close: Option<(u16, &str)>, within: std::ops::Range<u64>) {
-    let (dialled, mut connections) = mpsc::unbounded_channel();
-    let dialer = Dialer::new().with_connector(move |_, _| {
-        let (near, far) = duplex(1 << 16);
-        dialled.send(far).ok();
-        async { Ok::<_, io::Error>(near) }
-    });
-    let client = Client::new("ws://server.test/").unwrap().proxy(ProxyConfig::Direct);
-    let mut client = SessionClient::builder(client.dialer(dialer)).start().unwrap();
+    let (builder, mut connections) = scripted::piped();
+    let mut client = builder.start().unwrap();
     let mut raw = scripted::welcome(connections.recv().await.unwrap()).await;
     assert_eq!(hear(&mut client).await, "attached");
     raw.write(&scripted::frame(goaway)).await;
