@@ -340,6 +340,13 @@ impl Endpoint {
         }
     }
 
+    /// Returns whether it has no memory but its own.
+    #[cfg(test)]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let has_rest = self.socket.as_ref().is_some_and(Socket::has_rest);
+        !has_rest && self.goodbye.is_none() && self.events.is_at_rest()
+    }
+
     #[inline]
     pub(crate) fn at(&mut self, now: Instant) -> At {
         self.timeline.at(now)

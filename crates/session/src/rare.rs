@@ -55,4 +55,10 @@ impl<T> Rare<T> {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.as_ref().is_none_or(|queue| queue.is_empty())
     }
+
+    /// Returns whether it has no memory.
+    #[cfg(test)]
+    pub(crate) const fn is_at_rest(&self) -> bool {
+        self.0.is_none()
+    }
 }

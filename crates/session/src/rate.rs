@@ -26,11 +26,6 @@ impl Rate {
         }
         has_one
     }
-
-    /// Returns whether it is as full as it was in the beginning.
-    pub(crate) fn is_full(&self, now: At) -> bool {
-        self.full_at <= now
-    }
 }
 
 #[cfg(test)]
@@ -47,6 +42,5 @@ mod tests {
         for (millis, expected) in times {
             assert_eq!(taken(&mut rate, millis), expected, "after {millis} ms");
         }
-        assert!(!rate.is_full(after(101_499)) && rate.is_full(after(101_500)));
     }
 }

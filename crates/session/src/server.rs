@@ -415,8 +415,40 @@ impl ServerSession {
 mod tests {
     use super::*;
 
+    /// Returns an attached session whose client has acknowledged its WELCOME.
+    fn attached(now: Instant) -> ServerSession {
+        let (config, hello) =
+            (Arc::new(crate::Config::server()), crate::Hello::first(1, 1 << 18, 1 << 20));
+        let (who, mut random) = (Principal::ANONYMOUS, |bytes: &mut [u8]| bytes.fill(7));
+        let (mut session, _) = ServerSession::accept(now, config, &hello, who, true, &mut random);
+        while session.poll_transmit(now, 1).is_some() {}
+        session.handle_message(now, 1, &Frame::Ack(counts()).encode());
+        while session.poll_event(now).is_some() {}
+        session
+    }
+
+    fn counts() -> crate::Counts {
+        crate::Counts { window: 1 << 18, ..Default::default() }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a beginning for the clock of a test")]
+    fn a_session_that_rests_has_no_boxes_before_and_after_its_heartbeats() {
+        let mut now = Instant::now();
+        let mut session = attached(now);
+        for token in 1..=3 {
+            assert!(session.rest.is_none() && session.end.is_at_rest(), "before PING {token}");
+            now = session.poll_timeout().expect("a heartbeat is due");
+            session.handle_timeout(now);
+            assert!(session.poll_transmit(now, 1).is_some() && !session.end.is_at_rest());
+            let pong = Frame::Pong { token, counts: counts() };
+            session.handle_message(now, 1, &pong.encode());
+        }
+        assert!(session.end.is_at_rest());
+    }
+
     #[test]
     fn what_an_idle_session_keeps_is_small() {
-        assert!(size_of::<ServerSession>() <= 328, "{} bytes", size_of::<ServerSession>());
+        assert!(size_of::<ServerSession>() <= 336, "{} bytes", size_of::<ServerSession>());
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Socket {
     /// The low half of our `recv` when it last did: no window lets as many messages come in between as
     /// there are of these.
     counted_at: u32,
+    /// Frames that say nothing: a client that is only asked for life answers with such.
+    strikes: Rate,
     /// Nothing for a socket that rests.
     rest: Option<Box<Rest>>,
 }
@@ -36,8 +38,6 @@ struct Rest {
     /// The token of a PING to be answered.
     pong: Option<u64>,
     bye_at: Option<At>,
-    /// Frames that say nothing.
-    strikes: Option<Rate>,
     /// The last PING, until it is answered and says no more.
     ping: Option<Ping>,
 }
@@ -63,6 +63,7 @@ impl Socket {
             pings: 0,
             was_counted: false,
             counted_at: 0,
+            strikes: Rate::new(now),
             rest: None,
         }
     }
@@ -114,25 +115,23 @@ impl Socket {
 
     /// Gives back memory that is not used. A PING that was answered counts as long as something `waits`
     /// for its acknowledgement.
-    pub(crate) fn shrink(&mut self, now: At, waits: bool) {
-        if let Some(rest) = &mut self.rest {
-            rest.strikes.take_if(|strikes| strikes.is_full(now));
-        }
-        self.forget_ping(waits);
-    }
-
-    /// Forgets the PING that was answered, unless something `waits` for its acknowledgement.
-    pub(crate) fn forget_ping(&mut self, waits: bool) {
+    pub(crate) fn shrink(&mut self, waits: bool) {
         if let Some(rest) = &mut self.rest {
             rest.ping.take_if(|ping| !ping.is_open && !waits);
         }
         self.tidy();
     }
 
+    /// Returns whether it has anything but its own memory.
+    #[cfg(test)]
+    pub(crate) const fn has_rest(&self) -> bool {
+        self.rest.is_some()
+    }
+
     fn tidy(&mut self) {
         let is_empty = |rest: &Rest| {
             let is_quiet = rest.queue.is_empty() && rest.pong.is_none() && rest.bye_at.is_none();
-            is_quiet && rest.strikes.is_none() && rest.ping.is_none()
+            is_quiet && rest.ping.is_none()
         };
         if self.rest.as_deref().is_some_and(is_empty) {
             self.rest = None;
@@ -177,8 +176,6 @@ impl Socket {
 
     /// Takes note of a frame that says nothing; returns whether that is too many.
     pub(crate) fn strike(&mut self, now: At) -> bool {
-        let rest = self.rest.get_or_insert_default();
-        let strikes = rest.strikes.get_or_insert(Rate::new(now));
-        !strikes.take(now, STRIKES_AT_ONCE, STRIKES_PER_SECOND)
+        !self.strikes.take(now, STRIKES_AT_ONCE, STRIKES_PER_SECOND)
     }
 }

@@ -124,7 +124,7 @@ impl Endpoint {
         self.counted(now, counts)?;
         let Some(socket) = &mut self.socket else { return Ok(()) };
         let Some(ping) = socket.answered(token) else { return Ok(()) };
-        socket.forget_ping(self.out.waiting_since().is_some());
+        socket.shrink(self.out.waiting_since().is_some());
         self.rtt.sample(now.saturating_duration_since(ping.at));
         if counts.recv < ping.position {
             let (stated, least, most) = (counts.recv, ping.position, self.out.position());

@@ -16,7 +16,7 @@ impl Endpoint {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: At) {
-        self.shrink(now);
+        self.shrink();
         let is_due = |at: Option<At>| at.is_some_and(|at| at <= now);
         if is_due(self.goodbye.as_ref().and_then(|goodbye| goodbye.deadline)) {
             return self.give_up();
@@ -38,9 +38,9 @@ impl Endpoint {
     }
 
     /// Gives back memory that is not used: time passes for a session that does little.
-    fn shrink(&mut self, now: At) {
+    fn shrink(&mut self) {
         if let Some(socket) = &mut self.socket {
-            socket.shrink(now, self.out.waiting_since().is_some());
+            socket.shrink(self.out.waiting_since().is_some());
         }
         self.events.shrink();
         self.out.shrink();
