@@ -81,7 +81,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   let url = typeof source === 'function' ? '' : absolute(source);
   let readyState = 0;
   let session: Session;
-  let plain: boolean | undefined;
+  let plain = mode === 'off';
   /** The WebSocket that carries messages, and the one that is being opened. */
   let current: Attempt | undefined;
   let trying: Attempt | undefined;
@@ -118,7 +118,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     for (const payload of before) session.send(encodeData(payload, false));
   };
 
-  const place = () => mode + url.replace(/[?#].*/, '');
+  const place = () => mode + url.split('?')[0];
 
   const complain = (error: unknown) => void dispatch('error', { error });
 
@@ -145,14 +145,13 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   const inOrder = (action: () => unknown, size = 0, before = reading) => {
     if (!before) return void action();
     readingBytes += size;
-    const last = before
+    const last = (reading = before
       .then(action)
       .catch(complain)
       .then(() => {
         readingBytes -= size;
         if (last === reading) reading = undefined;
-      });
-    reading = last;
+      }));
   };
 
   const send = (data: any, volatile: boolean) => {
@@ -187,7 +186,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     drop(trying);
     moved = undefined;
     // Perhaps it was our offer: the other way is tried at once.
-    if (mode !== 'off' && !plain && !welcomed && failures++ % 2 === 0) {
+    if (!plain && !welcomed && failures++ % 2 === 0) {
       if (mute && !verdicts.get(place())) finish(MANDATORY_EXTENSION, `the server speaks no ${PROTOCOL}`);
       retryAt = clock();
     }
@@ -230,7 +229,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   const open = (attempt: Attempt, ticket: Uint8Array) => {
     const offered = [options.protocols ?? []].flat();
     // Chromium fails a connection whose offers are all ignored, and says nothing: so every other attempt is without.
-    if (mode !== 'off' && !plain && (welcomed || (verdicts.get(place()) ?? failures % 2 === 0))) {
+    if (!plain && (welcomed || (verdicts.get(place()) ?? failures % 2 === 0))) {
       attempt.said = early && welcomed && !current;
       if (attempt.said) offered.unshift('everwire-h.' + base64url(session.hello(attempt, ticket, false)));
       offered.unshift(PROTOCOL);
@@ -262,7 +261,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   const becomePlain = (ws: WebSocket) => {
     const before = session.outbox.payloads();
     reconnect.attach();
-    if (plain) dispatch('lost', { unacknowledged: [] });
+    if (told) dispatch('lost', { unacknowledged: [] });
     plain = true;
     attach(true);
     begin();
@@ -477,9 +476,9 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       if (readyState > 1) return;
       readyState = 2;
       inOrder(() => {
-        if (plain) {
-          closeAt = clock() + (current ? CLOSE_WITHIN : 0);
-          current?.ws!.close(code, reason);
+        if (plain && current) {
+          closeAt = clock() + CLOSE_WITHIN;
+          current.ws!.close(code, reason);
         } else if (!welcomed && !session.outbox.kept.length) {
           closeAt = 0;
         } else {

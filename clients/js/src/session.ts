@@ -303,8 +303,11 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
     },
     roundTrip,
     get deadline() {
-      const due = Math.min(helloDue(), goodbyeDue);
-      return live ? Math.min(due, inbox.due, live.deadDue(), live.questionDue(), live.suspectDue || Infinity) : due;
+      return Math.min(
+        helloDue(),
+        goodbyeDue,
+        ...(live ? [inbox.due, live.deadDue(), live.questionDue(), live.suspectDue || Infinity] : []),
+      );
     },
 
     hello(newLink, ticket, atOnce) {
@@ -326,8 +329,8 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
         const frame = decode(new Uint8Array(message), maxMessage);
         live?.heard();
         demand(!live === (frame[0] === Kind.Welcome));
-        if (frame[0] === Kind.Welcome) welcomed(frame);
-        else handle(frame);
+        if (live) handle(frame as Exclude<Frame, Welcome>);
+        else welcomed(frame as Welcome);
       } catch (error) {
         if (typeof error !== 'number') throw error;
         abort(error);

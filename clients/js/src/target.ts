@@ -3,7 +3,7 @@
 type Listener = EventListenerOrEventListenerObject;
 
 /** An event that is being told, and what its listeners have not finished. */
-type Told = Event & { pending?: PromiseLike<unknown>[] };
+type Told = Event & { pending?: (promise: PromiseLike<unknown>) => void };
 
 export class Target extends EventTarget {
   /** What is called in the place of a listener. */
@@ -13,7 +13,7 @@ export class Target extends EventTarget {
     if (listener && !this.#stead.has(listener)) {
       this.#stead.set(listener, (event: Told) => {
         const result: any = typeof listener === 'function' ? listener.call(this, event) : listener.handleEvent(event);
-        if (result?.then) event.pending?.push(result);
+        if (result?.then) event.pending?.(result);
       });
     }
     super.addEventListener(type, listener && this.#stead.get(listener)!, options);
@@ -26,13 +26,14 @@ export class Target extends EventTarget {
 
   /** Tells an event with these properties, and calls `finished` when all promises of its listeners have settled. */
   protected tell(type: string, properties?: object, finished?: () => void): void {
-    const pending: PromiseLike<unknown>[] = [];
-    this.dispatchEvent(Object.assign(new Event(type), properties, { pending }));
-    let left = pending.length;
-    if (!left) finished?.();
-    for (const promise of pending) {
+    let left = 1;
+    const settled = () => --left || finished?.();
+    const pending = (promise: PromiseLike<unknown>) => {
+      left++;
       // What is rejected stays unhandled, and is reported as such.
-      void Promise.resolve(promise).finally(() => --left || finished?.());
-    }
+      void Promise.resolve(promise).finally(settled);
+    };
+    this.dispatchEvent(Object.assign(new Event(type), properties, { pending }));
+    settled();
   }
 }

@@ -1,0 +1,43 @@
+// Looks for the short names with which dist/everwire.js is smallest when gzipped, and writes names.json: `names.js [STEPS]`.
+//
+// Which letter a name has is all the same to the code, but not to gzip. `build.js` takes the names as they stand in names.json, so
+// what it builds depends on no zlib; names that were found for other code cost some bytes, and nothing else.
+import { gzipSync } from 'node:zlib';
+import { bundle, readNames, writeNames } from './bundle.js';
+import { randomOf } from './cuts/load.js';
+
+const steps = Number(process.argv[2] ?? 40_000);
+const { properties, locals } = readNames();
+const owned = Object.keys(properties);
+
+// Every name stands in the code as a mark, in whose place any other may be put.
+const mark = (kind, n) => `$${kind}${n}$`;
+const marked = Object.fromEntries(owned.map((name, n) => [name, mark('p', n)]));
+const pieces = (await bundle('index', marked, (n) => mark('l', n))).split(/\$([pl]\d+)\$/);
+const all = { p: Object.values(properties), l: locals };
+const names = Object.fromEntries(['p', 'l'].flatMap((kind) => all[kind].map((name, n) => [`${kind}${n}`, name])));
+const used = new Set(pieces.filter((_, i) => i % 2));
+const swapped = ['p', 'l'].map((kind) => Object.keys(names).filter((each) => each[0] === kind && used.has(each)));
+
+const size = () => gzipSync(pieces.map((piece, i) => (i % 2 ? names[piece] : piece)).join(''), { level: 9 }).length;
+
+const random = randomOf(1);
+const oneOf = (list) => list[Math.floor(random() * list.length)];
+
+let best = size();
+console.log(`${best} bytes`);
+for (let step = 1; step <= steps; step++) {
+  const of = oneOf(swapped);
+  const [one, other] = [oneOf(of), oneOf(of)];
+  const swap = () => ([names[one], names[other]] = [names[other], names[one]]);
+  swap();
+  const now = size();
+  if (now > best) swap();
+  else best = now;
+  if (step % 10_000 === 0) console.log(`${best} bytes after ${step} steps`);
+}
+
+writeNames({
+  properties: Object.fromEntries(owned.map((name, n) => [name, names[`p${n}`]])),
+  locals: locals.map((_, n) => names[`l${n}`]),
+});
