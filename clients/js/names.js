@@ -24,18 +24,28 @@ const size = () => gzipSync(pieces.map((piece, i) => (i % 2 ? names[piece] : pie
 const random = randomOf(1);
 const oneOf = (list) => list[Math.floor(random() * list.length)];
 
-let best = size();
-console.log(`${best} bytes`);
+let now = size();
+let best = { size: now, names: { ...names } };
+let since = 0;
+console.log(`${now} bytes`);
 for (let step = 1; step <= steps; step++) {
-  const of = oneOf(swapped);
-  const [one, other] = [oneOf(of), oneOf(of)];
-  const swap = () => ([names[one], names[other]] = [names[other], names[one]]);
-  swap();
-  const now = size();
-  if (now > best) swap();
-  else best = now;
-  if (step % 10_000 === 0) console.log(`${best} bytes after ${step} steps`);
+  // Nothing has helped for long: it goes on from elsewhere.
+  const isStuck = ++since > 3000;
+  if (isStuck) Object.assign(names, best.names);
+  for (let swaps = isStuck ? 12 : 1; swaps > 0; swaps--) {
+    const of = oneOf(swapped);
+    const [one, other] = [oneOf(of), oneOf(of)];
+    [names[one], names[other]] = [names[other], names[one]];
+    const then = size();
+    if (isStuck || then <= now) {
+      if (isStuck || then < now) since = 0;
+      now = then;
+    } else [names[one], names[other]] = [names[other], names[one]];
+  }
+  if (now < best.size) best = { size: now, names: { ...names } };
+  if (step % 10_000 === 0) console.log(`${best.size} bytes after ${step} steps`);
 }
+Object.assign(names, best.names);
 
 writeNames({
   properties: Object.fromEntries(owned.map((name, n) => [name, names[`p${n}`]])),

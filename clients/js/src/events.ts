@@ -35,4 +35,7 @@ export interface EverwireEventMap {
 export const EVENTS = ['open', 'message', 'error', 'close', 'detached', 'resumed', 'gap', 'lost'] as const;
 
 /** The handler attributes. */
-export type Handlers = { [K in keyof EverwireEventMap as `on${K}`]: ((event: EverwireEventMap[K]) => unknown) | null };
+export type Handlers = { [K in keyof EverwireEventMap as `on${K}`]: Handler<EverwireEventMap[K]> | null };
+
+/** Also what handles the event as the standard has it, and knows nothing of what is more here: as methods are compared. */
+type Handler<E extends Event> = { handle(event: E): unknown }['handle'];

@@ -98,7 +98,7 @@ export interface Session {
 }
 
 export function createSession(options: SessionOptions, clock: () => number, on: Listener, stored?: Stored): Session {
-  const { window = 262_144, maxMessage = 1_048_576, ttl = 60_000, store } = options;
+  const { window = 1 << 18, maxMessage = 1 << 20, ttl = 60_000, store } = options;
   const roundTrip = createRoundTrip();
   // With a store, a message is done when it was taken, and not when it was received.
   const newInbox = (first?: number) => createInbox(clock, window, !!store, first);

@@ -33,5 +33,10 @@ export interface EverwireEventMap {
 export declare const EVENTS: readonly ["open", "message", "error", "close", "detached", "resumed", "gap", "lost"];
 /** The handler attributes. */
 export type Handlers = {
-    [K in keyof EverwireEventMap as `on${K}`]: ((event: EverwireEventMap[K]) => unknown) | null;
+    [K in keyof EverwireEventMap as `on${K}`]: Handler<EverwireEventMap[K]> | null;
 };
+/** Also what handles the event as the standard has it, and knows nothing of what is more here: as methods are compared. */
+type Handler<E extends Event> = {
+    handle(event: E): unknown;
+}['handle'];
+export {};
