@@ -15,6 +15,8 @@ const SAYS = Math.max(1, Math.floor(250 / pages));
 /** A page has two connections, and each may be attached once a second; most outages take some seconds. */
 const LIMIT_MS = 120_000 + (count / pages) * 20_000;
 
+const started = [];
+process.on('exit', () => started.forEach((proxy) => proxy.kill('SIGKILL')));
 let cuts = 0;
 const kinds = {};
 
@@ -23,7 +25,7 @@ async function startProxy(to, number, share) {
   const proxy = spawn(process.env.CHAOS_PROXY, [to, '--seed', `${seed * 1000 + number}`, '--cuts', `${share}`, '--hush', '6000'], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
-  process.on('exit', () => proxy.kill('SIGKILL'));
+  started.push(proxy);
   const lines = createInterface({ input: proxy.stdout });
   lines.on('line', (line) => {
     const kind = /^cut \d+ (\w+)/.exec(line)?.[1];
@@ -55,7 +57,10 @@ const states = () => ['count', 'chat'].map((id) => document.getElementById(id).d
 async function open(proxy, server) {
   for (let again = 0; ; again++) {
     const fetched = async (route) => route.fulfill({ response: await route.fetch({ url: route.request().url().replace(proxy, server) }) });
-    const visitor = await visit(proxy, '', (page) => page.route('**/*', fetched));
+    const visitor = await visit(proxy, '', async (page) => {
+      await page.setViewportSize({ width: 320, height: 240 }); // Drawing takes more time than all else.
+      await page.route('**/*', fetched);
+    });
     await visitor.page.evaluate(watch);
     await visitor.goesOn(4);
     await visitor.page.waitForFunction(() => ['attached', 'plain'].includes(document.getElementById('chat').dataset.state));

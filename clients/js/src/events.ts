@@ -34,8 +34,16 @@ export interface EverwireEventMap {
 
 export const EVENTS = ['open', 'message', 'error', 'close', 'detached', 'resumed', 'gap', 'lost'] as const;
 
-/** The handler attributes. */
-export type Handlers = { [K in keyof EverwireEventMap as `on${K}`]: Handler<EverwireEventMap[K]> | null };
+type Handler<K extends keyof EverwireEventMap> = ((event: EverwireEventMap[K]) => unknown) | null;
 
-/** Also what handles the event as the standard has it, and knows nothing of what is more here: as methods are compared. */
-type Handler<E extends Event> = { handle(event: E): unknown }['handle'];
+/** The handler attributes. */
+export interface Handlers extends Record<'onopen' | 'ondetached', Handler<'open'>> {
+  onmessage: Handler<'message'>;
+  onerror: Handler<'error'>;
+  onresumed: Handler<'resumed'>;
+  ongap: Handler<'gap'>;
+  onlost: Handler<'lost'>;
+  /** As it is read, it is one of a WebSocket: such a one knows nothing of what is more here. */
+  get onclose(): ((event: any) => unknown) | null;
+  set onclose(handler: Handler<'close'>);
+}
