@@ -20,7 +20,7 @@ use everwire::{
     Client,
     dial::ProxyConfig,
     reconnect::ReconnectPolicy,
-    session::{ClientEvent, Code, SessionClient, SessionStore, Snapshot},
+    session::{ClientEvent, Code, SessionClient, SessionStore, Snapshot, SnapshotChange},
 };
 use everwire_testkit::{ChaosProxy, CutReport, Plan, Rng, session::Ledger};
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
@@ -75,6 +75,12 @@ impl SessionStore for Memory {
 
     fn save(&self, session: &Snapshot) -> io::Result<()> {
         *self.0.lock().unwrap() = Some(session.clone());
+        Ok(())
+    }
+
+    fn save_change(&self, change: &SnapshotChange) -> io::Result<()> {
+        let mut session = self.0.lock().unwrap();
+        assert!(session.as_mut().expect("the whole was saved first").apply(change.clone()));
         Ok(())
     }
 

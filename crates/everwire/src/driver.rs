@@ -275,12 +275,13 @@ impl<S: Stream, A: App> Driver<S, A> {
     /// Handles `n` bytes that were read straight into a large frame.
     fn handle_direct(&mut self, now: Instant, n: usize) -> Poll<()> {
         let mut events = self.proto.handle_frame_buffer(now, n);
-        if let Some(event) = events.next() {
-            let handler = &mut self.flags.handler;
-            let mut conn = Conn::new(events.connection(), &self.shared, now, handler);
+        let event = events.next();
+        let handler = &mut self.flags.handler;
+        let mut conn = Conn::new(events.connection(), &self.shared, now, handler);
+        if let Some(event) = event {
             self.app.event(&mut conn, event);
-            self.app.input_end(&mut conn);
         }
+        self.app.input_end(&mut conn);
         Poll::Ready(())
     }
 

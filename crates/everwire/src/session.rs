@@ -60,7 +60,7 @@ pub use self::{
     client::{
         ClientEnd, ClientEvent, ClientReceiver, ClientSender, ClientState, ClientStates,
         ClientStop, Missing, Receipt, SessionClient, SessionClientBuilder, SessionStore, Snapshot,
-        StoreError,
+        SnapshotChange, StoreError,
     },
     handler::SessionHandler,
     pull::{Session, SessionEvent},

@@ -25,7 +25,7 @@ use everwire_proto::{Config, Connection, Counters, DeflateParams, SendError, Sta
 use self::agreed::Agreed;
 pub(crate) use self::{
     cast::{Cast, LastCast},
-    inbox::Inbox,
+    inbox::{Decided, Inbox},
     outbox::{Adjustment, News, Outgoing},
     state::{Phase, State},
     waiting::{Place, Until},

@@ -10,12 +10,12 @@ use std::{
     time::Duration,
 };
 
-use common::{Raw, close, frame, soon, start, text};
+use common::{Raw, close, connect, frame, soon, start, text};
 use everwire::{
-    Client, CloseCode, Config, Conn, Delivery, Drain, Handler, Message, Registry, Server,
+    Client, CloseCode, Closure, Config, Conn, Delivery, Drain, Handler, Message, Registry, Server,
     WebSocket, adapt::Attach, dial::ProxyConfig,
 };
-use tokio::time::sleep;
+use tokio::{sync::mpsc, time::sleep};
 
 async fn echo(mut ws: WebSocket) {
     while let Some(message) = ws.recv().await {
@@ -163,4 +163,37 @@ async fn a_message_is_answered_through_a_handle_before_the_close_behind_it() {
     assert_eq!(peer.read().await, Some((0x81, b"a".to_vec())));
     assert_eq!(peer.read().await, Some((0x81, b"b".to_vec())));
     assert_eq!(peer.read_close().await.0, 1000);
+}
+
+/// Notes how long each connection lived.
+struct Lived(mpsc::UnboundedSender<Duration>);
+
+impl Handler for Lived {
+    fn on_message(&mut self, _: &mut Conn<'_>, _: Message<'_>) {}
+
+    fn on_close(&mut self, closure: &Closure) {
+        assert!(closure.is_clean(), "{closure}");
+        self.0.send(closure.duration).ok();
+    }
+}
+
+/// The peer keeps its end: a server that waits for its end of stream waits for a second, always. One
+/// that does not may be slow on a busy machine, but not again and again.
+#[tokio::test]
+async fn a_server_on_plain_tcp_is_done_when_both_closes_have_passed() {
+    let (lived, mut lives) = mpsc::unbounded_channel();
+    let handler = move |_: &_| Lived(lived.clone());
+    let (_server, addr) = start(Server::builder().push("/", handler)).await;
+    let mut kept = Vec::new();
+    for _ in 0..20 {
+        let mut peer = connect(addr, "/").await;
+        peer.write(&close(1000)).await;
+        assert_eq!(peer.read_close().await.0, 1000);
+        peer.read_eof().await;
+        kept.push(peer);
+        if soon(lives.recv()).await.unwrap() < Duration::from_secs(1) {
+            return;
+        }
+    }
+    panic!("each of 20 connections outlived its closing handshake");
 }

@@ -20,9 +20,9 @@ pub(crate) use self::closing::Closing;
 use self::simple::Simple;
 pub use self::state::{Role, State};
 use crate::{
-    Closure, Config, Counters, Delivery, Direction, FrameHeader, FrameLine, LendCodecs, Random,
-    deflate::PackedParams, frame::MAX_CONTROL, inbound::Inbound, liveness::Liveness, rare::Rare,
-    rate::RateLimiter, transmit::Transmit, utf8::Utf8Validator,
+    Cause, CloseFrame, Closure, Config, Counters, Delivery, Direction, FrameHeader, FrameLine,
+    LendCodecs, Random, deflate::PackedParams, frame::MAX_CONTROL, inbound::Inbound,
+    liveness::Liveness, rare::Rare, rate::RateLimiter, transmit::Transmit, utf8::Utf8Validator,
 };
 
 /// A WebSocket connection after the opening handshake: bytes and time go in, events and bytes come
@@ -237,6 +237,21 @@ impl Connection {
             rtt: self.liveness.rtt(),
             tolerance: self.liveness.tolerance(),
         })
+    }
+
+    /// Returns why the connection ends, once that is decided: while it is
+    /// [`Finishing`](State::Finishing), and after. Nothing that arrives any more is an event.
+    #[must_use]
+    #[inline]
+    pub fn cause(&self) -> Option<&Cause> {
+        let closing = self.closing.as_ref()?;
+        (self.state != State::Closing).then_some(&closing.cause)
+    }
+
+    /// Returns the peer's Close, once it has come.
+    #[must_use]
+    pub fn received_close(&self) -> Option<&CloseFrame> {
+        self.closing.as_ref()?.received.as_ref()
     }
 
     /// Returns what went through so far.

@@ -12,10 +12,10 @@ use std::{
 
 use bytes::Bytes;
 
-pub use self::snapshot::Snapshot;
+pub use self::snapshot::{Snapshot, SnapshotChange};
 use crate::{
-    At, Code, Config, EndedBy, Event, Frame, Kind, Malformed, Mutation, Oversize, Prepared, Role,
-    SendError, Ticket, Transmit, Violation, endpoint::Endpoint,
+    At, Code, Config, EndedBy, Event, Frame, Kind, Lent, Malformed, MessageRef, Meter, Mutation,
+    Oversize, Prepared, Role, SendError, Ticket, Transmit, Violation, endpoint::Endpoint, frame,
 };
 
 /// A client's end of a session: it outlives its sockets.
@@ -47,6 +47,8 @@ pub struct ClientSession {
     first_spread: Duration,
     ttl: Duration,
     is_suspected: bool,
+    /// How often the session was lost.
+    losses: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +92,7 @@ impl ClientSession {
             first_spread: Duration::from_secs(1),
             ttl: Duration::ZERO,
             is_suspected: false,
+            losses: 0,
         }
     }
 
@@ -119,6 +122,22 @@ impl ClientSession {
     pub fn send(&mut self, now: Instant, message: Prepared) -> Result<u64, SendError> {
         let now = self.end.at(now);
         self.end.send(now, message)
+    }
+
+    /// Sends a message as [`send`](Self::send) does. Its bytes count on `meter`.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    #[inline]
+    pub fn send_payload(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        payload: &[u8],
+        meter: &Meter,
+    ) -> Result<u64, SendError> {
+        let now = self.end.at(now);
+        self.end.send_own(now, kind, payload, meter)
     }
 
     /// Sends a message that may be dropped; returns whether it was queued.
@@ -158,6 +177,36 @@ impl ClientSession {
         }
     }
 
+    /// Handles a binary message as [`handle_message`](Self::handle_message) does. A message in it that
+    /// the application can have at once, because no event waits before it, is handed out here, and lent;
+    /// all else comes with [`poll_event`](Self::poll_event).
+    #[inline]
+    pub fn handle_lent<'m>(
+        &mut self,
+        now: Instant,
+        attempt: u64,
+        message: &'m [u8],
+    ) -> Option<MessageRef<'m>> {
+        let goes = !self.end.has_events() && self.end.listening(attempt) && self.end.is_attached();
+        let data = match frame::parse_data(message) {
+            Ok(data) if goes => data,
+            _ => None,
+        };
+        let Some((kind, volatile, payload)) = data else {
+            self.handle_message(now, attempt, &Bytes::copy_from_slice(message));
+            return None;
+        };
+        let now = self.end.at(now);
+        self.is_suspected = false;
+        match self.end.receive_lent(now, volatile, payload.len()) {
+            Ok(number) => Some(MessageRef { number, kind, payload }),
+            Err(violation) => {
+                self.end.violate(violation);
+                None
+            }
+        }
+    }
+
     /// Handles a text message that arrived on the socket of this attempt.
     pub fn handle_text(&mut self, attempt: u64) {
         if self.end.listening(attempt) {
@@ -186,7 +235,8 @@ impl ClientSession {
     }
 
     /// Handles that a message on the attached socket of this attempt was refused for its size, by the
-    /// WebSocket of either end: the session is over. Call it before [`handle_closed`](Self::handle_closed).
+    /// WebSocket of either end: the session is over. Call it as soon as that is known, before another
+    /// attempt can be made, and before [`handle_closed`](Self::handle_closed).
     pub fn handle_too_big(&mut self, attempt: u64, oversize: Oversize) {
         if self.end.listening(attempt) && self.end.is_attached() {
             self.end.too_big(oversize);
@@ -221,6 +271,15 @@ impl ClientSession {
             Some(id) if id == attempt => self.end.poll_transmit(now, attempt),
             _ => Some(Transmit::Close(Code::NORMAL)),
         }
+    }
+
+    /// Returns the next message to send on the socket of this attempt, as
+    /// [`poll_transmit`](Self::poll_transmit) does, but lends it. `None` says nothing: ask
+    /// `poll_transmit`.
+    #[inline]
+    pub fn poll_message(&mut self, now: Instant, attempt: u64) -> Option<Lent<'_>> {
+        let now = self.end.at(now);
+        self.end.poll_message(now, attempt)
     }
 
     /// Returns when [`handle_timeout`](Self::handle_timeout) is due.

@@ -11,9 +11,9 @@ use std::{
 
 pub(crate) use self::timeout::earliest;
 use crate::{
-    Acks, At, Code, Config, Counts, End, EndedBy, Event, Frame, Kind, Message, Meter, Overflow,
-    Oversize, Prepared, SendError, Transmit, Violation, at::Timeline, frame, incoming::Incoming,
-    outgoing::Outgoing, rare::Rare, rtt::Rtt, socket::Socket,
+    Acks, At, Buffer, Code, Config, Counts, End, EndedBy, Event, Frame, Kind, Message, Meter,
+    Overflow, Oversize, Prepared, SendError, Transmit, Violation, at::Timeline, frame,
+    incoming::Incoming, outgoing::Outgoing, rare::Rare, rtt::Rtt, socket::Socket,
 };
 
 /// An end of a session, without what only a client or a server does.
@@ -81,6 +81,22 @@ impl Endpoint {
         Ok(self.out.push_own(kind, payload, meter, now.millis(), attached))
     }
 
+    /// Accepts a message of which only the newest with its key is wanted.
+    pub(crate) fn send_latest(
+        &mut self,
+        now: At,
+        key: u64,
+        message: Prepared,
+    ) -> Result<(), SendError> {
+        let size = message.payload().len();
+        self.check_size(size)?;
+        self.room(now, |out, buffer, attached| {
+            out.make_room_for_latest(key, size, buffer, attached)
+        })?;
+        self.out.put_latest(key, message);
+        Ok(())
+    }
+
     /// Checks that the peer takes a message of this size, as long as it takes any.
     #[inline]
     fn check_size(&self, size: usize) -> Result<(), SendError> {
@@ -93,6 +109,16 @@ impl Endpoint {
     /// Makes room for a message of this size. Returns whether there is a socket.
     #[inline]
     fn make_room(&mut self, now: At, size: usize) -> Result<bool, SendError> {
+        self.room(now, |out, buffer, attached| out.make_room(size, buffer, attached))
+    }
+
+    /// Makes room as the closure does. Returns whether there is a socket.
+    #[inline]
+    fn room(
+        &mut self,
+        now: At,
+        make: impl FnOnce(&mut Outgoing, &Buffer, bool) -> Result<(), SendError>,
+    ) -> Result<bool, SendError> {
         if self.is_ended || self.goodbye.is_some() {
             return Err(SendError::Closed);
         }
@@ -100,7 +126,7 @@ impl Endpoint {
         if !attached {
             self.evict_old(now);
         }
-        let room = self.out.make_room(size, &self.config.buffer, attached);
+        let room = make(&mut self.out, &self.config.buffer, attached);
         if matches!(room, Err(SendError::Full { .. }))
             && !attached
             && self.config.buffer.overflow == Overflow::End
@@ -167,6 +193,8 @@ impl Endpoint {
             }
             Oversize::Ours => {
                 let reason = "a message was too big for the peer (1009)";
+                // Nothing can be said on it any more.
+                self.socket = None;
                 self.end(Code::TOO_BIG, reason.to_owned(), EndedBy::Peer);
                 reason
             }

@@ -154,14 +154,6 @@ pub enum Frame {
 }
 
 impl Frame {
-    /// Returns whether a binary message is a BYE: what was said before it is to be answered before it is
-    /// (protocol §10).
-    #[must_use]
-    #[inline]
-    pub fn is_goodbye(message: &[u8]) -> bool {
-        message.first() == Some(&BYE)
-    }
-
     /// Parses a frame that came from `sender`. Payloads share the memory of `frame`.
     ///
     /// # Errors

@@ -20,6 +20,9 @@ pub(crate) struct Incoming {
     unacked: u32,
     ack_at: Option<At>,
     ack_due: bool,
+    /// How many messages will not come, as the peer's HELLO told, that no gap has told of; or as many as
+    /// can be counted here.
+    hole: u16,
     /// Numbers and costs of messages that the application has not released.
     unreleased: Rare<(u64, u64)>,
 }
@@ -40,6 +43,7 @@ impl Incoming {
             unacked: 0,
             ack_at: None,
             ack_due: false,
+            hole: 0,
             unreleased: Rare::new(),
         }
     }
@@ -54,6 +58,11 @@ impl Incoming {
     ) -> Result<u64, Violation> {
         if self.since >= self.granted {
             return Err(Violation::Window);
+        }
+        if self.hole > 0 {
+            // It counts as one that went before it: the application would not hear of those between.
+            let (stated, received) = (self.recv + u64::from(self.hole), self.recv);
+            return Err(Violation::Sent { stated, received });
         }
         if self.recv >= MAX_NUMBER {
             return Err(Violation::Exhausted);
@@ -90,11 +99,17 @@ impl Incoming {
             return Err(Violation::Gap { from: gap.from, expected });
         }
         self.recv = gap.to;
+        self.hole = self.hole.saturating_sub(counted(gap.to - gap.from + 1));
         if self.unreleased.is_empty() || config.acks == Acks::Released {
             self.done = self.recv;
         }
         self.ack_in(now, config.ack_delay);
         Ok(())
+    }
+
+    /// Notes the oldest message that the peer can still send, when a socket begins.
+    pub(crate) fn begin_at(&mut self, lo: u64) {
+        self.hole = counted(lo.saturating_sub(self.recv + 1));
     }
 
     /// Gives back the credit of a message.
@@ -177,4 +192,9 @@ impl Incoming {
     const fn window(&self, config: &Config) -> u64 {
         config.window.saturating_sub(self.held)
     }
+}
+
+/// Returns a number of messages as far as it can be kept.
+fn counted(n: u64) -> u16 {
+    u16::try_from(n).unwrap_or(u16::MAX)
 }

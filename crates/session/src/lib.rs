@@ -117,7 +117,7 @@ use self::at::At;
 #[doc(hidden)]
 pub use self::config::Mutation;
 pub use self::{
-    client::{Attempt, ClientSession, Snapshot},
+    client::{Attempt, ClientSession, Snapshot, SnapshotChange},
     code::Code,
     config::{Acks, Buffer, Config, Overflow, Reauthentication, Terms},
     error::{Malformed, SendError, Violation},

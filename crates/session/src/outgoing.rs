@@ -82,20 +82,55 @@ impl Outgoing {
         buffer: &Buffer,
         attached: bool,
     ) -> Result<(), SendError> {
+        self.make_room_for(size, 1, buffer, attached)
+    }
+
+    /// Makes room for so many bytes in so many more messages.
+    #[inline]
+    fn make_room_for(
+        &mut self,
+        bytes: usize,
+        n: usize,
+        buffer: &Buffer,
+        attached: bool,
+    ) -> Result<(), SendError> {
         if self.next >= MAX_NUMBER {
             return Err(SendError::Exhausted);
         }
-        while !self.has_room(size, buffer) {
+        while !self.has_room(bytes, n, buffer) {
             if attached || buffer.overflow != Overflow::Evict {
-                self.wants_room = true;
-                return Err(SendError::Full {
-                    bytes: self.replay.bytes(),
-                    entries: self.replay.entries(),
-                });
+                return Err(self.full());
             }
-            self.replay.evict(GapReason::EvictedBytes);
+            if !self.replay.evict(GapReason::EvictedBytes) {
+                return Err(self.full());
+            }
         }
         Ok(())
+    }
+
+    /// Makes room for a message of this size, in the place of the one with its key.
+    pub(crate) fn make_room_for_latest(
+        &mut self,
+        key: u64,
+        size: usize,
+        buffer: &Buffer,
+        attached: bool,
+    ) -> Result<(), SendError> {
+        match self.replay.len_of_latest(key) {
+            Some(old) if size <= old => Ok(()),
+            Some(old) => self.make_room_for(size - old, 0, buffer, attached),
+            None => self.make_room(size, buffer, attached),
+        }
+    }
+
+    /// Accepts a message for which there is room, and gives it a number when it leaves.
+    pub(crate) fn put_latest(&mut self, key: u64, message: Prepared) {
+        self.replay.put_latest(key, message);
+    }
+
+    fn full(&mut self) -> SendError {
+        self.wants_room = true;
+        SendError::Full { bytes: self.replay.bytes(), entries: self.replay.entries() }
     }
 
     /// Accepts a message for which there is room, of whatever size, and returns its number.
@@ -198,7 +233,7 @@ impl Outgoing {
         if self.volatile.front().is_some_and(|(after, _)| *after <= self.position) {
             return self.volatile.pop_front().map(|(_, frame)| Next::Frame(frame));
         }
-        if self.is_flushed() {
+        if self.is_flushed() && !self.number_latest(now) {
             return None;
         }
         let number = self.position + 1;
@@ -217,6 +252,16 @@ impl Outgoing {
         self.position = number;
         self.waiting_since.get_or_insert(now);
         Some(Next::Frame(frame))
+    }
+
+    /// Gives the first message that has none a number, if it can leave now: until then a newer one may
+    /// take its place.
+    fn number_latest(&mut self, now: At) -> bool {
+        if self.in_flight >= self.window || self.next >= MAX_NUMBER {
+            return false;
+        }
+        let message = self.replay.take_latest();
+        message.map(|message| self.push(message, now.millis())).is_some()
     }
 
     /// Returns the next message and counts it as sent, if that is what is to be sent next.
@@ -247,6 +292,9 @@ impl Outgoing {
 
     /// Drops all that is kept; the gap is told at the next attach.
     pub(crate) fn evict_all(&mut self) {
+        while let Some(message) = self.replay.take_latest() {
+            self.push(message, 0);
+        }
         while self.replay.evict(GapReason::EvictedBytes) {}
         self.replay.shrink();
     }
@@ -268,9 +316,20 @@ impl Outgoing {
         self.position + 1 >= self.next
     }
 
+    /// Returns whether nothing is left to be put on this socket.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_flushed() && !self.replay.has_latest()
+    }
+
     /// Returns the messages that the peer did not acknowledge, as far as they are still there.
     pub(crate) fn unacknowledged(&self) -> Vec<Message> {
-        self.replay.messages_from(self.acked + 1)
+        self.replay.messages_from(self.lo())
+    }
+
+    /// Returns the number of the oldest of these; of the next message if there is none.
+    pub(crate) const fn lo(&self) -> u64 {
+        let (first, unheard) = (self.replay.first(), self.acked + 1);
+        if first > unheard { first } else { unheard }
     }
 
     pub(crate) const fn next(&self) -> u64 {
@@ -297,10 +356,10 @@ impl Outgoing {
         &self.replay
     }
 
-    fn has_room(&self, size: usize, buffer: &Buffer) -> bool {
+    fn has_room(&self, bytes: usize, n: usize, buffer: &Buffer) -> bool {
         let replay = &self.replay;
         replay.entries() == 0
-            || replay.bytes() + size <= buffer.bytes && replay.entries() < buffer.entries
+            || replay.bytes() + bytes <= buffer.bytes && replay.entries() + n <= buffer.entries
     }
 
     /// Returns what a message costs that was or will be sent whole.

@@ -1,5 +1,6 @@
 //! What is kept of a stream until the peer lets it be forgotten (protocol §8).
 
+mod latest;
 mod own;
 #[cfg(test)]
 mod tests;
@@ -8,7 +9,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use self::own::Own;
+use self::{latest::Latest, own::Own};
 use crate::{GapRange, GapReason, Kind, Lent, Message, Meter, Prepared, frame};
 
 /// Gaps of different reasons that are told apart; older ones take the reason of the next.
@@ -33,6 +34,8 @@ struct Kept {
     own: Option<Owned>,
     /// Ends of evicted ranges with their reasons, ascending.
     gaps: VecDeque<(u64, GapReason)>,
+    /// What has no number yet.
+    latest: Option<Box<Latest>>,
 }
 
 /// 16 bytes, so that a broadcast costs a session little.
@@ -110,6 +113,36 @@ impl Replay {
         kept.append(None, payload.len(), at);
     }
 
+    /// Keeps a message that has no number yet, in the place of the one with its key.
+    pub(crate) fn put_latest(&mut self, key: u64, message: Prepared) {
+        let kept = self.kept.get_or_insert_default();
+        kept.bytes += message.payload().len();
+        let old = kept.latest.get_or_insert_default().put(key, message);
+        kept.bytes -= old.map_or(0, |old| old.payload().len());
+    }
+
+    /// Takes the first of those that have no number yet.
+    pub(crate) fn take_latest(&mut self) -> Option<Prepared> {
+        let kept = self.kept.as_mut()?;
+        let latest = kept.latest.as_mut()?;
+        let message = latest.take();
+        if latest.len() == 0 {
+            kept.latest = None;
+        }
+        kept.bytes -= message.as_ref().map_or(0, |message| message.payload().len());
+        message
+    }
+
+    /// Returns the payload bytes of the message of this key that has no number yet.
+    pub(crate) fn len_of_latest(&self, key: u64) -> Option<usize> {
+        self.kept.as_ref()?.latest.as_ref()?.len_of(key)
+    }
+
+    /// Returns whether there are messages that have no number yet.
+    pub(crate) fn has_latest(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.latest.is_some())
+    }
+
     /// Drops the messages up to `done`, which nobody will ask for.
     pub(crate) fn free(&mut self, done: u64) {
         if let Some(kept) = &mut self.kept {
@@ -128,7 +161,7 @@ impl Replay {
         if let Some(own) = &mut kept.own {
             own.frames.shrink();
         }
-        if kept.entries.is_empty() && kept.gaps.is_empty() {
+        if kept.entries.is_empty() && kept.gaps.is_empty() && kept.latest.is_none() {
             self.kept = None;
         }
     }
@@ -195,24 +228,29 @@ impl Replay {
         message.or_else(|| Some(Lent::Small(own.frames.get(position, len))))
     }
 
-    /// Returns the messages from this one on, as far as they are still there.
+    /// Returns the messages from this one on, as far as they are still there, and those that have no
+    /// number yet. It costs what these are.
     pub(crate) fn messages_from(&self, number: u64) -> Vec<Message> {
         let Some(kept) = &self.kept else { return Vec::new() };
+        let index = number.saturating_sub(self.first) as usize;
+        let entries = || kept.entries.range(index.min(kept.entries.len())..);
         let own = kept.own.as_ref().map(|own| &own.frames);
-        let mut next = own.map_or(0, Own::start);
-        let messages = (self.first..).zip(&kept.entries).filter_map(|(n, entry)| {
+        let n_bytes: usize = entries().map(Entry::own_len).sum();
+        let mut next = own.map_or(0, |own| own.end() - n_bytes as u64);
+        let messages = (number.max(self.first)..).zip(entries()).filter_map(|(n, entry)| {
             let (position, len) = (next, entry.own_len());
             next += len as u64;
-            if n < number {
-                return None;
-            }
             let frame = match &entry.message {
                 Some(message) => message.lend().to_bytes(),
                 None => Bytes::copy_from_slice(own?.get(position, len)),
             };
             Some(Message { number: Some(n), kind: frame::kind(&frame), payload: frame.slice(1..) })
         });
-        messages.collect()
+        let latest = kept.latest.iter().flat_map(|latest| latest.iter()).map(|message| {
+            let payload = message.lend().to_bytes().slice(1..);
+            Message { number: None, kind: message.kind(), payload }
+        });
+        messages.chain(latest).collect()
     }
 
     /// Returns the payload bytes of a message.
@@ -235,7 +273,7 @@ impl Replay {
 
     #[inline]
     pub(crate) fn entries(&self) -> usize {
-        self.kept.as_ref().map_or(0, |kept| kept.entries.len())
+        self.kept.as_ref().map_or(0, |kept| kept.entries.len() + kept.n_latest())
     }
 
     #[inline]
@@ -251,6 +289,11 @@ impl Replay {
 }
 
 impl Kept {
+    #[inline]
+    fn n_latest(&self) -> usize {
+        self.latest.as_ref().map_or(0, |latest| latest.len())
+    }
+
     #[inline]
     fn append(&mut self, message: Option<Prepared>, len: usize, at: u32) {
         let len = u32::try_from(len).unwrap_or(u32::MAX);

@@ -108,6 +108,23 @@ impl ServerSession {
         self.end.send_own(now, kind, payload, meter)
     }
 
+    /// Accepts a message that takes the place of the one with the same key, if that has not left yet.
+    /// It has a number, and is kept as others are, once it leaves: behind all that was accepted by
+    /// [`send`](Self::send), when there is a socket and credit. So one message of each key waits at
+    /// most.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_latest(
+        &mut self,
+        now: Instant,
+        key: u64,
+        message: Prepared,
+    ) -> Result<(), SendError> {
+        let now = self.end.at(now);
+        self.end.send_latest(now, key, message)
+    }
+
     /// Accepts a message as [`send`](Self::send) does, and one that the client does not take as well:
     /// both applications are told of it as a gap ([`GapReason::Oversize`](crate::GapReason)).
     ///
@@ -200,7 +217,8 @@ impl ServerSession {
     }
 
     /// Handles that a message on the socket of this epoch was refused for its size, by the WebSocket of
-    /// either end: the session is over. Call it before [`handle_closed`](Self::handle_closed).
+    /// either end: the session is over. Call it as soon as that is known, so that a HELLO which comes
+    /// before the socket has gone is told, and before [`handle_closed`](Self::handle_closed).
     pub fn handle_too_big(&mut self, epoch: u64, oversize: crate::Oversize) {
         if self.end.listening(epoch) {
             let reason = self.end.too_big(oversize);

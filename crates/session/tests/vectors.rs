@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use described::{event, frame, hex, unhex};
 use everwire_session::{
-    Acks, ClientSession, Code, Config, Frame, Kind, Prepared, Role, SessionId, StoreConfig,
+    Acks, ClientSession, Code, Config, Frame, Hello, Kind, Prepared, Role, SessionId, StoreConfig,
     Transmit,
 };
 use everwire_testkit::{session::Host, start};
@@ -57,6 +57,20 @@ fn malformed_frames_are_refused() {
                 assert!(parsed.is_err(), "{}: {parsed:?}", text(vector, "name"));
             }
         }
+    }
+}
+
+#[test]
+fn upgrade_requests_have_the_hello_that_they_should() {
+    for vector in list(&vectors(), "requests") {
+        let texts = |name| list(vector, name).iter().map(|it| it.as_str().expect("a text"));
+        let hello = Hello::in_request(texts("headers").map(str::as_bytes), texts("offers"));
+        let found = match hello {
+            None => Value::Null,
+            Some(Ok(hello)) => hex(&Frame::Hello(hello).encode()).into(),
+            Some(Err(_)) => "malformed".into(),
+        };
+        assert_eq!(found, vector["hello"], "{}", text(vector, "name"));
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     Args, Output, Verdict,
     input::{self, Input},
-    interrupts::Interrupts,
+    interrupts::{Interrupt, Interrupts},
     output::Notices,
 };
 
@@ -34,6 +34,8 @@ pub(super) struct Exchange {
     input: Option<mpsc::Receiver<Input>>,
     interrupts: Interrupts,
     n_interrupts: u32,
+    /// The last of them.
+    interrupt: Interrupt,
     /// When to give up; gone when that is over.
     deadline: Option<Pin<Box<Sleep>>>,
     /// There once time is up or the user wants to stop: how long a session may take to end.
@@ -69,6 +71,7 @@ impl Exchange {
             input: None,
             interrupts: Interrupts::new(),
             n_interrupts: 0,
+            interrupt: Interrupt::Interrupt,
             deadline: args.timeout().map(|timeout| Box::pin(sleep(timeout))),
             farewell: None,
             is_late: false,
@@ -94,7 +97,7 @@ impl Exchange {
     pub(super) async fn given_up(&mut self) -> Verdict {
         tokio::select! {
             () = passed(&mut self.deadline) => self.timed_out(NO_CONNECTION),
-            () = self.interrupts.next() => Verdict::interrupted(),
+            by = self.interrupts.next() => Verdict::interrupted(by),
         }
     }
 
@@ -107,7 +110,7 @@ impl Exchange {
         tokio::select! {
             input = read(&mut self.input), if reads => match input {
                 Some(Input::Message(message)) => return Some(message),
-                Some(Input::Interrupt) => self.interrupt(),
+                Some(Input::Interrupt) => self.interrupt(Interrupt::Interrupt),
                 Some(Input::Error(error)) => {
                     self.verdict = Some(Verdict::usage(error));
                     self.close();
@@ -120,7 +123,7 @@ impl Exchange {
                     }
                 }
             },
-            () = self.interrupts.next() => self.interrupt(),
+            by = self.interrupts.next() => self.interrupt(by),
             () = passed(&mut self.deadline) => {
                 self.deadline = None;
                 let progress = if self.is_nowhere() { NO_CONNECTION.into() } else { self.progress() };
@@ -168,14 +171,19 @@ impl Exchange {
         has_all || self.verdict.is_some()
     }
 
-    /// Returns whether the end is not to be waited for.
-    pub(super) fn is_interrupted(&self) -> bool {
-        self.n_interrupts > 1
+    /// Returns how it ends, if the end is not to be waited for.
+    pub(super) fn interrupted(&self) -> Option<Verdict> {
+        (self.n_interrupts > 1).then(|| Verdict::interrupted(self.interrupt))
     }
 
     /// Returns whether the user wants to stop.
     pub(super) fn was_interrupted(&self) -> bool {
-        self.n_interrupts > 0
+        self.interrupt_by().is_some()
+    }
+
+    /// Returns by which signal the user said so, the last time.
+    pub(super) fn interrupt_by(&self) -> Option<Interrupt> {
+        (self.n_interrupts > 0).then_some(self.interrupt)
     }
 
     /// Returns whether the end of a session is not to be waited for any more: time is up, or the user
@@ -184,7 +192,7 @@ impl Exchange {
         if !std::mem::take(&mut self.is_late) || is_over && self.verdict.is_none() {
             return false;
         }
-        self.verdict.get_or_insert_with(Verdict::interrupted);
+        self.verdict.get_or_insert(Verdict::interrupted(self.interrupt));
         true
     }
 
@@ -217,10 +225,11 @@ impl Exchange {
         }
     }
 
-    fn interrupt(&mut self) {
+    fn interrupt(&mut self, by: Interrupt) {
         self.n_interrupts += 1;
+        self.interrupt = by;
         if self.has_nothing() || self.args.count.is_some_and(|count| self.n_received < count) {
-            self.verdict.get_or_insert_with(Verdict::interrupted);
+            self.verdict.get_or_insert(Verdict::interrupted(by));
         }
         self.hurry();
         self.close();

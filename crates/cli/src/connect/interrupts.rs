@@ -6,27 +6,49 @@ use std::{
     task::{Context, Poll},
 };
 
+/// What asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interrupt {
+    /// SIGINT, or Ctrl-C while a line is edited.
+    Interrupt,
+    /// SIGTERM.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there is no such signal"))]
+    Terminate,
+}
+
+impl Interrupt {
+    /// Returns the status of a process that it ended, as shells write it.
+    pub(super) const fn status(self) -> u8 {
+        match self {
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+        }
+    }
+}
+
 /// SIGINT and SIGTERM.
 #[cfg(unix)]
-pub(super) struct Interrupts([Option<tokio::signal::unix::Signal>; 2]);
+pub(super) struct Interrupts([(Interrupt, Option<tokio::signal::unix::Signal>); 2]);
 
 #[cfg(unix)]
 impl Interrupts {
     pub(super) fn new() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
-        Self([SignalKind::interrupt(), SignalKind::terminate()].map(|kind| signal(kind).ok()))
+        let kinds = [
+            (Interrupt::Interrupt, SignalKind::interrupt()),
+            (Interrupt::Terminate, SignalKind::terminate()),
+        ];
+        Self(kinds.map(|(what, kind)| (what, signal(kind).ok())))
     }
 
-    pub(super) async fn next(&mut self) {
+    pub(super) async fn next(&mut self) -> Interrupt {
         let either = |cx: &mut Context<'_>| {
-            let mut signals = self.0.iter_mut().flatten();
-            if signals.any(|signal| signal.poll_recv(cx).is_ready()) {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
+            let came = self.0.iter_mut().find_map(|(what, signal)| {
+                signal.as_mut()?.poll_recv(cx).is_ready().then_some(*what)
+            });
+            came.map_or(Poll::Pending, Poll::Ready)
         };
-        poll_fn(either).await;
+        poll_fn(either).await
     }
 }
 
@@ -40,9 +62,10 @@ impl Interrupts {
         Self
     }
 
-    pub(super) async fn next(&mut self) {
+    pub(super) async fn next(&mut self) -> Interrupt {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+        Interrupt::Interrupt
     }
 }

@@ -1,9 +1,9 @@
-//! A session's comings and goings, in lines: each is told once, in its order, with its reason.
+//! Comings and goings of connections, in lines: each is told once, in its order, with its reason.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use everwire::{
-    reconnect::Ending,
+    reconnect::{Ending, State},
     session::{ClientEvent, ClientState},
 };
 
@@ -84,13 +84,44 @@ impl Progress {
         | ClientState::Detached { attempt, last: Some(last), .. } = state
             && !self.told.as_ref().is_some_and(|told| is_same(told, last))
         {
-            lines.push(format!("= attempt {} failed: {last}", attempt.saturating_sub(1).max(1)));
+            lines.push(failed(*attempt, last));
             self.told = Some(last.clone());
         }
         // That it is detached was told.
         lines.push(format!("= {}", state.to_string().trim_start_matches("detached, ")));
         lines
     }
+}
+
+/// What to tell of a reconnecting client: each state, and before it how what it is to mend ended.
+#[derive(Debug, Default)]
+pub(super) struct States {
+    told: Option<Ending>,
+}
+
+impl States {
+    /// Returns what to tell of a state.
+    pub(super) fn state(&mut self, state: &State) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let State::Connecting { attempt, last: Some(last), .. } = state
+            && !self.told.as_ref().is_some_and(|told| is_same(told, last))
+        {
+            lines.push(match last {
+                Ending::Failed(_) => failed(*attempt, last),
+                last => format!("= ended: {last}"),
+            });
+            self.told = Some(last.clone());
+        }
+        if !matches!(state, State::Stopped(_)) {
+            lines.push(format!("= {state}")); // The last line says why it stopped.
+        }
+        lines
+    }
+}
+
+/// Says why the attempt before this one failed.
+fn failed(attempt: u32, last: &Ending) -> String {
+    format!("= attempt {} failed: {last}", attempt.saturating_sub(1).max(1))
 }
 
 fn is_same(one: &Ending, other: &Ending) -> bool {

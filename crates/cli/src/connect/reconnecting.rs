@@ -14,6 +14,7 @@ use super::{
     Args, Output, Verdict,
     exchange::{Exchange, ping},
     output::Room,
+    progress::States,
     verbose::Verbose,
 };
 
@@ -44,10 +45,8 @@ fn client(args: &Args, output: &Output) -> Result<ReconnectingClient, String> {
     if let Some(adaptive) = args.adaptive() {
         builder = builder.adaptive_keepalive(adaptive);
     }
-    builder = builder.on_state(move |state| match state {
-        State::Stopped(_) => {} // The last line says why.
-        state => notices.say(format!("= {state}")),
-    });
+    let mut states = States::default();
+    builder = builder.on_state(move |state| notices.say_all(states.state(state)));
     Ok(builder.start())
 }
 
@@ -71,8 +70,8 @@ async fn go(mut exchange: Exchange, client: ReconnectingClient) -> Verdict {
             () = deliver(&sender, outgoing.as_ref()) => outgoing = None,
             message = exchange.attend(outgoing.is_none()) => outgoing = message.or(outgoing),
         }
-        if exchange.is_interrupted() {
-            return Verdict::interrupted();
+        if let Some(verdict) = exchange.interrupted() {
+            return verdict;
         }
         if let Some(close) = exchange.take_close() {
             outgoing = None;
@@ -80,6 +79,11 @@ async fn go(mut exchange: Exchange, client: ReconnectingClient) -> Verdict {
         }
     }
     let stop = sender.stopped().await;
+    if matches!(stop, Stop::Closed(None))
+        && let Some(by) = exchange.interrupt_by()
+    {
+        return exchange.end_with(Verdict::interrupted(by)); // There was nothing to close.
+    }
     exchange.end(|missing| match stop {
         Stop::Closed(Some(closure)) | Stop::Ended(closure) => Verdict::closed(&closure, missing),
         Stop::Failed(error) => match &*error {

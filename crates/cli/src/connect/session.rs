@@ -54,77 +54,118 @@ fn client(args: &Args, output: &Output) -> Result<SessionClient, String> {
         SessionClient::builder(args.client(observer)?).max_message(args.max_message());
     if let Some(path) = &args.session_store {
         let store = SessionFile::open(path)
-            .map_err(|error| format!("invalid '--session-store': {}: {error}", path.display()))?;
+            .map_err(|error| format!("invalid '--session-store': {error}"))?;
         // A message is done when it was written to stdout.
         builder = builder.store(store).acks(Acks::Manual);
     }
     builder.start().map_err(|error| error.to_string())
 }
 
-async fn go(mut exchange: Exchange, client: SessionClient, code: Code) -> Verdict {
+async fn go(exchange: Exchange, client: SessionClient, code: Code) -> Verdict {
     let (sender, mut receiver) = client.split();
-    let (room, notices) = (exchange.output.room(), exchange.output.notices());
+    let room = exchange.output.room();
     let mut states = sender.states();
-    let has_store = exchange.args.session_store.is_some();
     // Stdin is read once the first attempt is over: what is refused for good is told first.
     let (mut reads_stdin, mut has_states) = (false, true);
-    let (mut lost, mut progress) = (false, Progress::default());
     // A message that waits for room in the buffer.
     let mut outgoing = None;
-    // The last message that stdout was given, and whether no more are.
-    let (mut shown, mut is_leaving) = (None, false);
+    let mut run = Run::new(exchange, sender);
     let end = loop {
         tokio::select! {
             event = next(&room, &mut receiver) => match event {
-                // With a store the next run has it.
-                Some(ClientEvent::Message(_)) if is_leaving || has_store && exchange.discards() => {}
-                Some(ClientEvent::Message(message)) => {
-                    let receipt = message.number.filter(|_| has_store);
-                    let receipt = receipt.and_then(|_| receiver.receipt());
-                    exchange.received(plain(message));
-                    if let Some(receipt) = receipt {
-                        shown = Some(receipt);
-                        let sender = sender.clone();
-                        exchange.output.then(move || sender.release(receipt));
-                    }
-                }
                 Some(ClientEvent::Ended(end)) => break end,
-                Some(event) => {
-                    exchange.has_attached |= is_attached(&event);
-                    notices.say_all(progress.event(&event));
-                    lost |= tell(&notices, &event);
-                }
-                None => break sender.ended().await,
+                Some(event) => run.event(&receiver, event),
+                None => break run.sender.ended().await,
             },
             state = states.next(), if has_states => {
                 has_states = state.as_ref().is_some_and(|state| state.ended().is_none());
-                notices.say_all(progress.state(state.as_ref()));
-                reads_stdin = reads_stdin || look(&mut exchange, state.as_ref());
+                run.notices.say_all(run.progress.state(state.as_ref()));
+                reads_stdin = reads_stdin || look(&mut run.exchange, state.as_ref());
             }
-            sent = deliver(&sender, outgoing.as_ref()) => {
+            sent = deliver(&run.sender, outgoing.as_ref()) => {
                 outgoing = None;
-                lost |= is_refused(&notices, sent);
+                run.lost |= is_refused(&run.notices, sent);
             }
-            message = exchange.attend(outgoing.is_none()) => outgoing = message.or(outgoing),
+            message = run.exchange.attend(outgoing.is_none()) => outgoing = message.or(outgoing),
         }
-        if exchange.is_interrupted() {
-            return Verdict::interrupted();
+        if let Some(verdict) = run.exchange.interrupted() {
+            return verdict;
         }
-        if let Some(close) = exchange.take_close() {
+        if let Some(close) = run.exchange.take_close() {
             outgoing = None;
-            if has_store && exchange.was_interrupted() {
-                is_leaving = true;
-                leave(&exchange.output, &sender, shown);
-            } else {
-                drop(sender.close(code, &close.reason));
-            }
+            run.close(code, &close.reason);
         }
-        if exchange.gives_up(sender.state().ended().is_some()) {
-            break sender.leave().await;
+        if run.exchange.gives_up(run.sender.state().ended().is_some()) {
+            break run.sender.leave().await;
         }
     };
-    sender.ended().await; // Until all is closed.
-    conclude(exchange, &end, code, lost)
+    run.sender.ended().await; // Until all is closed.
+    conclude(run.exchange, &end, code, run.lost)
+}
+
+/// What becomes of a session's events.
+struct Run {
+    exchange: Exchange,
+    sender: ClientSender,
+    notices: Notices,
+    progress: Progress,
+    has_store: bool,
+    /// Messages were lost.
+    lost: bool,
+    /// The last message that stdout was given, and whether no more are.
+    shown: Option<Receipt>,
+    is_leaving: bool,
+}
+
+impl Run {
+    fn new(exchange: Exchange, sender: ClientSender) -> Self {
+        Self {
+            notices: exchange.output.notices(),
+            has_store: exchange.args.session_store.is_some(),
+            exchange,
+            sender,
+            progress: Progress::default(),
+            lost: false,
+            shown: None,
+            is_leaving: false,
+        }
+    }
+
+    /// Prints a message, or tells what happened.
+    fn event(&mut self, receiver: &ClientReceiver, event: ClientEvent) {
+        match event {
+            ClientEvent::Message(message) => self.message(receiver, message),
+            event => {
+                self.exchange.has_attached |= is_attached(&event);
+                self.notices.say_all(self.progress.event(&event));
+                self.lost |= tell(&self.notices, &event);
+            }
+        }
+    }
+
+    fn message(&mut self, receiver: &ClientReceiver, message: SessionMessage) {
+        if self.is_leaving || self.has_store && self.exchange.discards() {
+            return; // With a store the next run has it.
+        }
+        let receipt = message.number.filter(|_| self.has_store);
+        let receipt = receipt.and_then(|_| receiver.receipt());
+        self.exchange.received(plain(message));
+        if let Some(receipt) = receipt {
+            self.shown = Some(receipt);
+            let sender = self.sender.clone();
+            self.exchange.output.then(move || sender.release(receipt));
+        }
+    }
+
+    /// Says goodbye, or leaves the session to the next run if that was what the user wanted.
+    fn close(&mut self, code: Code, reason: &str) {
+        if self.has_store && self.exchange.was_interrupted() {
+            self.is_leaving = true;
+            leave(&self.exchange.output, &self.sender, self.shown);
+        } else {
+            drop(self.sender.close(code, reason));
+        }
+    }
 }
 
 /// Lists what is left over, and judges the end.

@@ -51,8 +51,8 @@ async fn go(mut exchange: Exchange, ws: WebSocket) -> Verdict {
             }
             message = exchange.attend(reads) => outgoing = message.or(outgoing),
         }
-        if exchange.is_interrupted() {
-            return Verdict::interrupted();
+        if let Some(verdict) = exchange.interrupted() {
+            return verdict;
         }
         if let Some(close) = exchange.take_close() {
             outgoing = None;

@@ -6,6 +6,8 @@ use everwire::{
     session::{ClientEnd, ClientStop, Code, EndedBy},
 };
 
+use super::interrupts::Interrupt;
+
 /// What a session saw before its end.
 pub(super) struct Course {
     /// A server has attached it.
@@ -46,8 +48,8 @@ impl Verdict {
     }
 
     /// The user does not want to wait for the end.
-    pub(super) fn interrupted() -> Self {
-        Self { status: 130, line: None }
+    pub(super) fn interrupted(by: Interrupt) -> Self {
+        Self { status: by.status(), line: None }
     }
 
     /// Nobody reads what we write.

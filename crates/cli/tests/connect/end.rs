@@ -12,6 +12,7 @@ use everwire::CloseCode;
 
 use crate::{
     fixture::Fixture,
+    place::Program,
     run::{command, finish, run},
     scripted::{accept, answer, silent},
 };
@@ -103,6 +104,30 @@ fn a_signal_closes_properly() {
     assert_eq!(finish(child).status, 0);
     assert_eq!(fixture.closure().code(), CloseCode::NORMAL_CLOSURE);
     drop(stdin);
+}
+
+/// As shells write it: with `--reconnect` and with a session as without.
+#[test]
+fn the_status_says_which_signal_ended_it() {
+    let (url, listener) = silent();
+    for how in [&["--timeout", "1m"][..], &["--reconnect"], &["--session"]] {
+        for (signal, status) in [("-INT", 130), ("-TERM", 143)] {
+            // Nobody answers the opening handshake.
+            let program = Program::start(&[how, &[&url]].concat());
+            let _stream = accept(&listener);
+            program.signal(signal);
+            program.signal(signal); // As often as it takes.
+            program.end().check(status, "");
+        }
+    }
+    let fixture = Fixture::new();
+    for (signal, status) in [("-INT", 130), ("-TERM", 143)] {
+        let mut program = Program::start(&["-n2", &fixture.url("/echo")]);
+        program.say("one\n");
+        program.hears("one");
+        program.signal(signal);
+        program.end().check(status, "");
+    }
 }
 
 #[test]

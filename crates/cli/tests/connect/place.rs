@@ -123,9 +123,13 @@ impl Program {
     }
 
     pub(crate) fn interrupt(&self) {
+        self.signal("-INT");
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         let mut kill = std::process::Command::new("kill");
-        assert!(kill.args(["-INT", &pid]).stderr(Stdio::null()).status().unwrap().success());
+        assert!(kill.args([signal, &pid]).stderr(Stdio::null()).status().unwrap().success());
     }
 
     /// Ends its stdin, and waits for its end.

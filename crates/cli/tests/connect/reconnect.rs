@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     fixture::Fixture,
+    place::Program,
     run::{command, run, run_command},
     scripted::{accept, answer, silent},
 };
@@ -71,6 +72,37 @@ fn it_closes_at_the_end_of_stdin_like_any_other() {
     let ran = run(&["--reconnect", "-n2", &fixture.url("/echo")], "one\ntwo\n");
     ran.check(0, "one\ntwo\n");
     ran.says("closed with 1000");
+}
+
+#[test]
+fn each_attempt_that_fails_and_each_connection_that_ends_says_why() {
+    let (url, listener) = silent();
+    let server = thread::spawn(move || {
+        drop(accept(&listener));
+        let (mut stream, head) = accept(&listener);
+        stream.write_all(answer(&head).as_bytes()).unwrap();
+        drop(stream);
+        drop(accept(&listener));
+    });
+    let mut program = Program::start(&["--reconnect", &url]);
+    let line = program.tells("= attempt 1 failed: ");
+    assert!(line.contains("closed the connection without an answer"), "{line}");
+    program.tells("= connecting");
+    program.tells("= open, connection 1");
+    let line = program.tells("= ended: ");
+    assert!(line.contains("without a Close"), "{line}");
+    program.tells("= connecting");
+    program.tells("= attempt 3 failed: "); // The second was no lasting connection.
+    program.interrupt();
+    server.join().unwrap();
+    let ran = program.end();
+    ran.check(130, "");
+    let mut lines: Vec<_> =
+        ran.stderr.lines().filter(|line| !line.contains("connecting")).collect();
+    let n_told = lines.len();
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!((lines.len(), n_told), (4, 4), "{}", ran.stderr);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::{
 
 use everwire::CloseCode;
 
-use crate::fixture::Fixture;
+use crate::{fixture::Fixture, place::nowhere};
 
 /// Runs in a terminal of `script`, with what is to be typed; `None` where there is no `script`.
 fn run_in_terminal(args: &[&str], state: &Path, typed: &[(&str, &str)]) -> Option<(String, i32)> {
@@ -97,4 +97,22 @@ fn a_terminal_is_not_commanded() {
     let args = ["-n1", &fixture.url("/bytes")];
     let (screen, _) = run_in_terminal(&args, state.path(), &[]).unwrap();
     assert!(screen.contains("00000000  00 01 ff 78  "), "{screen:?}");
+}
+
+/// Above the line that is edited, each in a line of its own.
+#[test]
+fn attempts_that_fail_are_told_on_a_terminal_too() {
+    let (_socket, url) = nowhere();
+    let state = tempfile::tempdir().unwrap();
+    let typed =
+        [("= attempt 1 failed: could not connect to ", ""), ("= attempt 2 failed: ", "\x03")];
+    let args = ["--reconnect", &url];
+    let Some((screen, status)) = run_in_terminal(&args, state.path(), &typed) else { return };
+    assert_eq!(status, 130, "{screen}");
+    for attempt in [1, 2] {
+        let line = format!("= attempt {attempt} failed: could not connect to ");
+        assert_eq!(screen.matches(&line).count(), 1, "{screen:?}");
+        let begins = screen.lines().filter(|shown| shown.contains(&line));
+        assert!(begins.into_iter().all(|shown| !shown.starts_with("> =")), "{screen:?}");
+    }
 }

@@ -23,7 +23,7 @@ use super::State;
 /// use everwire::reconnect::{State, StateAudit};
 ///
 /// let mut audit = StateAudit::default();
-/// audit.check(&State::Connecting { attempt: 1, delay: Duration::ZERO })?;
+/// audit.check(&State::Connecting { attempt: 1, delay: Duration::ZERO, last: None })?;
 /// audit.check(&State::Open { generation: 1 })?;
 /// assert!(audit.check(&State::Open { generation: 2 }).is_err());
 /// # Ok::<(), everwire::reconnect::IllegalState>(())
@@ -58,7 +58,7 @@ impl StateAudit {
             return Err(IllegalState { last: self.last.clone(), state: state.clone() });
         }
         match *state {
-            State::Connecting { attempt, delay: Duration::ZERO } => {
+            State::Connecting { attempt, delay: Duration::ZERO, .. } => {
                 (self.begun, self.opened) = (attempt, false);
             }
             State::Connecting { .. } => {}
@@ -79,10 +79,10 @@ impl StateAudit {
         use State::{Connecting, Open, Stopped, Waiting};
         const NOW: Duration = Duration::ZERO;
         match (&self.last, state) {
-            (None, next) => matches!(next, Connecting { attempt: 1, delay: NOW }),
+            (None, next) => matches!(next, Connecting { attempt: 1, delay: NOW, .. }),
             (Some(Stopped(_)), _) => false,
             (Some(_), Stopped(_)) => true,
-            (Some(Connecting { attempt, delay }), Connecting { attempt: next, .. })
+            (Some(Connecting { attempt, delay, .. }), Connecting { attempt: next, .. })
                 if *delay > NOW =>
             {
                 next == attempt
@@ -115,7 +115,7 @@ mod tests {
     use super::{super::Stop, *};
 
     fn connecting(attempt: u32, secs: u64) -> State {
-        State::Connecting { attempt, delay: Duration::from_secs(secs) }
+        State::Connecting { attempt, delay: Duration::from_secs(secs), last: None }
     }
 
     fn open(generation: u64) -> State {

@@ -81,7 +81,7 @@ pub(super) enum Admission {
 
 impl Link {
     pub(super) fn new(while_down: WhileDown) -> (Arc<Self>, watch::Receiver<State>) {
-        let first = State::Connecting { attempt: 1, delay: Duration::ZERO };
+        let first = State::Connecting { attempt: 1, delay: Duration::ZERO, last: None };
         let (states, watching) = watch::channel(first);
         let (news, inner) = (Notify::new(), Mutex::default());
         (Arc::new(Self { while_down, states, news, inner }), watching)

@@ -35,7 +35,7 @@ pub(super) struct Runner {
     tuner: Option<Tuner>,
     /// Attempts that failed, and changes of the network, since the last connection ended.
     n_failed: u32,
-    /// How it ended last, for providers.
+    /// How it ended last, for providers and for who looks at the states.
     last: Option<Ending>,
     /// Why it stops.
     stop: Option<Stop>,
@@ -251,8 +251,13 @@ impl Runner {
         let state = match phase {
             // It will be told in a moment that it is under way.
             Phase::Scheduled { at, .. } if at <= clock::now() => return,
-            Phase::Scheduled { delay, .. } => State::Connecting { attempt, delay },
-            Phase::Attempting => State::Connecting { attempt, delay: Duration::ZERO },
+            Phase::Scheduled { delay, .. } => {
+                State::Connecting { attempt, delay, last: self.last.clone() }
+            }
+            Phase::Attempting => {
+                let last = self.last.clone();
+                State::Connecting { attempt, delay: Duration::ZERO, last }
+            }
             Phase::Open => State::Open { generation: self.machine.generation() },
             Phase::Waiting => State::Waiting,
             Phase::Stopped => return,

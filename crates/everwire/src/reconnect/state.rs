@@ -26,6 +26,9 @@ pub enum State {
         attempt: u32,
         /// How long it was until it begins when this was decided; nothing once it is under way.
         delay: Duration,
+        /// How the attempt before it failed, or the connection before it ended; nothing before the
+        /// first.
+        last: Option<Ending>,
     },
     /// Messages flow.
     Open {
@@ -107,10 +110,10 @@ impl Error for Stop {
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connecting { attempt, delay: Duration::ZERO } => {
+            Self::Connecting { attempt, delay: Duration::ZERO, .. } => {
                 write!(f, "connecting, attempt {attempt}")
             }
-            Self::Connecting { attempt, delay } => {
+            Self::Connecting { attempt, delay, .. } => {
                 write!(f, "connecting in {:.1} s, attempt {attempt}", delay.as_secs_f64())
             }
             Self::Open { generation } => write!(f, "open, connection {generation}"),

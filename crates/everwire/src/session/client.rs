@@ -41,7 +41,7 @@ pub use self::file::SessionFile;
 pub use self::{
     builder::SessionClientBuilder,
     event::{ClientEnd, ClientEvent, ClientState, ClientStop, Missing},
-    store::{SessionStore, Snapshot, StoreError},
+    store::{SessionStore, Snapshot, SnapshotChange, StoreError},
 };
 use self::{builder::Setup, link::Link};
 use crate::{Client, dial::UrlError};

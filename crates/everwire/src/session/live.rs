@@ -10,16 +10,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use everwire_proto::{Advice, Closure};
+use everwire_proto::Advice;
 use everwire_session::{
-    Attach, Code, Event, Hello, Meter, Prepared, Principal, SendError as SessionSendError,
-    ServerSession, SessionId, Ticket,
+    Attach, Code, Event, Hello, Meter, Oversize, Prepared, Principal,
+    SendError as SessionSendError, ServerSession, SessionId, Ticket,
 };
 
 pub(super) use self::receive::Held;
 use super::{
-    SessionHandler, SessionSender, cast::IfFull, handler::dispatch, oversize::oversize,
-    sessions::Table, transmit::transmit,
+    SessionHandler, SessionSender, cast::IfFull, handler::dispatch, sessions::Table,
+    transmit::transmit,
 };
 use crate::{Conn, Sender, clock, random, shared::Wakes};
 
@@ -157,13 +157,16 @@ impl Live {
         self.lock().take_socket(now, sender);
     }
 
+    /// Handles that the connection of this epoch ends because a message was too big for it. Its driver
+    /// calls [`transmit`](Self::transmit).
+    pub(super) fn too_big(&self, epoch: u64, oversize: Oversize) {
+        self.lock().session.handle_too_big(epoch, oversize);
+    }
+
     /// Handles the end of the connection of this epoch.
-    pub(super) fn closed(self: &Arc<Self>, epoch: u64, closure: &Closure) {
+    pub(super) fn closed(self: &Arc<Self>, epoch: u64) {
         let now = clock::now();
         let mut state = self.lock();
-        if let Some(oversize) = oversize(closure) {
-            state.session.handle_too_big(epoch, oversize);
-        }
         state.session.handle_closed(now, epoch);
         if state.session.epoch() == epoch {
             state.socket = None;

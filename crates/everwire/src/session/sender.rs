@@ -57,6 +57,29 @@ impl SessionSender {
         self.0.act(|session, now| session.send(now, message)).map(drop)
     }
 
+    /// Sends a message of which only the newest is wanted, such as the state of something that changes
+    /// often: it takes the place of the one with the same `key` that has not left yet. So who was away
+    /// for long finds one message for each key, and not all that it has missed.
+    ///
+    /// It leaves behind what was accepted by [`send`](Self::send) and its like, when there is a
+    /// connection and credit; from then on it is kept until the client has it, as all messages are. Of
+    /// what gave way nobody is told.
+    ///
+    /// ```
+    /// use everwire::session::{Prepared, SessionSender, SessionSendError};
+    ///
+    /// fn price(session: &SessionSender, share: u64, cents: u64) -> Result<(), SessionSendError> {
+    ///     session.send_latest(share, Prepared::text(&format!("{share} {cents}")))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`send_text`](Self::send_text). While nobody is there, older messages give way to it, and it
+    /// to none.
+    pub fn send_latest(&self, key: u64, message: Prepared) -> Result<(), SendError> {
+        self.0.act(|session, now| session.send_latest(now, key, message))
+    }
+
     /// Sends what was received, here or elsewhere; to a client that does not take a message of its size
     /// it is a gap ([`GapReason::Oversize`](super::GapReason)), and
     /// [`on_gap`](super::SessionHandler::on_gap) is told.

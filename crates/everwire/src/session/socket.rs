@@ -3,15 +3,14 @@
 use std::{sync::Arc, time::Instant};
 
 use everwire_proto::{Closure, Event, Message};
-use everwire_session::{
-    Code, Frame, HEADER_NAME, Hello, Malformed, Principal, SUBPROTOCOL, SUBPROTOCOL_HELLO_PREFIX,
-};
-use http::HeaderMap;
+use everwire_session::{Code, HEADER_NAME, Hello, Malformed, Principal, SUBPROTOCOL};
+use http::{HeaderMap, HeaderValue};
 use tokio::task::AbortHandle;
 
 use super::{
     SessionSender, Sessions,
     live::{Held, Live},
+    oversize::oversize,
     sessions::{Answer, Table},
     transmit,
 };
@@ -59,12 +58,8 @@ impl SessionRoute {
 
 /// Returns the HELLO that came with the request.
 fn hello_of(headers: &HeaderMap, offers: &[String]) -> Option<Result<Hello, Malformed>> {
-    if let Some(value) = headers.get(HEADER_NAME) {
-        let value = value.to_str().map_err(|_| Malformed::OutOfRange("base64url"));
-        return Some(value.and_then(Hello::parse_base64));
-    }
-    let hello = offers.iter().find_map(|offer| offer.strip_prefix(SUBPROTOCOL_HELLO_PREFIX))?;
-    Some(Hello::parse_base64(hello))
+    let headers = headers.get_all(HEADER_NAME).iter().map(HeaderValue::as_bytes);
+    Hello::in_request(headers, offers.iter().map(String::as_str))
 }
 
 /// A connection that speaks `everwire.v1`: it hands what comes to its session, and sends what that
@@ -130,12 +125,20 @@ impl SessionSocket {
         }
     }
 
+    /// Handles that it is decided how the connection ends. A message that was too big for it ends the
+    /// session now, not when the socket has gone: who comes on another until then is told so.
+    #[cold]
+    fn end_decided(&mut self, conn: &Conn<'_>) {
+        let cause = conn.proto.cause();
+        let oversize = cause.and_then(|cause| oversize(cause, conn.proto.received_close()));
+        if let (Stage::Attached(session, epoch), Some(oversize)) = (&self.stage, oversize) {
+            session.0.too_big(*epoch, oversize);
+            self.was_read = true;
+        }
+    }
+
     #[inline]
     fn message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
-        if self.was_read && Frame::is_goodbye(message.as_bytes()) {
-            // What the application answers to the messages before it goes first.
-            self.transmit(conn);
-        }
         if let Stage::Attached(session, epoch) = &self.stage {
             self.was_read = true;
             Live::receive(session, conn.now, *epoch, message, &mut self.app);
@@ -184,6 +187,9 @@ impl App for SessionSocket {
     /// Settles all that came in one go: so it is transmitted, and looked after, once.
     #[inline]
     fn input_end(&mut self, conn: &mut Conn<'_>) {
+        if conn.proto.cause().is_some() {
+            self.end_decided(conn);
+        }
         if std::mem::take(&mut self.was_read) {
             self.transmit(conn);
         }
@@ -207,9 +213,9 @@ impl App for SessionSocket {
         }
     }
 
-    fn close(&mut self, _: &Shared, closure: &Closure) {
+    fn close(&mut self, _: &Shared, _: &Closure) {
         match &self.stage {
-            Stage::Attached(session, epoch) => session.0.closed(*epoch, closure),
+            Stage::Attached(session, epoch) => session.0.closed(*epoch),
             Stage::Waiting(waiting) => waiting.reminder.abort(),
             _ => {}
         }

@@ -2,7 +2,12 @@
 
 use std::{collections::VecDeque, task::Waker};
 
+use everwire_proto::{Cause, CloseFrame};
+
 use crate::websocket::Received;
+
+/// Why a connection ends, and the peer's Close.
+pub(crate) type Decided = Box<(Cause, Option<CloseFrame>)>;
 
 /// Messages that were received and not yet taken. Only the pull face has one.
 #[derive(Debug, Default)]
@@ -15,4 +20,6 @@ pub(crate) struct Inbox {
     pub(crate) receiver_gone: bool,
     /// The driver stopped reading because it is full.
     pub(crate) was_full: bool,
+    /// Why nothing more comes; taken once.
+    pub(crate) decided: Option<Decided>,
 }

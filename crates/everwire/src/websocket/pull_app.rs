@@ -44,6 +44,8 @@ pub(crate) struct PullApp<F> {
     own: Option<Waker>,
     /// The queue was full when it was last looked at.
     full: bool,
+    /// It was told that nothing more comes.
+    decided: bool,
 }
 
 /// The companion of a connection whose user lives in another task.
@@ -52,14 +54,32 @@ pub(crate) type Elsewhere = std::future::Pending<()>;
 impl PullApp<Elsewhere> {
     /// Returns the app of a connection whose user lives in another task.
     pub(crate) fn elsewhere() -> Self {
-        Self { companion: None, own: None, full: false }
+        Self { companion: None, own: None, full: false, decided: false }
     }
 }
 
 impl<F: Future<Output = ()> + Send> PullApp<F> {
     /// Returns the app of a connection whose user is this future.
     pub(crate) fn with(companion: F) -> Self {
-        Self { companion: Some(Box::pin(companion)), own: None, full: false }
+        Self { companion: Some(Box::pin(companion)), own: None, full: false, decided: false }
+    }
+}
+
+impl<F> PullApp<F> {
+    /// Tells who waits for messages that no more come, and why, before the socket has gone.
+    #[cold]
+    fn end_decided(&mut self, conn: &Conn<'_>) {
+        self.decided = true;
+        let mut state = conn.shared.lock();
+        let inbox = state.inbox();
+        if inbox.receiver_gone {
+            return;
+        }
+        let received = conn.proto.received_close().cloned();
+        inbox.decided = conn.proto.cause().map(|cause| Box::new((cause.clone(), received)));
+        let receiver = inbox.receiver.take();
+        drop(state);
+        receiver.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -93,6 +113,12 @@ impl<F: Future<Output = ()> + Send> App for PullApp<F> {
         };
         drop(state);
         elsewhere.into_iter().for_each(Waker::wake);
+    }
+
+    fn input_end(&mut self, conn: &mut Conn<'_>) {
+        if !self.decided && conn.proto.cause().is_some() {
+            self.end_decided(conn);
+        }
     }
 
     fn is_ready(&mut self, shared: &Shared) -> bool {

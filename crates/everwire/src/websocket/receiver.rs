@@ -14,7 +14,7 @@ use everwire_proto::{Closure, Message, MessageKind, Payload, Piece, Text};
 use super::Received;
 use crate::{
     Sender,
-    shared::{Inbox, wake},
+    shared::{Decided, Inbox, wake},
 };
 
 /// The receiving half of a [`WebSocket`](crate::WebSocket).
@@ -77,6 +77,22 @@ impl Receiver {
                 None => return Poll::Ready(None),
             }
         }
+    }
+
+    /// Receives the next message, or learns once why there are no more, with the peer's Close, as soon
+    /// as that is decided; `None` for ever once the connection has ended.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(crate) async fn recv_or_end(&mut self) -> Option<Result<Message<'static>, Decided>> {
+        poll_fn(|cx| match self.poll_recv(cx) {
+            Poll::Ready(Some(message)) => Poll::Ready(Some(Ok(message))),
+            end => match self.sender.shared().lock().inbox().decided.take() {
+                Some(decided) => Poll::Ready(Some(Err(decided))),
+                None => end.map(|_| None),
+            },
+        })
+        .await
     }
 
     /// Polls for the next piece of a message.

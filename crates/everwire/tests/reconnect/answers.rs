@@ -58,7 +58,7 @@ async fn delay_after(answer: &str) -> Duration {
     let (url, _) = script(vec![say(answer)]).await;
     let (sender, mut delays) = mpsc::unbounded_channel();
     let client = builder(&url).on_state(move |state| {
-        if let State::Connecting { attempt: 2, delay } = state {
+        if let State::Connecting { attempt: 2, delay, .. } = state {
             sender.send(*delay).ok();
         }
     });

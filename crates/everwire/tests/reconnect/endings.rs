@@ -10,7 +10,7 @@ async fn advice_in_a_close_reason_is_obeyed() {
     let mut states = client.states();
     let delay = soon(async {
         loop {
-            if let Some(State::Connecting { attempt: 2, delay }) = states.next().await {
+            if let Some(State::Connecting { attempt: 2, delay, .. }) = states.next().await {
                 return delay;
             }
         }

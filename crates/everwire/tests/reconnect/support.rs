@@ -97,7 +97,9 @@ pub(crate) fn audited(builder: ReconnectBuilder, notes: &Notes) -> ReconnectBuil
             notes.add(format!("ILLEGAL {error}"));
         }
         notes.add(match state {
-            State::Connecting { attempt, delay: Duration::ZERO } => format!("attempt {attempt}"),
+            State::Connecting { attempt, delay: Duration::ZERO, .. } => {
+                format!("attempt {attempt}")
+            }
             State::Connecting { .. } => return,
             State::Stopped(_) => "stopped".into(),
             state => state.to_string(),

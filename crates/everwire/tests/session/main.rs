@@ -6,9 +6,12 @@ mod client;
 #[path = "../common/mod.rs"]
 mod common;
 mod groups;
+mod latest;
 mod lent;
+mod oversize;
 mod pulled;
 mod refusals;
+mod scripted;
 mod visitor;
 
 use std::time::Duration;

@@ -35,6 +35,21 @@ async fn a_first_message_that_is_no_hello_is_malformed() {
 }
 
 #[tokio::test]
+async fn a_request_with_two_hellos_is_malformed() {
+    let (_server, url, _, sessions) = echo(Sessions::builder()).await;
+    let hello = "UAEBAAEBgIAQgIBA4NQDAAZ0aWNrZXQ"; // docs/protocol.md §17
+    let offers =
+        ["everwire.v1".to_owned(), format!("everwire-h.{hello}"), format!("everwire-h.{hello}x")];
+    let client = Client::new(&url).unwrap().proxy(ProxyConfig::Direct);
+    let twice = client.clone().subprotocols(offers);
+    assert_eq!(close_code(twice.connect().await.unwrap()).await, Some(4500));
+    let client = client.subprotocols(["everwire.v1"]).header("everwire-hello", hello);
+    let twice = client.header("everwire-hello", hello);
+    assert_eq!(close_code(twice.connect().await.unwrap()).await, Some(4500));
+    assert_eq!(sessions.stats().opened, 0);
+}
+
+#[tokio::test]
 async fn a_hello_that_never_comes_is_not_waited_for() {
     let mut config = SessionConfig::server();
     config.attach_timeout = Duration::from_millis(50);

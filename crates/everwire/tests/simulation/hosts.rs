@@ -10,7 +10,7 @@ use everwire::{
     session::{
         ClientEnd, ClientEvent, ClientSender, Code, Direction, GapRange, Principal, SessionClient,
         SessionConfig, SessionFile, SessionHandler, SessionMessage, SessionSendError,
-        SessionSender, SessionStore, Sessions, Snapshot,
+        SessionSender, SessionStore, Sessions, Snapshot, SnapshotChange,
     },
 };
 use everwire_testkit::Rng;
@@ -220,6 +220,13 @@ struct Watched {
     client: usize,
 }
 
+impl Watched {
+    fn saved(&self, recv: u64, last: Option<&SessionMessage>) {
+        let last = last.map(|message| number(message, 0));
+        self.book.client_saved(self.client, recv, last);
+    }
+}
+
 impl SessionStore for Watched {
     fn load(&self) -> io::Result<Option<Snapshot>> {
         self.file.load()
@@ -227,8 +234,13 @@ impl SessionStore for Watched {
 
     fn save(&self, session: &Snapshot) -> io::Result<()> {
         self.file.save(session)?;
-        let last = session.unacknowledged.last().map(|message| number(message, 0));
-        self.book.client_saved(self.client, session.recv, last);
+        self.saved(session.recv, session.unacknowledged.last());
+        Ok(())
+    }
+
+    fn save_change(&self, change: &SnapshotChange) -> io::Result<()> {
+        self.file.save_change(change)?;
+        self.saved(change.recv, change.new.last());
         Ok(())
     }
 

@@ -111,6 +111,7 @@ impl ClientSession {
         let wants_room = self.end.out.wants_room();
         (self.end.out, self.end.incoming) = (Outgoing::new(), Incoming::new());
         self.epoch = 0;
+        self.losses = self.losses.wrapping_add(1);
         self.end.event(Event::Lost { unacknowledged });
         if wants_room {
             self.end.event(Event::Writable);

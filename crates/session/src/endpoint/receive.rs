@@ -140,6 +140,10 @@ impl Endpoint {
     fn bye(&mut self, now: At, code: Code, counts: &Counts, reason: String) {
         // Wrong counts change nothing any more: the session ends anyway, with this code.
         let _ = self.counted(now, counts);
+        // What the application has answered to the messages before goes first, as far as there is credit.
+        while let Some(message) = self.stream(now) {
+            self.queue(message);
+        }
         let counts = self.counts();
         self.queue_frame(&Frame::Bye { reply: true, code, counts, reason: String::new() });
         self.await_close(now);

@@ -51,7 +51,7 @@ impl Endpoint {
         Some(Transmit::Frame(frame.encode()))
     }
 
-    fn stream(&mut self, now: At) -> Option<Transmit> {
+    pub(super) fn stream(&mut self, now: At) -> Option<Transmit> {
         Some(Transmit::Frame(match self.out.poll(now)? {
             Next::Frame(frame) => frame,
             Next::Gap(gap) => {
@@ -64,7 +64,7 @@ impl Endpoint {
     /// Says BYE, once per socket, when nothing else is left to send.
     fn goodbye(&mut self, now: At) -> Option<Transmit> {
         let socket = self.socket.as_ref()?;
-        if socket.bye_at().is_some() || !self.out.is_flushed() {
+        if socket.bye_at().is_some() || !self.out.is_done() {
             return None;
         }
         let goodbye = self.goodbye.as_ref()?;

@@ -67,6 +67,29 @@ impl Hello {
         }
     }
 
+    /// Returns the HELLO of an upgrade request, from all values of its header [`HEADER_NAME`] and the
+    /// subprotocols that it offers; `None` if it has none, and the first message is to be it. The header
+    /// goes first. More than one is malformed: none of them is more the client's than the others.
+    ///
+    /// # Errors
+    /// As [`parse_base64`](Self::parse_base64).
+    pub fn in_request<'r>(
+        headers: impl IntoIterator<Item = &'r [u8]>,
+        offers: impl IntoIterator<Item = &'r str>,
+    ) -> Option<Result<Self, Malformed>> {
+        let mut offers =
+            offers.into_iter().filter_map(|it| it.strip_prefix(SUBPROTOCOL_HELLO_PREFIX));
+        let mut headers = headers.into_iter();
+        let (value, is_alone) = match headers.next() {
+            Some(value) => (str::from_utf8(value).ok(), headers.next().is_none()),
+            None => (Some(offers.next()?), offers.next().is_none()),
+        };
+        Some(match value.filter(|_| is_alone) {
+            Some(value) => Self::parse_base64(value),
+            None => Err(Malformed::OutOfRange("base64url")),
+        })
+    }
+
     /// Parses the value of the header [`HEADER_NAME`], or what stands behind
     /// [`SUBPROTOCOL_HELLO_PREFIX`] in an offered subprotocol.
     ///

@@ -32,6 +32,11 @@ impl Own {
         self.start
     }
 
+    /// Returns the position behind the last frame.
+    pub(super) const fn end(&self) -> u64 {
+        self.start + self.len() as u64
+    }
+
     /// Appends the frame of a message.
     #[inline]
     pub(super) fn push(&mut self, kind: Kind, payload: &[u8]) {

@@ -144,6 +144,8 @@ impl ServerSession {
         socket.is_attached = true;
         self.end.socket = Some(socket);
         self.end.out.attach(recv, hello.window, hello.max_message);
+        // What was not acknowledged in a session that is lost does not come in this one.
+        self.end.incoming.begin_at(if status == Status::Lost { 1 } else { hello.lo });
         self.detached_at = None;
         self.expiry_told = false;
         let counts = self.end.counts();

@@ -1,19 +1,20 @@
 //! A client and a server over sockets that are cut at random bytes, in virtual time.
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use everwire_session::{
-    Acks, ClientSession, Code, Config, Direction, EndedBy, Event, Kind, Mutation, Overflow,
-    Prepared, SendError, SessionId, StoreConfig, Transmit,
+    Acks, ClientSession, Code, Config, Direction, EndedBy, Event, Kind, Meter, Mutation, Overflow,
+    SendError, SessionId, StoreConfig, Transmit,
 };
 
 use super::{
     Failure, Fault, Host, Ledger, Report,
-    wire::{Item, Socket},
+    wire::{Item, Socket, whole},
 };
 use crate::Rng;
 
@@ -67,6 +68,8 @@ struct World {
     now: Instant,
     config: Arc<Config>,
     client: ClientSession,
+    /// What the client's application was lent, and has not looked at.
+    lent: VecDeque<Event>,
     /// The session's name, which a client that was killed has to learn again.
     id: Bytes,
     host: Host,
@@ -124,6 +127,7 @@ impl World {
             plan: plan.clone(),
             config,
             client: session,
+            lent: VecDeque::new(),
             id: Bytes::new(),
             host: Host::new(server, StoreConfig::default(), plan.seed),
             sockets: Vec::new(),
@@ -203,6 +207,13 @@ impl World {
             let mut told = None;
             while let Some(item) = socket.down.take(self.now) {
                 match item {
+                    // An application that listens is lent a part of the messages.
+                    Item::Message(message)
+                        if self.listen_at <= self.now && message.len() % 3 == 0 =>
+                    {
+                        let lent = self.client.handle_lent(self.now, socket.attempt, &message);
+                        self.lent.extend(lent.map(|message| Event::Message(message.to_message())));
+                    }
                     Item::Message(message) => {
                         self.client.handle_message(self.now, socket.attempt, &message);
                     }
@@ -263,6 +274,7 @@ impl World {
         let snapshot = self.client.snapshot();
         self.down.rewind(snapshot.recv);
         self.dealt_with = snapshot.recv;
+        self.lent.clear();
         self.client = ClientSession::restored(self.now, self.config.clone(), snapshot);
         self.client.set_ticket("alice");
         self.report.restarts += 1;
@@ -278,8 +290,10 @@ impl World {
             return Ok(());
         }
         for _ in 0..self.rng.below(4) {
-            let message = Prepared::binary(&self.up.compose(&mut self.rng, self.longest));
-            accepted(self.client.send(self.now, message), &mut self.up)?;
+            let payload = self.up.compose(&mut self.rng, self.longest);
+            let meter = Meter::default();
+            let sent = self.client.send_payload(self.now, Kind::Binary, &payload, &meter);
+            accepted(sent, &mut self.up)?;
         }
         let known = |id: &SessionId| *id.as_bytes() == *self.id;
         if let Some(session) = self.host.sessions().into_iter().find(known) {
@@ -317,6 +331,10 @@ impl World {
         while let Some((id, event)) = self.host.poll_event(self.now) {
             listened = true;
             self.server_event(id, event)?;
+        }
+        while let Some(event) = self.lent.pop_front() {
+            listened = true;
+            self.client_event(event)?;
         }
         if self.listen_at > self.now {
             return Ok(listened);
@@ -400,14 +418,15 @@ impl World {
             let socket = &mut self.sockets[at];
             while socket.client_open
                 && self.client.has_socket(socket.attempt)
-                && let Some(transmit) = self.client.poll_transmit(self.now, socket.attempt)
+                && let Some(transmit) = whole(self.client.poll_message(self.now, socket.attempt))
+                    .or_else(|| self.client.poll_transmit(self.now, socket.attempt))
             {
                 sent = true;
                 if matches!(transmit, Transmit::Close(_)) {
                     socket.client_open = false;
                     self.connect_at.get_or_insert(self.now);
                 }
-                if socket.up.send(self.now, item(transmit), OVERHEAD.0) {
+                if socket.up.send(self.now, transmit.into(), OVERHEAD.0) {
                     self.cut(at, true);
                     break;
                 }
@@ -421,7 +440,7 @@ impl World {
                     socket.server_open = false;
                     self.host.handle_closed(self.now, socket.id);
                 }
-                if socket.down.send(self.now, item(transmit), OVERHEAD.1) {
+                if socket.down.send(self.now, transmit.into(), OVERHEAD.1) {
                     self.cut(at, false);
                     break;
                 }
@@ -453,13 +472,6 @@ fn accepted(sent: Result<u64, SendError>, ledger: &mut Ledger) -> Result<(), Fau
         // The end of the session is told by an event, and judged then.
         Err(SendError::Full { .. } | SendError::Closed) => Ok(()),
         Err(error) => Err(Fault::Other(error.to_string())),
-    }
-}
-
-fn item(transmit: Transmit) -> Item {
-    match transmit {
-        Transmit::Frame(frame) => Item::Message(frame),
-        Transmit::Close(code) => Item::Closed(Some(code.number())),
     }
 }
 

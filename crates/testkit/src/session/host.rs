@@ -14,6 +14,7 @@ use everwire_session::{
     ServerSession, SessionId, Store, StoreConfig, Transmit, Welcome,
 };
 
+use super::wire::whole;
 use crate::Rng;
 
 type Handle = Rc<RefCell<ServerSession>>;
@@ -151,9 +152,8 @@ impl Host {
         let transmit = match &known.session {
             Some((session, epoch)) => {
                 let mut session = session.borrow_mut();
-                let lent = session.poll_message(now, *epoch);
-                let frame = lent.map(|message| Bytes::copy_from_slice(message.as_slice()));
-                frame.map(Transmit::Frame).or_else(|| session.poll_transmit(now, *epoch))
+                let message = whole(session.poll_message(now, *epoch));
+                message.or_else(|| session.poll_transmit(now, *epoch))
             }
             None => known.answer.pop_front(),
         };

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use everwire_session::{Lent, Transmit};
 
 use crate::Rng;
 
@@ -36,6 +37,20 @@ impl Cut {
 pub(super) enum Item {
     Message(Bytes),
     Closed(Option<u16>),
+}
+
+impl From<Transmit> for Item {
+    fn from(transmit: Transmit) -> Self {
+        match transmit {
+            Transmit::Frame(frame) => Self::Message(frame),
+            Transmit::Close(code) => Self::Closed(Some(code.number())),
+        }
+    }
+}
+
+/// Returns what to send, for which only memory was lent.
+pub(super) fn whole(lent: Option<Lent<'_>>) -> Option<Transmit> {
+    lent.map(|frame| Transmit::Frame(Bytes::copy_from_slice(frame.as_slice())))
 }
 
 /// One direction: a stream of bytes that arrive in order.

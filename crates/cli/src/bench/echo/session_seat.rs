@@ -7,9 +7,9 @@ use std::{
 
 use everwire::{
     CloseCode, Closure, Conn, Handler, Message, MessageKind, Payload, SendError, Sender,
-    session::{Kind, Prepared, SUBPROTOCOL, SessionConfig},
+    session::{Kind, SUBPROTOCOL, SessionConfig},
 };
-use everwire_session::{ClientSession, Event, Transmit};
+use everwire_session::{ClientSession, Event, Lent, MessageRef, Meter, Transmit};
 
 use super::{Shared, lock};
 
@@ -19,7 +19,13 @@ const LOOK: Duration = Duration::from_millis(50);
 /// The client's end of a session, shared by a connection's handler and by who sends. Only one thread
 /// locks it.
 #[derive(Clone)]
-pub(super) struct Line(Arc<Mutex<ClientSession>>);
+pub(super) struct Line(Arc<Mutex<End>>);
+
+struct End {
+    session: ClientSession,
+    /// What it keeps is counted, and of no interest.
+    meter: Meter,
+}
 
 impl Line {
     pub(super) fn new(biggest: usize) -> Self {
@@ -31,10 +37,11 @@ impl Line {
         config.probes = false;
         config.buffer.entries = usize::MAX;
         config.buffer.bytes = usize::MAX;
-        Self(Arc::new(Mutex::new(ClientSession::new(Instant::now(), Arc::new(config)))))
+        let session = ClientSession::new(Instant::now(), Arc::new(config));
+        Self(Arc::new(Mutex::new(End { session, meter: Meter::default() })))
     }
 
-    fn lock(&self) -> MutexGuard<'_, ClientSession> {
+    fn lock(&self) -> MutexGuard<'_, End> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -44,32 +51,34 @@ impl Line {
             MessageKind::Text => Kind::Text,
             MessageKind::Binary => Kind::Binary,
         };
-        let sent = self.lock().send(now, prepared(kind, message.as_bytes()));
+        let End { session, meter } = &mut *self.lock();
+        let sent = session.send_payload(now, kind, message.as_bytes(), meter);
         sent.map(drop).map_err(|_| SendError::Closed)
     }
 
     /// Sends what there is to send.
-    fn transmit(&self, conn: &mut Conn<'_>) {
-        let mut session = self.lock();
-        while let Some(transmit) = session.poll_transmit(Instant::now(), 1) {
-            match transmit {
-                Transmit::Frame(frame) => {
+    fn transmit(&self, now: Instant, conn: &mut Conn<'_>) {
+        let session = &mut self.lock().session;
+        loop {
+            while let Some(frame) = session.poll_message(now, 1) {
+                let payload = match frame {
+                    Lent::Small(frame) => Payload::Borrowed(frame),
+                    Lent::Large(frame) => Payload::Shared(frame.clone()),
+                };
+                conn.send(Message::Binary(payload)).ok();
+            }
+            match session.poll_transmit(now, 1) {
+                Some(Transmit::Frame(frame)) => {
                     conn.send(Message::Binary(Payload::Shared(frame))).ok();
                 }
-                Transmit::Close(code) => {
+                Some(Transmit::Close(code)) => {
                     let code = CloseCode::new(code.number());
                     code.and_then(|code| conn.close(code, "").ok());
-                    break;
+                    return;
                 }
+                None => return,
             }
         }
-    }
-}
-
-fn prepared(kind: Kind, payload: &[u8]) -> Prepared {
-    match (kind, std::str::from_utf8(payload)) {
-        (Kind::Text, Ok(text)) => Prepared::text(text),
-        _ => Prepared::binary(payload),
     }
 }
 
@@ -89,7 +98,7 @@ impl Handler for SessionSeat {
             conn.close(CloseCode::NORMAL_CLOSURE, "").ok();
             return;
         }
-        let attempt = self.line.lock().hello(Instant::now());
+        let attempt = self.line.lock().session.hello(Instant::now());
         if let Some(attempt) = attempt {
             conn.send(Message::Binary(Payload::Shared(attempt.hello))).ok();
         }
@@ -97,12 +106,15 @@ impl Handler for SessionSeat {
 
     fn on_message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
         let now = Instant::now();
-        let frame = message.into_payload().into_bytes();
-        self.line.lock().handle_message(now, 1, &frame);
+        let lent = self.line.lock().session.handle_lent(now, 1, message.as_bytes());
+        if let Some(message) = lent {
+            self.answered(now, message);
+            return self.line.transmit(now, conn);
+        }
         loop {
-            let event = self.line.lock().poll_event(now);
+            let event = self.line.lock().session.poll_event(now);
             match event {
-                Some(Event::Message(message)) => self.answered(now, &message),
+                Some(Event::Message(message)) => self.answered(now, message.lend()),
                 Some(Event::Ended(end)) => {
                     let why = format!("the session ended with {} {}", end.code, end.reason);
                     lock(&self.accounts).refused(&why);
@@ -111,11 +123,11 @@ impl Handler for SessionSeat {
                 None => break,
             }
         }
-        self.line.transmit(conn);
+        self.line.transmit(now, conn);
     }
 
     fn on_notify(&mut self, conn: &mut Conn<'_>) {
-        self.line.transmit(conn);
+        self.line.transmit(Instant::now(), conn);
     }
 
     fn on_close(&mut self, closure: &Closure) {
@@ -124,10 +136,10 @@ impl Handler for SessionSeat {
 }
 
 impl SessionSeat {
-    fn answered(&self, now: Instant, message: &everwire_session::Message) {
-        let message = match message.as_text() {
-            Some(text) => Message::text(text),
-            None => Message::binary(&message.payload[..]),
+    fn answered(&self, now: Instant, message: MessageRef<'_>) {
+        let message = match (message.kind, std::str::from_utf8(message.payload)) {
+            (Kind::Text, Ok(text)) => Message::text(text),
+            _ => Message::binary(message.payload),
         };
         let mut accounts = lock(&self.accounts);
         if accounts.received(self.place, &message, now) && self.follows {
@@ -144,7 +156,7 @@ pub(super) async fn look_after(lines: &[Line], senders: &[Option<Sender>]) {
         let now = Instant::now();
         for (line, sender) in lines.iter().zip(senders) {
             let Some(sender) = sender else { continue };
-            let mut session = line.lock();
+            let session = &mut line.lock().session;
             if session.poll_timeout().is_some_and(|at| at <= now) {
                 session.handle_timeout(now);
                 sender.notify();

@@ -126,7 +126,7 @@ impl Play {
     }
 
     fn attempt_begins(&mut self, attempt: Attempt) {
-        self.tell(State::Connecting { attempt: attempt.number, delay: Duration::ZERO });
+        self.tell(State::Connecting { attempt: attempt.number, delay: Duration::ZERO, last: None });
         self.told = Some((Phase::Attempting, attempt.number));
         assert!(self.advised.is_none_or(|until| self.now >= until), "sooner than the server said");
         let begun = self.begun.replace(self.now);
@@ -156,7 +156,9 @@ impl Play {
         if !due && self.told != Some((phase, attempt)) {
             self.told = Some((phase, attempt));
             match phase {
-                Phase::Scheduled { delay, .. } => self.tell(State::Connecting { attempt, delay }),
+                Phase::Scheduled { delay, .. } => {
+                    self.tell(State::Connecting { attempt, delay, last: None });
+                }
                 Phase::Attempting => {}
                 Phase::Open => self.tell(State::Open { generation: self.machine.generation() }),
                 Phase::Waiting => self.tell(State::Waiting),

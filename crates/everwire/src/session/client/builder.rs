@@ -224,15 +224,20 @@ impl Setup {
         let Some(store) = &self.store else { return };
         // Meanwhile more may be accepted for sending; at the latest when the buffer is full this
         // ends.
-        while let Some(unsaved) = link.unsaved() {
+        while let Some((unsaved, saved)) = link.unsaved() {
             match unsaved {
-                Unsaved::Save(snapshot) => {
-                    if let Err(error) = store.save(&snapshot) {
-                        tracing::warn!(%error, "session cannot be stored");
-                    }
-                    link.saved(snapshot);
+                Unsaved::Change(change) if store.save_change(&change).is_ok() => {
+                    link.saved(saved, true);
                 }
                 Unsaved::Forget => self.forget(link),
+                Unsaved::Change(_) | Unsaved::Save => {
+                    let (session, saved) = link.whole();
+                    let result = store.save(&session);
+                    if let Err(error) = &result {
+                        tracing::warn!(%error, "session cannot be stored");
+                    }
+                    link.saved(saved, result.is_ok());
+                }
             }
         }
     }

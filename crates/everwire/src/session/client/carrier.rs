@@ -8,7 +8,7 @@ use everwire_session::{Code, Transmit};
 use futures_util::FutureExt;
 
 use super::link::Link;
-use crate::{Receiver, Sender, WebSocket};
+use crate::{Receiver, Sender, WebSocket, shared::Decided};
 
 /// How long a server has to close a connection that it refused or ended.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
@@ -32,6 +32,8 @@ pub(super) enum Heard {
     Messages,
     /// It may have room again.
     Room,
+    /// Nothing more comes.
+    Decided(Decided),
     Closed(Arc<Closure>),
 }
 
@@ -81,10 +83,14 @@ impl Carrier {
             }
         };
         let message = tokio::select! {
-            message = receiver.recv() => message,
+            message = receiver.recv_or_end() => message,
             () = room => return Heard::Room,
         };
-        let Some(mut message) = message else { return Heard::Closed(self.receiver.closed().await) };
+        let mut message = match message {
+            Some(Ok(message)) => message,
+            Some(Err(decided)) => return Heard::Decided(decided),
+            None => return Heard::Closed(self.receiver.closed().await),
+        };
         for _ in 0..BATCH {
             link.receive(self.attempt, message);
             match self.receiver.recv().now_or_never() {

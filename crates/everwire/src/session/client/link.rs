@@ -14,7 +14,7 @@ use bytes::Bytes;
 use everwire_proto::Closure;
 use everwire_session::{
     Acks, ClientSession, Code, Config, Direction, GapRange, Kind, Message, Prepared, SendError,
-    Snapshot,
+    Snapshot, SnapshotChange,
 };
 use tokio::sync::{Notify, watch};
 
@@ -68,16 +68,28 @@ struct Inner {
     /// How the connection that carried the session ended.
     closure: Option<Arc<Closure>>,
     is_over: bool,
-    /// What was stored last, without messages.
-    saved: Option<Snapshot>,
+    saved: Option<Saved>,
+    /// It is there, and has only to be changed.
+    is_changeable: bool,
     /// Something is stored.
     is_kept: bool,
 }
 
 /// What has to become of what is stored.
 pub(super) enum Unsaved {
-    Save(Snapshot),
+    Save,
+    /// This is all that is missing.
+    Change(SnapshotChange),
     Forget,
+}
+
+/// What was stored last.
+#[derive(PartialEq, Eq)]
+pub(super) struct Saved {
+    /// Without messages.
+    marks: Snapshot,
+    /// How often the session had been lost: another one has other messages of the same numbers.
+    losses: u32,
 }
 
 /// What the handles want of the runner.
@@ -120,6 +132,7 @@ impl Link {
             closure: None,
             is_over: false,
             saved: None,
+            is_changeable: false,
             is_kept,
         };
         let (news, inner) = (Notify::new(), Mutex::new(inner));
@@ -353,11 +366,16 @@ impl Inner {
         if self.session.is_ended() {
             return false;
         }
-        let marks = self.session.marks();
-        match self.is_something(&marks) {
-            true => self.saved.as_ref() != Some(&marks),
+        let now = self.now();
+        match self.is_something(&now.marks) {
+            true => self.saved.as_ref() != Some(&now),
             false => self.is_kept,
         }
+    }
+
+    /// Returns what would be stored now.
+    fn now(&self) -> Saved {
+        Saved { marks: self.session.marks(), losses: self.session.losses() }
     }
 
     /// Returns whether there is a session to come back to, or to be told the loss of: without a token

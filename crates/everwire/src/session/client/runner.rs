@@ -130,6 +130,10 @@ impl Runner {
     fn handle(&mut self, happened: Happened) {
         match happened {
             Happened::News | Happened::Heard(Heard::Messages | Heard::Room) => {}
+            Happened::Heard(Heard::Decided(decided)) => {
+                let Some(carrier) = &self.carrier else { return };
+                self.link.decided(carrier.attempt, &decided);
+            }
             Happened::Heard(Heard::Closed(closure)) => {
                 let Some(carrier) = self.carrier.take() else { return };
                 self.link.closed(carrier.attempt, Some(closure.clone()));

@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-pub use everwire_session::Snapshot;
+pub use everwire_session::{Snapshot, SnapshotChange};
 
 /// Keeps a client's session where another process finds it.
 ///
@@ -27,6 +27,18 @@ pub trait SessionStore: Send + Sync + 'static {
     /// It could not be saved. The client goes on and warns: should the process die now, the next
     /// one finds an older state, and what is missing is told.
     fn save(&self, session: &Snapshot) -> io::Result<()>;
+
+    /// Saves what has changed since the last call that saved something, which is much less than the whole
+    /// while many messages wait. [`Snapshot::apply`] makes the whole of both. Unless a store can do it
+    /// cheaply it leaves this as it is: then each time the whole is saved.
+    ///
+    /// # Errors
+    /// It was not saved; for [`io::ErrorKind::Unsupported`] this time or ever. The client
+    /// [saves](Self::save) the whole at once.
+    fn save_change(&self, change: &SnapshotChange) -> io::Result<()> {
+        let _ = change;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Forgets the session, which is over.
     ///

@@ -2,18 +2,14 @@
 
 use std::{
     ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
 use everwire::{
     CloseCode, Message, MessageKind, Server, WebSocket,
     session::{
-        Buffer, ClientSender, ClientState, Overflow, SUBPROTOCOL, SessionClient, SessionSendError,
-        Sessions,
+        Buffer, ClientSender, Overflow, SUBPROTOCOL, SessionClient, SessionSendError, Sessions,
     },
 };
 use everwire_testkit::Cut;
@@ -23,13 +19,13 @@ use super::{builder, hear};
 use crate::common::{read_head, soon, start};
 
 /// WELCOME: NEW, windows of 262,144, messages up to 1 MiB, as in the specification's examples.
-const WELCOME: &str = "6000010000008080108080\
+pub(super) const WELCOME: &str = "6000010000008080108080\
     40e0d403a8c301904ee80710101112131415161718191a1b1c1d1e1f04c0ffee01";
 
 /// Where the token stands in it, in hexadecimal digits.
 const TOKEN: Range<usize> = 46..78;
 
-fn bytes(hex: &str) -> Vec<u8> {
+pub(super) fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<_> = hex.chars().filter(|c| !c.is_whitespace()).collect();
     let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap();
     digits.chunks(2).map(byte).collect()
@@ -340,40 +336,6 @@ async fn who_waits_for_room_goes_on_in_the_session_that_follows_a_lost_one() {
 async fn who_waits_for_room_goes_on_when_without_a_connection_the_oldest_make_it() {
     let (_client, waiting) = waits_for_room(Overflow::Evict, None).await;
     assert_eq!(soon(waiting).await.unwrap(), Ok(2));
-}
-
-/// Each attach succeeds, and is closed at once: the delays grow as if none had.
-#[tokio::test]
-async fn a_server_that_attaches_and_closes_without_end_is_tried_ever_more_slowly() {
-    let n_attached = Arc::new(AtomicU32::new(0));
-    let counter = n_attached.clone();
-    let close = move |mut ws: WebSocket| {
-        let epoch = counter.fetch_add(1, Ordering::Relaxed) + 1;
-        let welcome = match epoch {
-            1 => WELCOME.to_owned(),
-            epoch => format!("6001{epoch:02x}{}", &WELCOME[6..]),
-        };
-        async move {
-            ws.recv().await;
-            ws.send(Message::from(bytes(&welcome))).await.ok();
-            ws.recv().await; // ACK
-            ws.close(CloseCode::new(4500).unwrap(), "").unwrap().await;
-        }
-    };
-    let server = Server::builder().subprotocols([SUBPROTOCOL]).pull("/", close);
-    let (_server, addr) = start(server).await;
-    let client = builder(&format!("ws://{addr}/")).early(false).start().unwrap();
-    let mut states = client.states();
-    let (mut attempts, mut last) = (Vec::new(), 0);
-    while last < 6 {
-        let state = soon(states.next()).await.expect("it goes on");
-        if let ClientState::Detached { attempt, .. } = state {
-            attempts.push(attempt);
-            last = attempt;
-        }
-    }
-    assert!(attempts.is_sorted(), "the count began anew: {attempts:?}");
-    assert!(n_attached.load(Ordering::Relaxed) >= 5);
 }
 
 /// Whatever code a server closes with, the session is not decided by it.

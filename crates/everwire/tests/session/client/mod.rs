@@ -1,5 +1,7 @@
 //! The client of sessions over real sockets.
 
+mod advice;
+mod backoff;
 mod ends;
 mod faulty;
 mod moves;

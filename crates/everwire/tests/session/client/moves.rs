@@ -24,7 +24,7 @@ use crate::{
     echo,
 };
 
-/// A store in memory, which anybody may share.
+/// A store in memory, which anybody may share: so each saves the whole.
 #[derive(Clone, Default)]
 pub(super) struct Shared(pub(super) Arc<Mutex<Option<Snapshot>>>);
 

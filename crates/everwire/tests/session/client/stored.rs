@@ -4,14 +4,16 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use everwire::{
     Server,
-    session::{Acks, Code, SessionClient, SessionFile, SessionStore, Sessions, Snapshot},
+    session::{
+        Acks, Code, SessionClient, SessionFile, SessionStore, Sessions, Snapshot, SnapshotChange,
+    },
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -271,6 +273,11 @@ impl SessionStore for Forgetful {
         self.0.save(session)
     }
 
+    fn save_change(&self, change: &SnapshotChange) -> std::io::Result<()> {
+        assert!(!self.1.load(Ordering::Relaxed), "saved after its end");
+        self.0.save_change(change)
+    }
+
     fn forget(&self) -> std::io::Result<()> {
         self.1.store(true, Ordering::Relaxed);
         self.0.forget()
@@ -293,6 +300,66 @@ async fn a_session_that_is_over_is_not_stored_again() {
     assert_eq!(hear(&mut client).await, "session ended by the server with 1000 []");
     soon(client.ended()).await;
     assert!(store.0.load().unwrap().is_none());
+}
+
+/// A store that counts the messages that it is given.
+#[derive(Clone, Default)]
+struct Counting(Shared, Arc<AtomicUsize>);
+
+impl Counting {
+    fn count(&self, n: usize) {
+        self.1.fetch_add(n, Ordering::Relaxed);
+    }
+}
+
+impl SessionStore for Counting {
+    fn load(&self) -> std::io::Result<Option<Snapshot>> {
+        self.0.load()
+    }
+
+    fn save(&self, session: &Snapshot) -> std::io::Result<()> {
+        self.count(session.unacknowledged.len());
+        self.0.save(session)
+    }
+
+    fn save_change(&self, change: &SnapshotChange) -> std::io::Result<()> {
+        self.count(change.new.len());
+        let mut session = self.0.0.lock().unwrap();
+        assert!(session.as_mut().expect("the whole was saved first").apply(change.clone()));
+        Ok(())
+    }
+
+    fn forget(&self) -> std::io::Result<()> {
+        self.0.forget()
+    }
+}
+
+/// However many wait for a connection: each is given to the store once, also on the attempts, and when
+/// the session begins.
+#[tokio::test]
+async fn a_message_that_waits_is_stored_once() {
+    let (_socket, nowhere) = nowhere();
+    let (_server, url, _, sessions) = echo(Sessions::builder()).await;
+    let (is_there, store) = (Arc::new(AtomicBool::new(false)), Counting::default());
+    let asked = is_there.clone();
+    let urls = move |_: everwire::reconnect::AttemptInfo| {
+        let url = if asked.load(Ordering::Relaxed) { url.clone() } else { nowhere.clone() };
+        async move { Ok(url) }
+    };
+    let client = builder("ws://127.0.0.1:9/").url(urls).store(store.clone()).start().unwrap();
+    for n in 1..=1000 {
+        soon(client.send(format!("{n}"))).await.unwrap();
+        if n % 10 == 0 {
+            // A hundred saves at least, beside those for the attempts, which fail.
+            until(|| store.0.load().unwrap().is_some_and(|it| it.unacknowledged.len() == n)).await;
+        }
+    }
+    is_there.store(true, Ordering::Relaxed);
+    until(|| client.buffered().1 == 0).await;
+    assert_eq!(sessions.all().len(), 1);
+    // The first few may be given a second time: there was nothing yet to be changed.
+    let n = store.1.load(Ordering::Relaxed);
+    assert!((1000..1100).contains(&n), "{n} were given to the store");
 }
 
 #[tokio::test]

@@ -9,13 +9,14 @@ use std::{
 use everwire_proto::{Closure, Message as WsMessage};
 use everwire_session::{Attempt, ClientSession, Event, Message, Snapshot, Transmit};
 
-use super::{Link, Orders, Unsaved};
+use super::{Link, Orders, Saved, Unsaved};
 use crate::{
     clock,
     session::{
         client::{ClientEnd, ClientEvent, ClientState},
         oversize::oversize,
     },
+    shared::Decided,
 };
 
 impl Link {
@@ -68,16 +69,21 @@ impl Link {
         }
     }
 
+    /// Handles that it is decided how the connection of this attempt ends. A message that was too big
+    /// for it ends the session now, so that no other connection asks for it to be sent again.
+    pub(in crate::session::client) fn decided(&self, attempt: u64, decided: &Decided) {
+        let (cause, received) = &**decided;
+        if let Some(oversize) = oversize(cause, received.as_ref()) {
+            self.lock().session.handle_too_big(attempt, oversize);
+        }
+    }
+
     /// Handles the end of the connection of this attempt.
     pub(in crate::session::client) fn closed(&self, attempt: u64, closure: Option<Arc<Closure>>) {
         let received = closure.as_ref().and_then(|closure| closure.received.as_ref());
         let code = received.map(|frame| u16::from(frame.code));
-        let oversize = closure.as_deref().and_then(oversize);
         let mut inner = self.lock();
         inner.closure = closure;
-        if let Some(oversize) = oversize {
-            inner.session.handle_too_big(attempt, oversize);
-        }
         inner.session.handle_closed(attempt, code);
     }
 
@@ -100,22 +106,35 @@ impl Link {
         inner.session.poll_transmit(clock::now(), attempt)
     }
 
-    /// Returns what has to be stored, if that has changed since [`saved`](Self::saved) was called.
-    pub(in crate::session::client) fn unsaved(&self) -> Option<Unsaved> {
+    /// Returns what has to become of what is stored, if it is out of date, and what it is then.
+    pub(in crate::session::client) fn unsaved(&self) -> Option<(Unsaved, Saved)> {
         let inner = self.lock();
         if !inner.is_unsaved() {
             return None;
         }
-        let snapshot = inner.session.snapshot();
-        let is_something = inner.is_something(&snapshot);
-        Some(if is_something { Unsaved::Save(snapshot) } else { Unsaved::Forget })
+        let now = inner.now();
+        let saved = inner.saved.as_ref();
+        let changed = saved.filter(|it| inner.is_changeable && it.losses == now.losses);
+        let unsaved = match changed {
+            _ if !inner.is_something(&now.marks) => Unsaved::Forget,
+            Some(saved) => Unsaved::Change(inner.session.change_since(&saved.marks)),
+            None => Unsaved::Save,
+        };
+        Some((unsaved, now))
     }
 
-    /// Notes that this was stored.
-    pub(in crate::session::client) fn saved(&self, mut snapshot: Snapshot) {
-        snapshot.unacknowledged = Vec::new();
+    /// Returns the whole session, and what is stored once that is.
+    pub(in crate::session::client) fn whole(&self) -> (Snapshot, Saved) {
+        let inner = self.lock();
+        (inner.session.snapshot(), inner.now())
+    }
+
+    /// Notes that this is stored, as far as that was possible. If it was, it has only to be changed
+    /// from now on.
+    pub(in crate::session::client) fn saved(&self, saved: Saved, is_changeable: bool) {
         let mut inner = self.lock();
-        inner.saved = Some(snapshot);
+        inner.saved = Some(saved);
+        inner.is_changeable = is_changeable;
         inner.is_kept = true;
     }
 

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use everwire_proto::{Advice, CloseCode};
 use everwire_session::{Code, Goaway, Welcome};
 
 use super::{Beside, Runner};
@@ -93,10 +94,21 @@ impl Runner {
             (retry @ Retry::After { .. }, _) | (retry, Ending::Failed(_)) => retry,
             _ => Retry::Now,
         });
-        let failure = ending.failure(retry);
+        let failure = ending.failure(self.goaway_stands(&ending).unwrap_or(retry));
         self.last = Some(ending);
         self.follow(failure);
         self.link.detached();
+    }
+
+    /// Returns when the next attempt comes by the advice of GOAWAY, if the connection was closed as that
+    /// foretold, and not advised otherwise (protocol §12).
+    fn goaway_stands(&self, ending: &Ending) -> Option<Retry> {
+        let wish = self.beside.as_ref().filter(|beside| !beside.is_suspicion)?;
+        let close = ending.closure()?.received.as_ref()?;
+        let is_planned = [CloseCode::GOING_AWAY, CloseCode::SERVICE_RESTART].contains(&close.code);
+        let stands = is_planned && Advice::parse(&close.reason).is_none();
+        let after = wish.at.saturating_duration_since(clock::now());
+        stands.then_some(Retry::After { after, spread: Duration::ZERO })
     }
 
     /// Lets the machine decide what follows.

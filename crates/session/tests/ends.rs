@@ -1,0 +1,118 @@
+//! Ends of a session: goodbyes, tickets that run out, messages that were refused.
+
+use std::time::Duration;
+
+use everwire_session::{Code, Config, EndedBy, Event};
+use everwire_testkit::session::Pair;
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Returns what an end says in answer to a goodbye that came after this was accepted, and what it is told.
+fn answered(window: u64) -> (Vec<u8>, usize) {
+    let mut client = Config::client();
+    client.window = window;
+    let mut pair = Pair::with(client, Config::server());
+    pair.client_sends("last words");
+    pair.client.close(Code::NORMAL, "", None);
+    for frame in pair.client_says() {
+        pair.server.handle_message(pair.now, pair.epoch, &frame);
+        if frame[0] == 0x11 {
+            pair.server_sends("an answer");
+            pair.server_sends("another");
+        }
+    }
+    let said = pair.server_says().iter().map(|frame| frame[0]).collect();
+    let events = pair.server_events();
+    let Some(Event::Ended(end)) = events.last() else { panic!("{events:?}") };
+    (said, end.unacknowledged.len())
+}
+
+#[test]
+fn what_was_accepted_before_a_goodbye_came_goes_out_before_its_answer() {
+    assert_eq!(answered(1000), (vec![0x11, 0x11, 0x91], 2));
+    // What there is no credit for stays behind.
+    assert_eq!(answered(1), (vec![0x11, 0x91], 2));
+}
+
+#[test]
+fn a_message_that_the_websocket_refused_ends_the_session() {
+    use everwire_session::{Oversize, Violation};
+    let limit = Config::client().max_message;
+    let violation = EndedBy::Violation(Violation::TooBig { limit, size: 2_000_000 });
+    for (oversize, by) in
+        [(Oversize::Theirs(2_000_001), violation), (Oversize::Ours, EndedBy::Peer)]
+    {
+        let mut pair = Pair::new();
+        pair.client_sends("unheard");
+        pair.client.handle_too_big(pair.attempt - 1, oversize);
+        pair.server.handle_too_big(pair.epoch - 1, oversize);
+        assert!(!pair.client.is_ended() && !pair.server.is_ended());
+        pair.client.handle_too_big(pair.attempt, oversize);
+        pair.server.handle_too_big(pair.epoch, oversize);
+        pair.cut();
+        for events in [pair.client_events(), pair.server_events()] {
+            let [Event::Ended(end)] = &events[..] else { panic!("{events:?}") };
+            assert_eq!((end.code, end.by), (Code::TOO_BIG, by));
+        }
+        assert!(pair.client.hello(pair.now).is_none());
+        assert!(pair.server.tombstone().is_some());
+    }
+}
+
+#[test]
+fn a_client_is_asked_for_a_ticket_before_its_own_expires() {
+    let mut pair = Pair::new();
+    pair.server.set_expiry(pair.now, Some(seconds(10)));
+    pair.now += seconds(8);
+    pair.server.handle_timeout(pair.now);
+    pair.pass();
+    assert_eq!(pair.client_events(), [Event::TicketWanted(seconds(2))]);
+    pair.client.authenticate("fresh");
+    pair.pass();
+    let events = pair.server_events();
+    assert!(matches!(&events[..], [Event::Ticket(ticket)] if ticket.0 == "fresh"));
+    let alice = everwire_session::Principal::new("alice");
+    pair.server.authenticated(pair.now, &alice, Some(seconds(60)));
+    pair.pass();
+    assert_eq!(pair.client_events(), [Event::TicketAccepted(Some(seconds(60)))]);
+    pair.now += seconds(40);
+    pair.server.handle_timeout(pair.now);
+    assert!(!pair.server.is_ended());
+}
+
+#[test]
+fn a_ticket_that_is_not_renewed_ends_the_session() {
+    let mut pair = Pair::new();
+    pair.server.set_expiry(pair.now, Some(seconds(10)));
+    pair.now += seconds(10);
+    pair.server.handle_timeout(pair.now);
+    pair.pass();
+    let events = pair.client_events();
+    let Some(Event::Ended(end)) = events.last() else { panic!("{events:?}") };
+    assert_eq!((end.code, end.by), (Code::UNAUTHENTICATED, EndedBy::Peer));
+}
+
+#[test]
+fn a_goodbye_that_nobody_answers_is_given_up_with_what_was_not_acknowledged() {
+    let mut pair = Pair::new();
+    pair.client_sends("unheard");
+    pair.client.close(Code::NORMAL, "", None);
+    pair.client_says();
+    pair.wait(seconds(5));
+    let events = pair.client_events();
+    let Some(Event::Ended(end)) = events.last() else { panic!("{events:?}") };
+    assert_eq!(end.unacknowledged.len(), 1);
+    assert_eq!(end.by, EndedBy::Us);
+}
+
+#[test]
+fn a_goodbye_without_a_socket_ends_at_its_deadline() {
+    let mut pair = Pair::new();
+    pair.cut();
+    pair.server.close(Code::NORMAL, "", Some(pair.now + seconds(9)));
+    pair.wait(seconds(9));
+    assert!(pair.server.is_ended());
+    assert!(!pair.client.is_ended());
+}
