@@ -1,17 +1,17 @@
 // The page behind proxies that cut its connections, at bytes and in ways that a seed decides: closed, reset, or in silence at either
 // end, at both or in one direction. Its own counters must stay at 0, and all pages must have heard the same, said by all.
 //
-//     run cuts [CUTS [PAGES [SEED]]]    100 and 8 and 1 unless given
+//     run cuts [CUTS [PAGES [SEED]]]    60 and 6 and 1 unless given
 const { spawn } = require('node:child_process');
 const { createInterface } = require('node:readline');
 const { once } = require('node:events');
 const { browsing, check, ok, serve, visit } = require('./visit');
 
-const [count, pages, seed] = [100, 8, 1].map((usual, i) => Number(process.argv[2 + i] ?? usual));
+const [count, pages, seed] = [60, 6, 1].map((usual, i) => Number(process.argv[2 + i] ?? usual));
 /** Chromium opens one connection at a time to the same address: RFC 6455 §4.1. */
 const PAGES_PER_PROXY = 2;
-/** What a page says altogether; it shows the last 300 lines. */
-const SAYS = Math.max(1, Math.floor(250 / pages));
+/** What a page says altogether; all show the last 300 lines. */
+const SAYS = Math.max(1, Math.floor(Math.min(8, 250 / pages)));
 /** A page has two connections, and each may be attached once a second; most outages take some seconds. */
 const LIMIT_MS = 120_000 + (count / pages) * 20_000;
 
