@@ -82,7 +82,7 @@ fn session(now: Instant, number: usize) -> ServerSession {
     let config = CONFIG.with(Clone::clone);
     let hello = Hello::first(1, 1 << 18, 1 << 20);
     let who = Principal::ANONYMOUS;
-    let mut session = ServerSession::accept(now, config, &hello, who, true, &mut random);
+    let (mut session, _) = ServerSession::accept(now, config, &hello, who, true, &mut random);
     while let Some(Transmit::Frame(_)) = session.poll_transmit(now, 1) {}
     let counts = everwire_session::Counts { window: 1 << 18, ..Default::default() };
     session.handle_message(now, 1, &Frame::Ack(counts).encode());

@@ -61,6 +61,18 @@ pub(crate) fn at_millis(millis: u64) -> Instant {
     epoch() + Duration::from_millis(millis)
 }
 
+/// Returns how many nanoseconds have gone by at an instant.
+#[inline]
+pub(crate) fn nanos(instant: Instant) -> u64 {
+    let since = instant.saturating_duration_since(epoch());
+    since.as_secs().saturating_mul(1_000_000_000) + u64::from(since.subsec_nanos())
+}
+
+/// Returns when so many nanoseconds have gone by.
+pub(crate) fn at_nanos(nanos: u64) -> Instant {
+    epoch() + Duration::from_nanos(nanos)
+}
+
 /// What ticks are counted from: a day ago. A runtime whose time is paused may be behind the one that
 /// asks first.
 fn epoch() -> Instant {

@@ -199,6 +199,7 @@ impl<S: Stream, A: App> Driver<S, A> {
     /// Hands the events of `input` to the app, as long as it wants more and output has room.
     #[inline]
     fn handle_input(&mut self, now: Instant, input: &mut BytesMut) {
+        let mut batch = A::Batch::default();
         let mut events = self.proto.handle_buffer(now, input);
         loop {
             let proto = events.connection();
@@ -217,10 +218,11 @@ impl<S: Stream, A: App> Driver<S, A> {
             let Some(event) = events.next() else { break };
             let handler = &mut self.flags.handler;
             let mut conn = Conn::new(events.connection(), &self.shared, now, handler);
-            self.app.event(&mut conn, event);
+            self.app.event(&mut conn, &mut batch, event);
         }
         let handler = &mut self.flags.handler;
-        self.app.input_end(&mut Conn::new(events.connection(), &self.shared, now, handler));
+        let mut conn = Conn::new(events.connection(), &self.shared, now, handler);
+        self.app.input_end(&mut conn, &mut batch);
     }
 
     /// Returns whether input may be taken.
@@ -275,13 +277,13 @@ impl<S: Stream, A: App> Driver<S, A> {
     /// Handles `n` bytes that were read straight into a large frame.
     fn handle_direct(&mut self, now: Instant, n: usize) -> Poll<()> {
         let mut events = self.proto.handle_frame_buffer(now, n);
-        let event = events.next();
+        let (event, mut batch) = (events.next(), A::Batch::default());
         let handler = &mut self.flags.handler;
         let mut conn = Conn::new(events.connection(), &self.shared, now, handler);
         if let Some(event) = event {
-            self.app.event(&mut conn, event);
+            self.app.event(&mut conn, &mut batch, event);
         }
-        self.app.input_end(&mut conn);
+        self.app.input_end(&mut conn, &mut batch);
         Poll::Ready(())
     }
 

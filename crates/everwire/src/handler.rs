@@ -340,6 +340,8 @@ impl<H: Handler> HandlerApp<H> {
 }
 
 impl<H: Handler> App for HandlerApp<H> {
+    type Batch = ();
+
     fn open(&mut self, conn: &mut Conn<'_>) {
         self.call(conn, H::on_open);
     }
@@ -353,7 +355,7 @@ impl<H: Handler> App for HandlerApp<H> {
     }
 
     #[inline]
-    fn event(&mut self, conn: &mut Conn<'_>, event: Event<'_>) {
+    fn event(&mut self, conn: &mut Conn<'_>, (): &mut (), event: Event<'_>) {
         match event {
             Event::Message(message) => self.call(conn, |h, conn| h.on_message(conn, message)),
             Event::Piece(piece) => self.call(conn, |h, conn| h.on_piece(conn, piece)),

@@ -55,8 +55,28 @@ impl Timeline {
         self.at
     }
 
+    /// Returns the latest instant that it knows.
+    pub(crate) const fn last(&self) -> Instant {
+        self.instant
+    }
+
     pub(crate) fn instant(&self, at: At) -> Instant {
         if at >= self.at { self.instant + (at - self.at) } else { self.instant - (self.at - at) }
+    }
+}
+
+/// A duration, in half the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(u64);
+
+impl Span {
+    /// Centuries are for ever.
+    pub(crate) fn new(duration: Duration) -> Self {
+        Self(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) const fn duration(self) -> Duration {
+        Duration::from_nanos(self.0)
     }
 }
 
@@ -66,8 +86,7 @@ impl Add<Duration> for At {
     /// What is centuries away is never.
     #[inline]
     fn add(self, duration: Duration) -> Self {
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(nanos))
+        Self(self.0.saturating_add(Span::new(duration).0))
     }
 }
 

@@ -245,7 +245,7 @@ impl ClientSession {
 
     /// Handles the end of the socket of this attempt, with the code of the Close if one came.
     pub fn handle_closed(&mut self, attempt: u64, code: Option<u16>) {
-        if self.end.socket.as_ref().is_none_or(|socket| socket.id != attempt) {
+        if !self.has_socket(attempt) {
             return;
         }
         let is_superseded = code == Some(Code::SUPERSEDED.number());
@@ -267,9 +267,9 @@ impl ClientSession {
     /// close it.
     pub fn poll_transmit(&mut self, now: Instant, attempt: u64) -> Option<Transmit> {
         let now = self.end.at(now);
-        match self.end.socket.as_ref().map(|socket| socket.id) {
-            Some(id) if id == attempt => self.end.poll_transmit(now, attempt),
-            _ => Some(Transmit::Close(Code::NORMAL)),
+        match self.has_socket(attempt) {
+            true => self.end.poll_transmit(now, attempt),
+            false => Some(Transmit::Close(Code::NORMAL)),
         }
     }
 
@@ -318,7 +318,7 @@ impl ClientSession {
     /// closed.
     #[must_use]
     pub fn has_socket(&self, attempt: u64) -> bool {
-        self.end.socket.as_ref().is_some_and(|socket| socket.id == attempt)
+        self.end.has_socket(attempt)
     }
 
     /// Returns whether a socket is attached.

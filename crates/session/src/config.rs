@@ -7,7 +7,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct Config {
     /// The cost of messages that may be on their way to the application: a message costs its
-    /// payload and 32. Default: 262,144.
+    /// payload and 32. It is 4 GiB at most. Default: 262,144.
     pub window: u64,
     /// The largest message that the end takes, in bytes. Default: 1 MiB.
     pub max_message: u64,

@@ -22,9 +22,14 @@ pub(crate) struct Endpoint {
     pub(crate) config: Arc<Config>,
     pub(crate) out: Outgoing,
     pub(crate) incoming: Incoming,
+    /// The newest socket, while it is there.
     pub(crate) socket: Option<Socket>,
+    /// Its name, or that of the one that was there last.
+    pub(crate) newest: u64,
     pub(crate) rtt: Rtt,
     pub(crate) is_ended: bool,
+    /// Somebody was refused and waits for room.
+    pub(crate) wants_room: bool,
     goodbye: Option<Box<Goodbye>>,
     events: Rare<Event>,
     volatile_events: u32,
@@ -46,8 +51,10 @@ impl Endpoint {
             out: Outgoing::new(),
             incoming: Incoming::new(),
             socket: None,
+            newest: 0,
             rtt: Rtt::default(),
             is_ended: false,
+            wants_room: false,
             goodbye: None,
             events: Rare::new(),
             volatile_events: 0,
@@ -127,12 +134,12 @@ impl Endpoint {
             self.evict_old(now);
         }
         let room = make(&mut self.out, &self.config.buffer, attached);
-        if matches!(room, Err(SendError::Full { .. }))
-            && !attached
-            && self.config.buffer.overflow == Overflow::End
-        {
-            self.end(Code::SLOW_CONSUMER, String::new(), EndedBy::Expiry);
-            return Err(SendError::Closed);
+        if matches!(room, Err(SendError::Full { .. })) {
+            if !attached && self.config.buffer.overflow == Overflow::End {
+                self.end(Code::SLOW_CONSUMER, String::new(), EndedBy::Expiry);
+                return Err(SendError::Closed);
+            }
+            self.wants_room = true;
         }
         room.map(|()| attached)
     }
@@ -254,7 +261,7 @@ impl Endpoint {
         Counts {
             window: self.incoming.grant(&self.config),
             recv: self.incoming.recv(),
-            done: self.incoming.done(),
+            done: self.incoming.done(&self.config),
             sent: self.out.position(),
         }
     }
@@ -314,9 +321,14 @@ impl Endpoint {
         self.socket.as_ref().is_some_and(|socket| socket.is_attached && !socket.is_parting)
     }
 
-    /// Returns the socket if what it says counts.
+    /// Returns whether the socket of this name is the newest, and there.
+    pub(crate) const fn has_socket(&self, id: u64) -> bool {
+        self.socket.is_some() && self.newest == id
+    }
+
+    /// Returns whether what this socket says counts.
     pub(crate) fn listening(&self, id: u64) -> bool {
-        self.socket.as_ref().is_some_and(|socket| socket.id == id && !socket.is_parting)
+        self.newest == id && self.socket.as_ref().is_some_and(|socket| !socket.is_parting)
     }
 
     pub(crate) fn evict_old(&mut self, now: At) {
@@ -331,6 +343,10 @@ impl Endpoint {
     #[inline]
     pub(crate) fn at(&mut self, now: Instant) -> At {
         self.timeline.at(now)
+    }
+
+    pub(crate) const fn last_now(&self) -> Instant {
+        self.timeline.last()
     }
 
     pub(crate) fn instant(&self, at: At) -> Instant {

@@ -9,13 +9,12 @@ use crate::{Acks, At, Config, GapRange, MAX_NUMBER, Violation, rare::Rare};
 #[derive(Debug)]
 pub(crate) struct Incoming {
     recv: u64,
-    done: u64,
     /// The cost of messages that were received and not credited.
     held: u64,
     /// The cost of messages since the last counts that we sent on this socket.
-    since: u64,
-    /// The window in these counts.
-    granted: u64,
+    since: u32,
+    /// The window in these counts: 4 GiB at most.
+    granted: u32,
     /// Messages, and their cost, since the last counts that we sent.
     unacked: u32,
     ack_at: Option<At>,
@@ -36,7 +35,6 @@ impl Incoming {
     pub(crate) const fn restarted(recv: u64) -> Self {
         Self {
             recv,
-            done: recv,
             held: 0,
             since: 0,
             granted: 0,
@@ -69,17 +67,12 @@ impl Incoming {
         }
         self.recv += 1;
         self.held += cost;
-        self.since += cost;
+        self.since = self.since.saturating_add(saturated(cost));
         self.unacked += 1;
-        match config.acks {
-            Acks::Automatic => self.done = self.recv,
-            Acks::Released => {
-                self.done = self.recv;
-                self.unreleased.push_back((self.recv, cost));
-            }
-            Acks::Manual => self.unreleased.push_back((self.recv, cost)),
+        if config.acks != Acks::Automatic {
+            self.unreleased.push_back((self.recv, cost));
         }
-        let is_due = self.unacked >= config.ack_after || self.since >= config.window / 2;
+        let is_due = self.unacked >= config.ack_after || u64::from(self.since) >= most(config) / 2;
         if is_due {
             self.ack_in(now, Duration::ZERO);
         } else if self.ack_at.is_none() {
@@ -100,9 +93,6 @@ impl Incoming {
         }
         self.recv = gap.to;
         self.hole = self.hole.saturating_sub(counted(gap.to - gap.from + 1));
-        if self.unreleased.is_empty() || config.acks == Acks::Released {
-            self.done = self.recv;
-        }
         self.ack_in(now, config.ack_delay);
         Ok(())
     }
@@ -116,8 +106,8 @@ impl Incoming {
     pub(crate) fn credit(&mut self, now: At, cost: u64, config: &Config) {
         self.held -= cost;
         let window = self.window(config);
-        let gained = window - window.min(self.granted.saturating_sub(self.since));
-        if gained >= config.window / 2 && gained > 0 {
+        let gained = window - window.min(self.granted.saturating_sub(self.since).into());
+        if gained >= most(config) / 2 && gained > 0 {
             self.ack_in(now, Duration::ZERO);
         } else if self.since >= self.granted && gained > 0 {
             self.ack_in(now, config.ack_delay);
@@ -126,28 +116,26 @@ impl Incoming {
 
     /// Releases all messages up to `number`.
     pub(crate) fn release(&mut self, now: At, number: u64, config: &Config) {
-        let number = number.min(self.recv);
+        let (number, done) = (number.min(self.recv), self.done(config));
         while let Some(&(first, cost)) = self.unreleased.front()
             && first <= number
         {
             self.unreleased.take_front();
             self.credit(now, cost, config);
         }
-        let done = self.unreleased.front().map_or(self.recv, |(first, _)| first - 1);
-        if done > self.done {
-            self.done = done;
+        if self.done(config) > done {
             self.ack_in(now, config.ack_delay);
         }
     }
 
     /// Returns the credit to state, and counts it as granted.
     pub(crate) fn grant(&mut self, config: &Config) -> u64 {
-        self.granted = self.window(config);
+        self.granted = saturated(self.window(config));
         self.since = 0;
         self.unacked = 0;
         self.ack_at = None;
         self.ack_due = false;
-        self.granted
+        self.granted.into()
     }
 
     /// Gives back memory that is not used.
@@ -185,13 +173,27 @@ impl Incoming {
         self.recv
     }
 
-    pub(crate) const fn done(&self) -> u64 {
-        self.done
+    /// Returns up to where the peer may forget its messages.
+    pub(crate) fn done(&self, config: &Config) -> u64 {
+        let unreleased = self.unreleased.front().filter(|_| config.acks == Acks::Manual);
+        unreleased.map_or(self.recv, |(first, _)| first - 1)
     }
 
     const fn window(&self, config: &Config) -> u64 {
-        config.window.saturating_sub(self.held)
+        most(config).saturating_sub(self.held)
     }
+}
+
+/// Returns the largest window.
+#[inline]
+const fn most(config: &Config) -> u64 {
+    if config.window < u32::MAX as u64 { config.window } else { u32::MAX as u64 }
+}
+
+/// Returns a cost, or 4 GiB if it is higher.
+#[inline]
+fn saturated(cost: u64) -> u32 {
+    u32::try_from(cost).unwrap_or(u32::MAX)
 }
 
 /// Returns a number of messages as far as it can be kept.

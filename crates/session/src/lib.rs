@@ -32,7 +32,7 @@
 //! // The server finds out who it is, and that it has no session yet (see `Store`).
 //! let config = Arc::new(Config::server());
 //! let who = Principal::new("alice");
-//! let mut server = ServerSession::accept(now, config, &hello, who.clone(), true, &mut random);
+//! let (mut server, _) = ServerSession::accept(now, config, &hello, who.clone(), true, &mut random);
 //! let epoch = server.epoch();
 //!
 //! // Both say what they have to say, until nothing is left.
@@ -131,7 +131,7 @@ pub use self::{
     random::Random,
     role::Role,
     server::{Attach, Principal, ServerSession, Tombstone},
-    store::{Admission, Found, Pressure, Store, StoreConfig},
+    store::{Admission, Found, Handle, Identified, Pressure, Store, StoreConfig},
     token::SessionId,
     varint::MAX_NUMBER,
 };

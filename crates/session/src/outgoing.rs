@@ -27,13 +27,13 @@ pub(crate) struct Outgoing {
     freed: u64,
     /// The cost of what was put on this socket after `acked`.
     in_flight: u64,
-    window: u64,
-    peer_limit: u64,
+    /// The peer's window, and what it takes at most: each 4 GiB at most.
+    window: u32,
+    peer_limit: u32,
     /// Since when the oldest message on its way waits for its acknowledgement.
     waiting_since: Option<At>,
     /// Frames that may be dropped, each with the number it came after.
     volatile: Rare<(u64, Bytes)>,
-    wants_room: bool,
 }
 
 /// What is to be sent next.
@@ -54,10 +54,9 @@ impl Outgoing {
             freed: 0,
             in_flight: 0,
             window: 0,
-            peer_limit: u64::MAX,
+            peer_limit: u32::MAX,
             waiting_since: None,
             volatile: Rare::new(),
-            wants_room: false,
         }
     }
 
@@ -70,7 +69,7 @@ impl Outgoing {
     pub(crate) const fn check_size(&self, size: u64) -> Result<(), SendError> {
         match self.takes(size) {
             true => Ok(()),
-            false => Err(SendError::TooBig { limit: self.peer_limit, size }),
+            false => Err(SendError::TooBig { limit: self.peer_limit as u64, size }),
         }
     }
 
@@ -128,8 +127,7 @@ impl Outgoing {
         self.replay.put_latest(key, message);
     }
 
-    fn full(&mut self) -> SendError {
-        self.wants_room = true;
+    fn full(&self) -> SendError {
         SendError::Full { bytes: self.replay.bytes(), entries: self.replay.entries() }
     }
 
@@ -175,8 +173,8 @@ impl Outgoing {
         self.position = recv;
         self.last_done = 0;
         self.in_flight = 0;
-        self.window = window;
-        self.peer_limit = peer_limit;
+        self.window = saturated(window);
+        self.peer_limit = saturated(peer_limit);
         self.waiting_since = None;
     }
 
@@ -196,8 +194,8 @@ impl Outgoing {
         within(counts.recv, self.acked, self.position)?;
         within(counts.done, self.last_done, counts.recv)?;
         let cost = self.cost_between(self.acked + 1, counts.recv);
-        if counts.window + cost < self.window {
-            let (stated, granted) = (counts.window, self.window - cost);
+        if counts.window + cost < self.window.into() {
+            let (stated, granted) = (counts.window, u64::from(self.window) - cost);
             return Err(Violation::Credit { stated, granted });
         }
         self.in_flight -= cost;
@@ -205,15 +203,16 @@ impl Outgoing {
             self.waiting_since = (counts.recv < self.position).then_some(now);
         }
         self.acked = counts.recv;
-        self.window = counts.window;
+        self.window = saturated(counts.window);
         self.last_done = counts.done;
         self.free(counts.done);
         Ok(())
     }
 
     /// Returns whether the peer has said all of this before.
-    pub(crate) const fn is_stated(&self, counts: &Counts) -> bool {
-        counts.recv == self.acked && counts.done == self.last_done && counts.window == self.window
+    pub(crate) fn is_stated(&self, counts: &Counts) -> bool {
+        let window = saturated(counts.window);
+        counts.recv == self.acked && counts.done == self.last_done && window == self.window
     }
 
     pub(crate) fn free(&mut self, done: u64) {
@@ -242,7 +241,7 @@ impl Outgoing {
             self.waiting_since.get_or_insert(now);
             return Some(Next::Gap(gap));
         }
-        if self.in_flight >= self.window {
+        if self.in_flight >= self.window.into() {
             // What may be dropped need not wait for credit.
             return self.volatile.pop_front().map(|(_, frame)| Next::Frame(frame));
         }
@@ -257,7 +256,7 @@ impl Outgoing {
     /// Gives the first message that has none a number, if it can leave now: until then a newer one may
     /// take its place.
     fn number_latest(&mut self, now: At) -> bool {
-        if self.in_flight >= self.window || self.next >= MAX_NUMBER {
+        if self.in_flight >= self.window.into() || self.next >= MAX_NUMBER {
             return false;
         }
         let message = self.replay.take_latest();
@@ -267,14 +266,14 @@ impl Outgoing {
     /// Returns the next message and counts it as sent, if that is what is to be sent next.
     #[inline]
     pub(crate) fn poll_message(&mut self, now: At) -> Option<Lent<'_>> {
-        if self.is_flushed() || self.in_flight >= self.window || !self.volatile.is_empty() {
+        if self.is_flushed() || self.in_flight >= self.window.into() || !self.volatile.is_empty() {
             return None;
         }
         let number = self.position + 1;
         let frame = self.replay.frame(number)?;
         let len = frame.as_slice().len() as u64 - 1;
-        if len > self.peer_limit {
-            return None;
+        if len > self.peer_limit.into() {
+            return None; // The frame is borrowed.
         }
         self.in_flight += len + MESSAGE_COST;
         self.position = number;
@@ -299,16 +298,9 @@ impl Outgoing {
         self.replay.shrink();
     }
 
-    /// Returns whether there is room again for somebody who was refused, once.
-    pub(crate) fn take_room(&mut self, buffer: &Buffer) -> bool {
-        let half_empty =
-            self.replay.bytes() <= buffer.bytes / 2 && self.replay.entries() <= buffer.entries / 2;
-        half_empty && std::mem::take(&mut self.wants_room)
-    }
-
-    /// Returns whether somebody was refused and waits for room.
-    pub(crate) const fn wants_room(&self) -> bool {
-        self.wants_room
+    /// Returns whether there is room again for somebody who was refused.
+    pub(crate) fn is_half_empty(&self, buffer: &Buffer) -> bool {
+        self.replay.bytes() <= buffer.bytes / 2 && self.replay.entries() <= buffer.entries / 2
     }
 
     /// Returns whether all that was accepted was put on this socket.
@@ -376,7 +368,7 @@ impl Outgoing {
 
     /// Returns whether the peer takes a message of this size.
     pub(crate) const fn takes(&self, len: u64) -> bool {
-        len <= self.peer_limit
+        len <= self.peer_limit as u64
     }
 
     /// Returns the messages from `number` on that the peer does not take.
@@ -385,4 +377,9 @@ impl Outgoing {
         let to = (number..self.next).take_while(too_big).last()?;
         Some(GapRange { from: number, to, reason: GapReason::Oversize })
     }
+}
+
+/// Returns a number of bytes, or 4 GiB if there are more.
+fn saturated(bytes: u64) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

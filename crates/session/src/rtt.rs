@@ -32,3 +32,25 @@ impl Rtt {
         (Duration::from_micros(waited) + Duration::from_millis(200)).clamp(least, most)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the patience after these round trips, in milliseconds.
+    fn patience(samples: impl IntoIterator<Item = u64>) -> u128 {
+        let mut rtt = Rtt::default();
+        samples.into_iter().for_each(|millis| rtt.sample(Duration::from_millis(millis)));
+        rtt.patience().as_millis()
+    }
+
+    #[test]
+    fn patience_is_the_round_trip_and_four_deviations_and_at_least_1_s_and_at_most_5() {
+        assert_eq!(patience([]), 1000);
+        assert_eq!(patience([1]), 1000);
+        assert_eq!(patience([500]), 500 + 4 * 250 + 200);
+        assert_eq!(patience([2000]), 5000);
+        let steady = patience([1500; 100]);
+        assert!((1700..1710).contains(&steady), "{steady}");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod attach;
 mod receive;
+mod rest;
 mod tombstone;
 
 use std::{
@@ -10,10 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::rest::Rest;
 pub use self::{attach::Attach, tombstone::Tombstone};
 use crate::{
     At, Code, EndedBy, Event, Frame, Kind, Lent, Malformed, Meter, Mutation, Prepared, SendError,
-    SessionId, Transmit, Violation, endpoint::Endpoint, rate::Rate, token::Tokens,
+    Transmit, Violation, at::Span, endpoint::Endpoint, rate::Rate, token::Tokens,
 };
 
 /// Who a client is, as the application says. All clients of an application that does not ask are
@@ -66,19 +68,15 @@ impl fmt::Debug for Principal {
 #[derive(Debug)]
 pub struct ServerSession {
     end: Endpoint,
-    id: SessionId,
     principal: Principal,
     tokens: Tokens,
-    epoch: u64,
     attempt: u64,
     attaches: Rate,
-    ttl: Duration,
-    detached_at: Option<At>,
-    authenticated_at: At,
-    expires_at: Option<At>,
-    expiry_told: bool,
-    /// What clients are answered that come back after an end by BYE.
-    epitaph: Option<Box<(Code, String)>>,
+    ttl: Span,
+    /// Between which heartbeats those of this session are.
+    phase: u8,
+    /// Nothing in one that is attached and rests.
+    rest: Option<Box<Rest>>,
 }
 
 impl ServerSession {
@@ -143,7 +141,7 @@ impl ServerSession {
     /// Says goodbye once all that was accepted has been sent, and waits for the answer. A detached
     /// session waits for its client to come back, until its ttl or `deadline`.
     pub fn close(&mut self, code: Code, reason: &str, deadline: Option<Instant>) {
-        self.epitaph = Some(Box::new((code, reason.to_owned())));
+        self.set_epitaph(code, reason);
         let deadline = deadline.map(|at| self.end.at(at));
         self.end.close(code, reason, deadline);
     }
@@ -154,7 +152,7 @@ impl ServerSession {
             return;
         }
         self.end.end_abruptly(code, reason, EndedBy::Us);
-        self.epitaph = Some(Box::new((code, reason.to_owned())));
+        self.set_epitaph(code, reason);
     }
 
     /// Ends the session because its memory is needed. Its client will find it lost.
@@ -190,9 +188,7 @@ impl ServerSession {
     /// another when a fifth of the time is left.
     pub fn set_expiry(&mut self, now: Instant, valid: Option<Duration>) {
         let now = self.end.at(now);
-        self.authenticated_at = now;
-        self.expires_at = valid.map(|valid| now + valid);
-        self.expiry_told = false;
+        self.authenticate(now, valid.map(|valid| now + valid));
     }
 
     /// Accepts the ticket of [`Event::Ticket`], which says that the client is `principal`. That of
@@ -222,14 +218,14 @@ impl ServerSession {
     pub fn handle_too_big(&mut self, epoch: u64, oversize: crate::Oversize) {
         if self.end.listening(epoch) {
             let reason = self.end.too_big(oversize);
-            self.epitaph = Some(Box::new((Code::TOO_BIG, reason.to_owned())));
+            self.set_epitaph(Code::TOO_BIG, reason);
         }
     }
 
     /// Handles the end of the socket of this epoch. Its close code decides nothing.
     pub fn handle_closed(&mut self, now: Instant, epoch: u64) {
         let now = self.end.at(now);
-        if self.end.socket.as_ref().is_some_and(|socket| socket.id == epoch) {
+        if self.end.has_socket(epoch) {
             self.end.detach(None);
             self.note_detached(now);
         }
@@ -243,13 +239,13 @@ impl ServerSession {
         if is_due(self.lapse_at()) {
             self.end.end(Code::TIMEOUT, String::new(), EndedBy::Expiry);
         }
-        if is_due(self.expires_at) && !self.end.is_ended {
+        if is_due(self.expires_at()) && !self.end.is_ended {
             self.end.end_abruptly(Code::UNAUTHENTICATED, "ticket expired", EndedBy::Expiry);
-            self.epitaph = Some(Box::new((Code::UNAUTHENTICATED, "ticket expired".into())));
+            self.set_epitaph(Code::UNAUTHENTICATED, "ticket expired");
         }
         if is_due(self.tell_expiry_at()) {
-            self.expiry_told = true;
-            let left = self.expires_at.map_or(Duration::ZERO, |at| at - now);
+            self.note_expiry_told();
+            let left = self.expires_at().map_or(Duration::ZERO, |at| at - now);
             self.end.queue_frame(&Frame::AuthRequest(crate::config::millis(left)));
         }
         if is_due(self.dead_at()) {
@@ -264,10 +260,10 @@ impl ServerSession {
     /// close it.
     pub fn poll_transmit(&mut self, now: Instant, epoch: u64) -> Option<Transmit> {
         let now = self.end.at(now);
-        match self.end.socket.as_ref().map(|socket| socket.id) {
-            Some(id) if id == epoch => self.end.poll_transmit(now, epoch),
+        match self.end.has_socket(epoch) {
+            true => self.end.poll_transmit(now, epoch),
             _ if self.end.config.leaves_out(Mutation::NoServerFence) => None,
-            _ if epoch < self.epoch => Some(Transmit::Close(Code::SUPERSEDED)),
+            _ if epoch < self.epoch() => Some(Transmit::Close(Code::SUPERSEDED)),
             _ => Some(Transmit::Close(Code::NORMAL)),
         }
     }
@@ -287,7 +283,7 @@ impl ServerSession {
         let mut times = [
             self.end.next_timeout(),
             self.lapse_at(),
-            self.expires_at,
+            self.expires_at(),
             self.tell_expiry_at(),
             self.dead_at(),
             self.ping_at(),
@@ -320,10 +316,12 @@ impl ServerSession {
         self.end.release(now, number);
     }
 
-    /// Returns the session's name.
+    /// Returns the latest time that the session was told: what is done now, while somebody is at work
+    /// with it, is done then.
     #[must_use]
-    pub const fn id(&self) -> SessionId {
-        self.id
+    #[inline]
+    pub const fn last_now(&self) -> Instant {
+        self.end.last_now()
     }
 
     /// Returns whose session it is.
@@ -335,7 +333,7 @@ impl ServerSession {
     /// Returns how many sockets the session has had: the name of the newest.
     #[must_use]
     pub const fn epoch(&self) -> u64 {
-        self.epoch
+        self.end.newest
     }
 
     /// Returns whether a socket is attached.
@@ -347,7 +345,7 @@ impl ServerSession {
     /// Returns since when no socket is attached.
     #[must_use]
     pub fn detached_at(&self) -> Option<Instant> {
-        self.detached_at.map(|at| self.end.instant(at))
+        self.rest.as_ref()?.detached_at.map(|at| self.end.instant(at))
     }
 
     /// Returns whether the session is over.
@@ -370,7 +368,7 @@ impl ServerSession {
 
     fn violate(&mut self, now: At, violation: Violation) {
         if violation != Violation::Rate {
-            self.epitaph = Some(Box::new((violation.code(), String::new())));
+            self.set_epitaph(violation.code(), "");
         }
         self.end.violate(violation);
         self.note_detached(now);
@@ -378,8 +376,8 @@ impl ServerSession {
 
     fn note_detached(&mut self, now: At) {
         if !self.end.is_attached() && !self.end.is_ended {
-            self.detached_at.get_or_insert(now);
-            if self.ttl.is_zero() {
+            self.rest.get_or_insert_default().detached_at.get_or_insert(now);
+            if self.ttl() == Duration::ZERO {
                 self.end.end(Code::TIMEOUT, String::new(), EndedBy::Expiry);
             }
         }
@@ -388,15 +386,10 @@ impl ServerSession {
     /// Returns when a detached session is given up.
     fn lapse_at(&self) -> Option<At> {
         let terms = &self.end.config.terms;
-        let known = self.epoch > 1 || self.tokens.is_confirmed();
-        let ttl = if known { self.ttl } else { self.ttl.min(terms.unconfirmed_ttl) };
-        Some(self.detached_at? + ttl)
-    }
-
-    fn tell_expiry_at(&self) -> Option<At> {
-        let valid = self.expires_at?.saturating_duration_since(self.authenticated_at);
-        let asks = !self.expiry_told && self.end.is_attached();
-        asks.then(|| self.authenticated_at + valid / 5 * 4)
+        let detached_at = self.rest.as_ref()?.detached_at?;
+        let known = self.epoch() > 1 || self.tokens.is_confirmed();
+        let ttl = if known { self.ttl() } else { self.ttl().min(terms.unconfirmed_ttl) };
+        Some(detached_at + ttl)
     }
 
     fn dead_at(&self) -> Option<At> {
@@ -413,7 +406,17 @@ impl ServerSession {
 
     /// Returns the heartbeat, varied by ±10 % so that sessions do not beat together.
     fn heartbeat(&self) -> Duration {
-        let byte = u32::from(self.id.as_bytes()[0]);
-        self.end.config.terms.heartbeat / 1275 * (1275 - 127 + byte)
+        let phase = u32::from(self.phase);
+        self.end.config.terms.heartbeat / 1275 * (1275 - 127 + phase)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_idle_session_keeps_is_small() {
+        assert!(size_of::<ServerSession>() <= 328, "{} bytes", size_of::<ServerSession>());
     }
 }

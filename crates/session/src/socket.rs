@@ -8,10 +8,9 @@ use crate::{At, Transmit, rate::Rate};
 const STRIKES_AT_ONCE: u32 = 100;
 const STRIKES_PER_SECOND: u32 = 10;
 
-/// A socket of a session.
+/// A socket of a session: the newest, whose name its [`Endpoint`](crate::endpoint::Endpoint) knows.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    pub(crate) id: u64,
     /// Whether HELLO and WELCOME were exchanged.
     pub(crate) is_attached: bool,
     /// Whether its end is decided: what it says has no effect, what is queued still leaves.
@@ -19,11 +18,13 @@ pub(crate) struct Socket {
     pub(crate) ping_due: bool,
     pub(crate) last_received: At,
     pub(crate) last_sent: At,
-    pub(crate) ping: Option<Ping>,
     /// The number of PINGs: the token of the last.
-    pings: u64,
-    /// Our `recv` when the peer last said where it stands.
-    counted_at: u64,
+    pings: u32,
+    /// Whether the peer has said where it stands.
+    was_counted: bool,
+    /// The low half of our `recv` when it last did: no window lets as many messages come in between as
+    /// there are of these.
+    counted_at: u32,
     /// Nothing for a socket that rests.
     rest: Option<Box<Rest>>,
 }
@@ -37,6 +38,8 @@ struct Rest {
     bye_at: Option<At>,
     /// Frames that say nothing.
     strikes: Option<Rate>,
+    /// The last PING, until it is answered and says no more.
+    ping: Option<Ping>,
 }
 
 /// A PING that was sent.
@@ -50,17 +53,16 @@ pub(crate) struct Ping {
 }
 
 impl Socket {
-    pub(crate) const fn new(now: At, id: u64) -> Self {
+    pub(crate) const fn new(now: At) -> Self {
         Self {
-            id,
             is_attached: false,
             is_parting: false,
             ping_due: false,
             last_received: now,
             last_sent: now,
-            ping: None,
             pings: 0,
-            counted_at: u64::MAX,
+            was_counted: false,
+            counted_at: 0,
             rest: None,
         }
     }
@@ -110,12 +112,19 @@ impl Socket {
         }
     }
 
-    /// Gives back memory that is not used.
-    pub(crate) fn shrink(&mut self, now: At) {
-        let is_over =
-            |strikes: &mut Rate| strikes.is_full(now, STRIKES_AT_ONCE, STRIKES_PER_SECOND);
+    /// Gives back memory that is not used. A PING that was answered counts as long as something `waits`
+    /// for its acknowledgement.
+    pub(crate) fn shrink(&mut self, now: At, waits: bool) {
         if let Some(rest) = &mut self.rest {
-            rest.strikes.take_if(is_over);
+            rest.strikes.take_if(|strikes| strikes.is_full(now));
+        }
+        self.forget_ping(waits);
+    }
+
+    /// Forgets the PING that was answered, unless something `waits` for its acknowledgement.
+    pub(crate) fn forget_ping(&mut self, waits: bool) {
+        if let Some(rest) = &mut self.rest {
+            rest.ping.take_if(|ping| !ping.is_open && !waits);
         }
         self.tidy();
     }
@@ -123,7 +132,7 @@ impl Socket {
     fn tidy(&mut self) {
         let is_empty = |rest: &Rest| {
             let is_quiet = rest.queue.is_empty() && rest.pong.is_none() && rest.bye_at.is_none();
-            is_quiet && rest.strikes.is_none()
+            is_quiet && rest.strikes.is_none() && rest.ping.is_none()
         };
         if self.rest.as_deref().is_some_and(is_empty) {
             self.rest = None;
@@ -132,35 +141,44 @@ impl Socket {
 
     /// Returns a PING to send.
     pub(crate) fn next_ping(&mut self, now: At, position: u64) -> u64 {
-        self.pings += 1;
+        self.pings = self.pings.wrapping_add(1);
         self.ping_due = false;
-        self.ping = Some(Ping { at: now, position, is_open: true });
-        self.pings
+        let ping = Ping { at: now, position, is_open: true };
+        self.rest.get_or_insert_default().ping = Some(ping);
+        self.pings.into()
+    }
+
+    /// Returns the last PING, unless it was forgotten.
+    pub(crate) fn ping(&self) -> Option<Ping> {
+        self.rest.as_ref()?.ping
     }
 
     /// Returns the PING that a PONG answers.
     pub(crate) fn answered(&mut self, token: u64) -> Option<Ping> {
-        let is_last = self.pings == token;
-        let ping = self.ping.as_mut().filter(|ping| is_last && ping.is_open)?;
+        let is_last = u64::from(self.pings) == token;
+        let ping = self.rest.as_mut()?.ping.as_mut().filter(|ping| is_last && ping.is_open)?;
         ping.is_open = false;
         Some(*ping)
     }
 
     /// Returns the PING after which nothing at all was received.
     pub(crate) fn silent_since(&self) -> Option<Ping> {
-        self.ping.filter(|ping| ping.is_open && self.last_received <= ping.at)
+        self.ping().filter(|ping| ping.is_open && self.last_received <= ping.at)
     }
 
     /// Notes our `recv` when the peer says where it stands, and returns whether it had said so
     /// with the same.
     pub(crate) fn counted(&mut self, recv: u64) -> bool {
-        std::mem::replace(&mut self.counted_at, recv) == recv
+        let recv = recv as u32;
+        let (before, was) = (self.counted_at, self.was_counted);
+        (self.counted_at, self.was_counted) = (recv, true);
+        was && before == recv
     }
 
     /// Takes note of a frame that says nothing; returns whether that is too many.
     pub(crate) fn strike(&mut self, now: At) -> bool {
         let rest = self.rest.get_or_insert_default();
-        let strikes = rest.strikes.get_or_insert_with(|| Rate::new(now, STRIKES_AT_ONCE));
+        let strikes = rest.strikes.get_or_insert(Rate::new(now));
         !strikes.take(now, STRIKES_AT_ONCE, STRIKES_PER_SECOND)
     }
 }

@@ -1,10 +1,15 @@
 //! All sessions of a server: who is whose, how many, how much, and what gives way under pressure
 //! (protocol §14).
 
+mod by_id;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
+    sync::Arc,
     time::{Duration, Instant},
 };
+
+use self::by_id::{ById, IdHashes};
 
 use crate::{Meter, Principal, SessionId, Tombstone, Welcome, token::judge_unknown};
 
@@ -36,8 +41,34 @@ impl Default for StoreConfig {
     }
 }
 
-/// The table of a server's sessions. It knows them by handles `H`, such as an `Arc` of a mutex
-/// around a [`ServerSession`](crate::ServerSession), and never looks into them.
+/// What a [`Store`] knows a session by. It says which session it is, always the same: the table keeps
+/// nothing beside it.
+pub trait Handle: Clone {
+    /// Returns the session's name.
+    fn id(&self) -> &SessionId;
+}
+
+impl<T: Identified> Handle for Arc<T> {
+    fn id(&self) -> &SessionId {
+        (**self).id()
+    }
+}
+
+impl<T: Clone> Handle for (SessionId, T) {
+    fn id(&self) -> &SessionId {
+        &self.0
+    }
+}
+
+/// What has the name of a session, and never another.
+pub trait Identified {
+    /// Returns the session's name.
+    fn id(&self) -> &SessionId;
+}
+
+/// The table of a server's sessions. It knows them by handles `H`, such as an `Arc` of an
+/// [`Identified`] with a mutex around a [`ServerSession`](crate::ServerSession), and never looks into
+/// them. An attached session costs it the size of a handle.
 ///
 /// Tell it of each session that begins, detaches, attaches and ends. When time passes
 /// ([`poll_timeout`](Self::poll_timeout)), call `handle_timeout` of the sessions that
@@ -47,21 +78,14 @@ impl Default for StoreConfig {
 pub struct Store<H> {
     config: StoreConfig,
     meter: Meter,
-    sessions: BTreeMap<SessionId, Entry<H>>,
+    sessions: HashSet<ById<H>, IdHashes>,
+    /// How many sessions those have who are not anonymous.
     principals: BTreeMap<Principal, usize>,
     deadlines: BTreeSet<(Instant, SessionId)>,
-    detached: usize,
+    detached: BTreeMap<SessionId, Detached>,
     tombstones: BTreeMap<SessionId, (Instant, Tombstone)>,
     /// Names of tombstones, oldest first.
     graves: VecDeque<SessionId>,
-}
-
-#[derive(Debug)]
-struct Entry<H> {
-    handle: H,
-    principal: Principal,
-    /// Boxed: those that are attached pay for it in every session.
-    detached: Option<Box<Detached>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -107,17 +131,17 @@ pub enum Pressure<H> {
     Drop(H),
 }
 
-impl<H: Clone> Store<H> {
+impl<H: Handle> Store<H> {
     /// Returns an empty store.
     #[must_use]
     pub fn new(config: StoreConfig) -> Self {
         Self {
             config,
             meter: Meter::default(),
-            sessions: BTreeMap::new(),
+            sessions: HashSet::default(),
             principals: BTreeMap::new(),
             deadlines: BTreeSet::new(),
-            detached: 0,
+            detached: BTreeMap::new(),
             tombstones: BTreeMap::new(),
             graves: VecDeque::new(),
         }
@@ -139,8 +163,8 @@ impl<H: Clone> Store<H> {
             }
             return Found::Unknown;
         };
-        if let Some(entry) = self.sessions.get(&id) {
-            return Found::Session(entry.handle.clone());
+        if let Some(handle) = self.get(id) {
+            return Found::Session(handle);
         }
         let tombstone = self.tombstones.get(&id).zip(principal);
         if tombstone.is_none() {
@@ -153,20 +177,21 @@ impl<H: Clone> Store<H> {
     /// Returns whether a new session of this principal may begin.
     #[must_use]
     pub fn admit(&self, principal: &Principal) -> Admission {
-        let own = self.principals.get(principal).copied().unwrap_or(0);
-        if principal.name().is_some() && own >= self.config.per_principal {
+        if self.principals.get(principal).is_some_and(|own| *own >= self.config.per_principal) {
             return Admission::Refused(Welcome::Busy { after: 5000, spread: 10_000 });
         }
-        if self.meter.bytes() > self.config.bytes || self.detached >= self.config.detached {
+        if self.meter.bytes() > self.config.bytes || self.detached.len() >= self.config.detached {
             return Admission::NotResumable;
         }
         Admission::Resumable
     }
 
     /// Notes a session that has begun, with its socket.
-    pub fn insert(&mut self, id: SessionId, principal: Principal, handle: H) {
-        *self.principals.entry(principal.clone()).or_default() += 1;
-        self.sessions.insert(id, Entry { handle, principal, detached: None });
+    pub fn insert(&mut self, principal: &Principal, handle: H) {
+        if principal.name().is_some() {
+            *self.principals.entry(principal.clone()).or_default() += 1;
+        }
+        self.sessions.insert(ById(handle));
     }
 
     /// Notes that a session has no socket, what its buffer holds, and its
@@ -179,33 +204,36 @@ impl<H: Clone> Store<H> {
         deadline: Option<Instant>,
     ) {
         self.set_attached(id);
-        if let Some(entry) = self.sessions.get_mut(&id) {
-            entry.detached = Some(Box::new(Detached { since, deadline, bytes }));
-            self.detached += 1;
+        if self.sessions.contains(&id) {
+            self.detached.insert(id, Detached { since, deadline, bytes });
             self.deadlines.extend(deadline.map(|at| (at, id)));
         }
     }
 
     /// Notes that a session has a socket.
     pub fn set_attached(&mut self, id: SessionId) {
-        let detached = self.sessions.get_mut(&id).and_then(|entry| entry.detached.take());
-        if let Some(detached) = detached {
-            self.detached -= 1;
-            if let Some(at) = detached.deadline {
-                self.deadlines.remove(&(at, id));
-            }
+        if let Some(Detached { deadline: Some(at), .. }) = self.detached.remove(&id) {
+            self.deadlines.remove(&(at, id));
         }
     }
 
-    /// Notes that a session is over, and what is to be remembered of it
+    /// Notes that a session of this principal is over, and what is to be remembered of it
     /// ([`tombstone`](crate::ServerSession::tombstone)).
-    pub fn remove(&mut self, now: Instant, id: SessionId, tombstone: Option<Tombstone>) {
+    pub fn remove(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        principal: &Principal,
+        tombstone: Option<Tombstone>,
+    ) {
         self.set_attached(id);
-        let Some(entry) = self.sessions.remove(&id) else { return };
-        if let Some(own) = self.principals.get_mut(&entry.principal) {
+        if !self.sessions.remove(&id) {
+            return;
+        }
+        if let Some(own) = self.principals.get_mut(principal) {
             *own -= 1;
             if *own == 0 {
-                self.principals.remove(&entry.principal);
+                self.principals.remove(principal);
             }
         }
         if let Some(tombstone) = tombstone {
@@ -224,11 +252,10 @@ impl<H: Clone> Store<H> {
             return None;
         }
         self.deadlines.pop_first();
-        let entry = self.sessions.get_mut(&id)?;
-        if let Some(detached) = &mut entry.detached {
+        if let Some(detached) = self.detached.get_mut(&id) {
             detached.deadline = None;
         }
-        Some(entry.handle.clone())
+        self.get(id)
     }
 
     /// Returns when [`expired`](Self::expired) has something to say.
@@ -243,14 +270,10 @@ impl<H: Clone> Store<H> {
     pub fn pressure(&mut self, now: Instant) -> Vec<Pressure<H>> {
         let mut relief = Vec::new();
         let mut over = self.meter.bytes().saturating_sub(self.config.bytes);
-        let mut candidates: Vec<_> = if over == 0 && self.detached <= self.config.detached {
+        if over == 0 && self.detached.len() <= self.config.detached {
             return relief;
-        } else {
-            self.sessions
-                .iter()
-                .filter_map(|(id, entry)| Some((*id, **entry.detached.as_ref()?)))
-                .collect()
-        };
+        }
+        let mut candidates: Vec<_> = self.detached.iter().map(|(id, d)| (*id, *d)).collect();
         let age = |detached: &Detached| now.saturating_duration_since(detached.since).as_millis();
         candidates.sort_by_key(|(_, d)| std::cmp::Reverse(d.bytes as u128 * (age(d) + 1)));
         for (id, detached) in candidates.iter().filter(|(_, detached)| detached.bytes > 0) {
@@ -258,15 +281,13 @@ impl<H: Clone> Store<H> {
                 break;
             }
             over = over.saturating_sub(detached.bytes);
-            if let Some(entry) = self.sessions.get_mut(id) {
-                entry.detached = Some(Box::new(Detached { bytes: 0, ..*detached }));
-                relief.push(Pressure::Evict(entry.handle.clone()));
-            }
+            self.detached.insert(*id, Detached { bytes: 0, ..*detached });
+            relief.extend(self.get(*id).map(Pressure::Evict));
         }
         candidates.sort_by_key(|(_, detached)| detached.since);
-        let too_many = self.detached.saturating_sub(self.config.detached);
+        let too_many = self.detached.len().saturating_sub(self.config.detached);
         for (id, _) in candidates.iter().take(too_many) {
-            relief.extend(self.sessions.get(id).map(|e| Pressure::Drop(e.handle.clone())));
+            relief.extend(self.get(*id).map(Pressure::Drop));
         }
         relief
     }
@@ -274,18 +295,18 @@ impl<H: Clone> Store<H> {
     /// Returns the session of this name.
     #[must_use]
     pub fn get(&self, id: SessionId) -> Option<H> {
-        self.sessions.get(&id).map(|entry| entry.handle.clone())
+        self.sessions.get(&id).map(|ById(handle)| handle.clone())
     }
 
     /// Returns all sessions.
     pub fn handles(&self) -> impl Iterator<Item = H> {
-        self.sessions.values().map(|entry| entry.handle.clone())
+        self.sessions.iter().map(|ById(handle)| handle.clone())
     }
 
     /// Returns how many sessions there are, and how many of them have no socket.
     #[must_use]
     pub fn len(&self) -> (usize, usize) {
-        (self.sessions.len(), self.detached)
+        (self.sessions.len(), self.detached.len())
     }
 
     /// Returns whether there are none.

@@ -90,7 +90,9 @@ fn a_gap_to_the_last_number_is_possible_and_then_nothing_more_counts() {
 fn a_frame_larger_than_agreed_ends_with_4502() {
     let mut config = Config::server();
     config.max_message = 4;
-    check_in(Scene::with(config), &[text("12345").encode()], Code::TOO_BIG);
+    check_in(Scene::with(config.clone()), &[text("12345").encode()], Code::TOO_BIG);
+    // One that may be dropped is not dropped for that.
+    check_in(Scene::with(config), &[Bytes::from_static(b"\x1312345")], Code::TOO_BIG);
 }
 
 #[test]
@@ -121,14 +123,28 @@ fn the_reply_to_a_goodbye_that_nobody_said_ends_with_4500() {
 
 #[test]
 fn too_many_pings_cost_the_socket_and_not_the_session() {
+    let counts = Counts { window: WINDOW, ..Counts::default() };
+    check_rate(Frame::Ping { token: 1, counts });
+}
+
+#[test]
+fn too_many_frames_that_say_nothing_cost_the_socket_and_not_the_session() {
+    let counts = Counts { window: WINDOW, ..Counts::default() };
+    check_rate(Frame::Ack(counts));
+    check_rate(Frame::Pong { token: 1, counts });
+    check_rate(Frame::AuthTicket(everwire_session::Ticket("alice".into())));
+}
+
+/// Says this more often than a burst of a hundred allows.
+#[track_caller]
+fn check_rate(frame: Frame) {
     let mut scene = Scene::new();
     let (socket, token) = scene.attached("alice");
-    let counts = Counts { window: WINDOW, ..Counts::default() };
-    let closed = (0..200).any(|token| {
-        let said = scene.say(socket, &Frame::Ping { token, counts });
+    let closed = (0..200).position(|_| {
+        let said = scene.say(socket, &frame);
         said.contains(&Transmit::Close(Code::RATE))
     });
-    assert!(closed);
+    assert_eq!(closed, Some(100), "{frame:?}");
     let (_, answer) = scene.hello(&hello(2, "alice", token));
     assert_eq!(status_of(&answer), Status::Resumed);
     scene.assert_undisturbed();
@@ -181,8 +197,12 @@ fn one_principal_has_eight_sessions() {
         let (_, answer) = scene.hello(&hello(attempt, "alice", Bytes::new()));
         assert_eq!(status_of(&answer), Status::New);
     }
-    let (_, answer) = scene.hello(&hello(9, "alice", Bytes::new()));
-    assert!(matches!(welcome(&answer), Some(Welcome::Busy { .. })));
+    // Whether there would be a new one because there was none, or because that is lost.
+    for token in [&b""[..], &[7; 48]] {
+        let (_, answer) = scene.hello(&hello(9, "alice", Bytes::from_static(token)));
+        assert!(matches!(welcome(&answer), Some(Welcome::Busy { .. })));
+        assert_eq!(answer.last(), Some(&Transmit::Close(Code::BUSY)));
+    }
     scene.assert_undisturbed();
 }
 

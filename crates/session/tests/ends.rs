@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everwire_session::{Code, Config, EndedBy, Event};
+use everwire_session::{Code, Config, EndedBy, Event, Frame, Transmit, Welcome};
 use everwire_testkit::session::Pair;
 
 fn seconds(seconds: u64) -> Duration {
@@ -115,4 +115,89 @@ fn a_goodbye_without_a_socket_ends_at_its_deadline() {
     pair.wait(seconds(9));
     assert!(pair.server.is_ended());
     assert!(!pair.client.is_ended());
+}
+
+/// Waits for the peer to close, in vain; returns what the ends then close with.
+fn closes(pair: &mut Pair) -> [Option<Transmit>; 2] {
+    pair.wait(seconds(4));
+    let is_patient = pair.client.poll_transmit(pair.now, pair.attempt).is_none();
+    assert!(is_patient && pair.server.poll_transmit(pair.now, pair.epoch).is_none());
+    pair.now += seconds(1);
+    pair.client.handle_timeout(pair.now);
+    pair.server.handle_timeout(pair.now);
+    let client = pair.client.poll_transmit(pair.now, pair.attempt);
+    [client, pair.server.poll_transmit(pair.now, pair.epoch)]
+}
+
+#[test]
+fn who_answered_a_goodbye_closes_if_the_other_does_not_within_5_s() {
+    let mut pair = Pair::new();
+    pair.client.close(Code::NORMAL, "", None);
+    for frame in pair.client_says() {
+        pair.server.handle_message(pair.now, pair.epoch, &frame);
+    }
+    assert_eq!(pair.server_says().len(), 1); // The reply, which nobody hears.
+    let close = Some(Transmit::Close(Code::NORMAL));
+    assert_eq!(closes(&mut pair), [close.clone(), close]);
+}
+
+#[test]
+fn a_client_closes_a_socket_that_was_refused_if_the_server_does_not_within_5_s() {
+    let mut pair = Pair::new();
+    let attempt = pair.client.hello(pair.now).expect("it has not ended").number;
+    pair.attempt = attempt;
+    let busy = Frame::Welcome(Welcome::Busy { after: 1, spread: 1 }).encode();
+    pair.client.handle_message(pair.now, attempt, &busy);
+    assert_eq!(closes(&mut pair)[0], Some(Transmit::Close(Code::NORMAL)));
+}
+
+#[test]
+fn a_socket_that_is_given_up_on_purpose_acknowledges_first() {
+    let mut pair = Pair::new();
+    pair.client_sends("heard");
+    for frame in pair.client_says() {
+        pair.server.handle_message(pair.now, pair.epoch, &frame);
+    }
+    pair.server.detach(pair.now, Code::SLOW_CONSUMER);
+    let next = || pair.server.poll_transmit(pair.now, pair.epoch);
+    let said: Vec<_> = std::iter::from_fn(next).take(2).collect();
+    let [Transmit::Frame(ack), Transmit::Close(Code::SLOW_CONSUMER)] = &said[..] else {
+        panic!("{said:?}")
+    };
+    assert!(ack.starts_with(&[0x20, 1, 1]));
+}
+
+#[test]
+fn a_client_whose_path_is_silent_is_closed_with_4408() {
+    let mut pair = Pair::new();
+    let mut said = Vec::new();
+    for _ in 0..38 {
+        pair.now += seconds(1);
+        pair.server.handle_timeout(pair.now);
+        while pair.server.is_attached() || said.is_empty() {
+            let Some(transmit) = pair.server.poll_transmit(pair.now, pair.epoch) else { break };
+            said.push(transmit);
+        }
+    }
+    let [Transmit::Frame(ping)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(ping[0], 0x30);
+    let close = pair.server.poll_transmit(pair.now, pair.epoch);
+    assert_eq!(close, Some(Transmit::Close(Code::TIMEOUT)));
+}
+
+#[test]
+fn what_comes_after_the_end_is_ignored_whatever_it_is() {
+    let mut pair = Pair::new();
+    pair.server.end(Code::ENDED, "kicked");
+    pair.server_events();
+    for late in [&b"\x11late"[..], b"\x20\x09\x09\0\0", b"\xff", b"\x90\xe8\x07\0\0\0\0\0"] {
+        pair.server.handle_message(pair.now, pair.epoch, &bytes::Bytes::from_static(late));
+    }
+    assert_eq!(pair.server_events(), []);
+    let next = || pair.server.poll_transmit(pair.now, pair.epoch);
+    let said: Vec<_> = std::iter::from_fn(next).take(2).collect();
+    let [Transmit::Frame(bye), Transmit::Close(Code::ENDED)] = &said[..] else {
+        panic!("{said:?}")
+    };
+    assert_eq!(bye[0], 0x90);
 }

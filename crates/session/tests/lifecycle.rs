@@ -103,7 +103,7 @@ fn both_ends_may_be_sent_to_other_threads() {
     fn check<T: Send + Sync>() {}
     check::<ClientSession>();
     check::<everwire_session::ServerSession>();
-    check::<everwire_session::Store<std::sync::Arc<str>>>();
+    check::<everwire_session::Store<(everwire_session::SessionId, std::sync::Arc<str>)>>();
 }
 
 #[test]

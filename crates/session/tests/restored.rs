@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use everwire_session::{
-    Acks, Attach, ClientSession, Config, Direction, Event, GapReason, Prepared,
+    Acks, Attach, ClientSession, Code, Config, Direction, Event, GapReason, Hello, MAX_NUMBER,
+    Prepared, SendError, Snapshot,
 };
-use everwire_testkit::session::{Pair, texts};
+use everwire_testkit::{
+    session::{Pair, texts},
+    start,
+};
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -19,7 +24,7 @@ fn manual() -> Pair {
 }
 
 /// Replaces the client by one that was stored before.
-fn restore(pair: &mut Pair, snapshot: everwire_session::Snapshot) {
+fn restore(pair: &mut Pair, snapshot: Snapshot) {
     pair.server.handle_closed(pair.now, pair.epoch);
     let mut config = Config::client();
     config.acks = Acks::Manual;
@@ -178,4 +183,39 @@ fn who_waits_for_room_has_it_when_the_session_is_lost() {
     assert!(pair.client.send(pair.now, Prepared::text("refused")).is_err());
     pair.hello();
     assert!(pair.client_events().contains(&Event::Writable));
+}
+
+#[test]
+fn who_has_used_up_its_numbers_is_told_and_ends_by_itself() {
+    let last = MAX_NUMBER - 1;
+    let stored = Snapshot::new(Bytes::new(), 0, 0, 0, last);
+    let mut client = ClientSession::restored(start(), Config::client().into(), stored);
+    assert_eq!(client.send(start(), Prepared::text("the last")), Ok(last));
+    assert_eq!(client.send(start(), Prepared::text("no more")), Err(SendError::Exhausted));
+    assert!(!client.is_ended());
+    // It can still be said what its next would be.
+    let hello = client.hello(start()).expect("it has not ended").hello;
+    assert_eq!(Hello::parse(&hello).expect("our own").next, MAX_NUMBER);
+}
+
+/// Returns whether a client takes a WELCOME to a new session with these counts.
+fn takes(recv: u64, done: u64, sent: u64) -> bool {
+    let mut pair = Pair::new();
+    pair.client = ClientSession::new(pair.now, Config::client().into());
+    let attempt = pair.client.hello(pair.now).expect("it has not ended").number;
+    let mut welcome = bytes::BytesMut::from(&b"\x60\0\x01"[..]);
+    welcome.extend([recv, done, sent].map(|n| u8::try_from(n).expect("small")));
+    welcome.extend_from_slice(b"\x10\x80\x08\x64\x01\x01\x01\0\0");
+    pair.client.handle_message(pair.now, attempt, &welcome.freeze());
+    match pair.client_events().last() {
+        Some(Event::Opened { .. }) => true,
+        Some(Event::Ended(end)) if end.code == Code::COUNTERS => false,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_new_session_begins_with_nothing_sent_or_received() {
+    assert!(takes(0, 0, 0));
+    assert!(!takes(1, 0, 0) && !takes(1, 1, 0) && !takes(0, 0, 1));
 }

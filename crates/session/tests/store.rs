@@ -14,12 +14,17 @@ fn id(number: u8) -> SessionId {
     SessionId::of_token(&token).expect("it has the length")
 }
 
-fn store(change: impl FnOnce(&mut StoreConfig)) -> Store<u8> {
+/// Returns what the store knows a session by.
+fn handle(number: u8) -> (SessionId, u8) {
+    (id(number), number)
+}
+
+fn store(change: impl FnOnce(&mut StoreConfig)) -> Store<(SessionId, u8)> {
     let mut config = StoreConfig::default();
     change(&mut config);
     let mut store = Store::new(config);
     for number in 1..=4 {
-        store.insert(id(number), Principal::ANONYMOUS, number);
+        store.insert(&Principal::ANONYMOUS, handle(number));
     }
     store
 }
@@ -46,9 +51,9 @@ fn the_largest_product_of_bytes_and_time_gives_way_first_and_never_an_attached_o
     store.set_detached(id(3), now, 50, None);
     let later = now + Duration::from_secs(6);
     // 1: 100 × 6 s, 2: 300 × 1 s, 3: 50 × 6 s; 251 bytes are too many.
-    assert_eq!(store.pressure(later), [Pressure::Evict(1), Pressure::Evict(2)]);
+    assert_eq!(store.pressure(later), [Pressure::Evict(handle(1)), Pressure::Evict(handle(2))]);
     // What was evicted is not asked again.
-    assert_eq!(store.pressure(later), [Pressure::Evict(3)]);
+    assert_eq!(store.pressure(later), [Pressure::Evict(handle(3))]);
     assert_eq!(store.pressure(later), []);
 }
 
@@ -59,8 +64,8 @@ fn too_many_detached_sessions_lose_the_longest_detached() {
     for (number, seconds) in [(1, 2), (2, 1), (3, 3)] {
         store.set_detached(id(number), now + Duration::from_secs(seconds), 0, None);
     }
-    assert_eq!(store.pressure(now + Duration::from_secs(4)), [Pressure::Drop(2)]);
-    store.remove(now, id(2), None);
+    assert_eq!(store.pressure(now + Duration::from_secs(4)), [Pressure::Drop(handle(2))]);
+    store.remove(now, id(2), &Principal::ANONYMOUS, None);
     assert_eq!(store.pressure(now + Duration::from_secs(4)), []);
     assert_eq!(store.len(), (3, 2));
 }
@@ -78,11 +83,11 @@ fn a_principal_has_room_again_when_a_session_ends() {
     let mut store = store(|config| config.per_principal = 2);
     let alice = Principal::new("alice");
     for number in 11..=12 {
-        store.insert(id(number), alice.clone(), number);
+        store.insert(&alice, handle(number));
     }
     assert!(matches!(store.admit(&alice), Admission::Refused(Welcome::Busy { .. })));
     assert_eq!(store.admit(&Principal::new("bob")), Admission::Resumable);
-    store.remove(start(), id(11), None);
+    store.remove(start(), id(11), &alice, None);
     assert_eq!(store.admit(&alice), Admission::Resumable);
 }
 
@@ -96,7 +101,7 @@ fn a_detached_session_is_named_once_when_its_time_has_come() {
     store.set_attached(id(2));
     assert_eq!(store.poll_timeout(), Some(at));
     assert_eq!(store.expired(now), None);
-    assert_eq!(store.expired(at), Some(1));
+    assert_eq!(store.expired(at), Some(handle(1)));
     assert_eq!(store.expired(at), None);
 }
 
@@ -109,9 +114,11 @@ fn ends_are_remembered_for_their_client_a_while_and_not_too_many() {
         let mut pair = Pair::seeded(Config::client(), Config::server(), seed);
         now = pair.now;
         pair.server.end(Code::ENDED, "out");
-        store.insert(pair.server.id(), alice.clone(), 9);
-        store.remove(now, pair.server.id(), pair.server.tombstone());
-        tokens.push(pair.client.snapshot().token);
+        let token = pair.client.snapshot().token;
+        let id = SessionId::of_token(&token).expect("the server gave it out");
+        store.insert(&alice, (id, 9));
+        store.remove(now, id, &alice, pair.server.tombstone());
+        tokens.push(token);
     }
     assert_eq!(store.find(&tokens[0], Some(&alice)), Found::Unknown);
     let told = store.find(&tokens[1], Some(&alice));

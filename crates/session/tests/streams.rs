@@ -121,3 +121,23 @@ fn a_message_that_may_be_a_gap_is_one_for_a_peer_that_does_not_take_it() {
         assert_eq!(pair.server.buffered(), (0, 0));
     }
 }
+
+#[test]
+fn credit_that_was_used_up_comes_back_within_200_ms_however_little_it_is() {
+    let mut client = Config::client();
+    client.acks = Acks::Released;
+    client.window = 330;
+    let mut pair = Pair::with(client, Config::server());
+    for _ in 0..11 {
+        pair.server_sends("x"); // 33 each: ten use up what was granted.
+    }
+    pair.pass();
+    assert_eq!(texts(&pair.client_events()).len(), 10);
+    pair.client.release(pair.now, 1);
+    pair.pass();
+    assert_eq!(texts(&pair.client_events()).len(), 0); // A tenth is not worth a frame of its own yet.
+    pair.now += Duration::from_millis(200);
+    pair.client.handle_timeout(pair.now);
+    pair.pass();
+    assert_eq!(texts(&pair.client_events()).len(), 1);
+}

@@ -8,16 +8,19 @@ use crate::{Conn, shared::Shared};
 
 /// What is done with the events of a connection: a handler is called, or a queue is filled.
 pub(crate) trait App: Send {
+    /// What it keeps from the first event of what was read to the end of all of that, and no longer.
+    type Batch: Default;
+
     /// Is called once, first.
     fn open(&mut self, conn: &mut Conn<'_>);
 
     /// Is called for each event.
-    fn event(&mut self, conn: &mut Conn<'_>, event: Event<'_>);
+    fn event(&mut self, conn: &mut Conn<'_>, batch: &mut Self::Batch, event: Event<'_>);
 
     /// Is called when all events of what was read have been handed out, before anything is written.
     #[inline]
-    fn input_end(&mut self, conn: &mut Conn<'_>) {
-        let _ = conn;
+    fn input_end(&mut self, conn: &mut Conn<'_>, batch: &mut Self::Batch) {
+        let _ = (conn, batch);
     }
 
     /// Is called when a handle asked for it.

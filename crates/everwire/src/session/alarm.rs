@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+mod ring;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -11,6 +13,7 @@ use std::{
 
 use tokio::{sync::Notify, task::JoinHandle};
 
+pub(super) use self::ring::Ring;
 use super::live::Live;
 use crate::clock;
 
@@ -25,20 +28,23 @@ pub(super) struct Alarm {
 
 #[derive(Default)]
 struct Queue {
-    /// By when they ring, and where they are: what has an entry keeps its place.
-    entries: BTreeMap<(Instant, usize), Weak<Live>>,
+    /// For whom each ring is, in the order of their places in memory: what has an entry keeps its place.
+    entries: BTreeMap<Ring, Vec<Weak<Live>>>,
     task: Option<JoinHandle<()>>,
 }
 
 impl Alarm {
-    /// Rings for a session at this time, and not at the one before.
-    pub(super) fn set(self: &Arc<Self>, before: Option<Instant>, at: Instant, live: &Arc<Live>) {
+    /// Rings for a session with this ring, and not with the one before.
+    pub(super) fn set(self: &Arc<Self>, before: Option<Ring>, ring: Ring, live: &Arc<Live>) {
         let mut queue = self.lock();
-        let is_first = queue.entries.first_key_value().is_none_or(|((first, _), _)| at < *first);
+        let is_first = queue.entries.first_key_value().is_none_or(|(first, _)| ring < *first);
         if let Some(before) = before {
-            queue.entries.remove(&(before, place(live)));
+            queue.remove(before, live);
         }
-        queue.entries.insert((at, place(live)), Arc::downgrade(live));
+        let entries = queue.entries.entry(ring).or_default();
+        if let Err(index) = entries.binary_search_by_key(&place(live), |it| it.as_ptr().addr()) {
+            entries.insert(index, Arc::downgrade(live));
+        }
         // The runtime that it runs on may have gone.
         if queue.task.as_ref().is_none_or(JoinHandle::is_finished)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -51,27 +57,39 @@ impl Alarm {
         }
     }
 
-    /// Does not ring at this time for this session.
-    pub(super) fn unset(&self, at: Instant, live: &Live) {
-        self.lock().entries.remove(&(at, place(live)));
+    /// Does not ring with this ring for this session.
+    pub(super) fn unset(&self, ring: Ring, live: &Live) {
+        self.lock().remove(ring, live);
     }
 
     /// Takes those whose time has come, and returns when the next is due.
-    fn take_due(&self, now: Instant) -> (Vec<(Arc<Live>, Instant)>, Option<Instant>) {
+    fn take_due(&self, now: Instant) -> (Vec<(Arc<Live>, Ring)>, Option<Instant>) {
         let mut queue = self.lock();
         let mut due = Vec::new();
         while let Some(first) = queue.entries.first_entry()
-            && first.key().0 <= now
+            && first.key().at() <= now
         {
-            let ((at, _), live) = first.remove_entry();
-            due.extend(live.upgrade().map(|live| (live, at)));
+            let (ring, entries) = first.remove_entry();
+            due.extend(entries.iter().filter_map(Weak::upgrade).map(|live| (live, ring)));
         }
-        let next = queue.entries.first_key_value().map(|((at, _), _)| *at);
+        let next = queue.entries.first_key_value().map(|(ring, _)| ring.at());
         (due, next)
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn remove(&mut self, ring: Ring, live: &Live) {
+        let Some(entries) = self.entries.get_mut(&ring) else { return };
+        if let Ok(index) = entries.binary_search_by_key(&place(live), |it| it.as_ptr().addr()) {
+            entries.remove(index);
+        }
+        if entries.is_empty() {
+            self.entries.remove(&ring);
+        }
     }
 }
 
@@ -108,8 +126,8 @@ fn ring(alarm: &Weak<Alarm>) -> Option<Option<Instant>> {
     let this = alarm.upgrade()?;
     let now = clock::now();
     let (due, next) = this.take_due(now);
-    for (live, at) in due {
-        live.ring(now, at);
+    for (live, ring) in due {
+        live.ring(now, ring);
     }
     Some(next)
 }

@@ -1,6 +1,7 @@
 //! One session, with its application and its connection.
 
 mod receive;
+mod watch;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,16 +13,19 @@ use std::{
 use bytes::Bytes;
 use everwire_proto::Advice;
 use everwire_session::{
-    Attach, Code, Event, Hello, Meter, Oversize, Prepared, Principal,
+    Attach, Code, Event, Hello, Identified, Meter, Oversize, Prepared, Principal,
     SendError as SessionSendError, ServerSession, SessionId, Ticket,
 };
 
 pub(super) use self::receive::Held;
 use super::{
-    SessionHandler, SessionSender, cast::IfFull, handler::dispatch, sessions::Table,
+    SessionHandler, SessionSender, alarm::Ring, cast::IfFull, handler::dispatch, sessions::Table,
     transmit::transmit,
 };
-use crate::{Conn, Sender, clock, random, shared::Wakes};
+use crate::{
+    Conn, Sender, clock, random,
+    shared::{Shared, Wakes},
+};
 
 /// A session that lives in a table.
 pub(crate) struct Live {
@@ -32,28 +36,21 @@ pub(crate) struct Live {
 
 struct State {
     session: ServerSession,
-    app: App,
+    /// The application's side. Away, it is being called: whoever called it looks for more afterwards, so
+    /// that its methods are called one after the other, under no lock. At the end it is gone.
+    app: Option<Box<dyn SessionHandler>>,
     /// The newest connection.
-    socket: Option<Sender>,
-    /// The driver of the newest connection is at work here, and will settle all that there is: the time
-    /// by which it works.
-    driving: Option<Instant>,
+    socket: Option<Arc<Shared>>,
+    /// The driver of the newest connection is at work here, and will settle all that there is.
+    driving: bool,
     /// Its driver was asked to come.
     notified: bool,
     /// When the alarm rings.
-    alarm: Option<Instant>,
+    alarm: Option<Ring>,
     listed: Listed,
     /// Who is woken when there is room again, the connection is gone, or the session has ended.
     #[expect(clippy::box_collection, reason = "most sessions have none")]
     watchers: Option<Box<Vec<Waker>>>,
-}
-
-/// The application's side. Away, it is being called: whoever called it looks for more afterwards, so
-/// that its methods are called one after the other, under no lock.
-enum App {
-    Here(Box<dyn SessionHandler>),
-    Away,
-    Gone,
 }
 
 /// What the table was told last.
@@ -70,25 +67,25 @@ enum Listed {
 impl Live {
     pub(super) fn new(
         table: Arc<Table>,
+        id: SessionId,
         session: ServerSession,
         make: impl FnOnce(&SessionSender) -> Box<dyn SessionHandler>,
     ) -> Arc<Self> {
         let state = State {
             session,
-            app: App::Away,
+            app: None,
             socket: None,
-            driving: None,
+            driving: false,
             notified: false,
             alarm: None,
             listed: Listed::Attached,
             watchers: None,
         };
-        let id = state.session.id();
         let live = Arc::new(Self { id, table, state: Mutex::new(state) });
         let app = catch_unwind(AssertUnwindSafe(|| make(&SessionSender(live.clone()))));
         let mut state = live.lock();
         match app {
-            Ok(app) => state.app = App::Here(app),
+            Ok(app) => state.app = Some(app),
             Err(_) => state.fail(),
         }
         drop(state);
@@ -123,8 +120,9 @@ impl Live {
         act: impl FnOnce(&mut ServerSession, Instant) -> R,
     ) -> R {
         let mut state = self.lock();
-        if let Some(now) = state.driving {
+        if state.driving {
             // A driver is at work here, and looks after all that follows.
+            let now = state.session.last_now();
             return act(&mut state.session, now);
         }
         let now = clock::now();
@@ -144,7 +142,7 @@ impl Live {
         let mut state = self.lock();
         let attach = state.session.attach(now, hello, principal, &mut random::fill);
         match attach {
-            Attach::Attached(_) => drop(state.take_socket(now, sender)),
+            Attach::Attached(_) => drop(state.take_socket(sender)),
             // Nothing has changed, and it is to take no longer than where there is no session.
             Attach::Unknown if !state.session.is_ended() => {}
             _ => self.settle(state, now, None),
@@ -153,8 +151,8 @@ impl Live {
     }
 
     /// Takes over the connection with which the session begins.
-    pub(super) fn begin(&self, now: Instant, sender: &Sender) {
-        self.lock().take_socket(now, sender);
+    pub(super) fn begin(&self, sender: &Sender) {
+        self.lock().take_socket(sender);
     }
 
     /// Handles that the connection of this epoch ends because a message was too big for it. Its driver
@@ -170,7 +168,7 @@ impl Live {
         state.session.handle_closed(now, epoch);
         if state.session.epoch() == epoch {
             state.socket = None;
-            state.driving = None;
+            state.driving = false;
         }
         self.settle(state, now, None);
     }
@@ -205,7 +203,7 @@ impl Live {
         let driver = state.wanted_driver();
         drop(state);
         if let Some(driver) = driver {
-            driver.shared().notify_among(wakes);
+            driver.notify_among(wakes);
         }
         (sent, is_settled)
     }
@@ -215,38 +213,15 @@ impl Live {
         self.settle(self.lock(), clock::now(), None);
     }
 
-    /// Wakes somebody whenever there is room again or the connection is gone, and at the end. Returns
-    /// whether the session lives.
-    pub(crate) fn watch(&self, watcher: Waker) -> bool {
-        let mut state = self.lock();
-        let lives = !state.session.is_ended();
-        if lives {
-            state.watchers.get_or_insert_default().push(watcher);
-        }
-        lives
-    }
-
-    /// Wakes somebody no more.
-    pub(crate) fn unwatch(&self, watcher: &Waker) {
-        let mut state = self.lock();
-        let Some(watchers) = &mut state.watchers else { return };
-        let left: Vec<_> = watchers.extract_if(.., |other| other.will_wake(watcher)).collect();
-        if watchers.is_empty() {
-            state.watchers = None;
-        }
-        drop(state);
-        drop(left);
-    }
-
     pub(crate) fn is_ended(&self) -> bool {
         self.lock().session.is_ended()
     }
 
-    /// Handles the alarm that was set for `at`, unless it was set anew for an earlier time: each
+    /// Handles the alarm that was set to `ring`, unless it was set anew to an earlier one: each
     /// that counted would set another.
-    pub(super) fn ring(self: &Arc<Self>, now: Instant, at: Instant) {
+    pub(super) fn ring(self: &Arc<Self>, now: Instant, ring: Ring) {
         let mut state = self.lock();
-        if state.alarm != Some(at) {
+        if state.alarm != Some(ring) {
             return;
         }
         state.alarm = None;
@@ -276,13 +251,13 @@ impl Live {
             state = self.call(state, now);
             let Some((conn, epoch)) = &mut socket else { break };
             transmit(&mut state.session, conn, *epoch);
-            if !state.session.has_events() || !matches!(state.app, App::Here(_)) {
+            if !state.session.has_events() || state.app.is_none() {
                 break;
             }
         }
         let is_here = socket.is_some_and(|(_, epoch)| state.end_drive(epoch));
         let news = state.news();
-        self.set_alarm(&mut state);
+        self.set_alarm(&mut state, now);
         let driver = if is_here { None } else { state.wanted_driver() };
         if let Some(listed) = news {
             // Under the session's lock, so that the table learns of changes in their order.
@@ -310,18 +285,22 @@ impl Live {
                 let since = state.session.detached_at().unwrap_or(now);
                 self.table.note_detached(self.id, since, state.session.buffered().0);
             }
-            Listed::Ended => self.table.note_end(now, self.id, state.session.tombstone()),
+            Listed::Ended => {
+                let session = &state.session;
+                self.table.note_end(now, self.id, session.principal(), session.tombstone());
+            }
         }
     }
 
     /// Moves the alarm if it would ring too late, or for nothing at all.
-    fn set_alarm(self: &Arc<Self>, state: &mut State) {
+    fn set_alarm(self: &Arc<Self>, state: &mut State, now: Instant) {
         let (before, due) = (state.alarm, state.session.poll_timeout());
         match (before, due) {
-            (Some(before), Some(due)) if before <= due => {}
+            (Some(before), Some(due)) if before <= Ring::after(due) => {}
             (before, Some(due)) => {
-                state.alarm = Some(due);
-                self.table.alarm().set(before, due, self);
+                let ring = Ring::towards(due, now);
+                state.alarm = Some(ring);
+                self.table.alarm().set(before, ring, self);
             }
             (Some(before), None) => {
                 state.alarm = None;
@@ -337,14 +316,12 @@ impl Live {
         mut state: MutexGuard<'s, State>,
         now: Instant,
     ) -> MutexGuard<'s, State> {
-        while state.session.has_events() && matches!(state.app, App::Here(_)) {
+        while state.session.has_events() && state.app.is_some() {
             let Some(event) = state.session.poll_event(now) else { break };
             match event {
                 Event::Ticket(Ticket(ticket)) => self.judge(&mut state, now, &ticket),
                 Event::Message(message) => {
-                    let App::Here(app) = std::mem::replace(&mut state.app, App::Away) else {
-                        break;
-                    };
+                    let Some(app) = state.app.take() else { break };
                     drop(state);
                     let sender = SessionSender(self.clone());
                     let app = self.guarded(app, |app| app.on_message(&sender, message));
@@ -365,7 +342,7 @@ impl Live {
         event: Event,
     ) -> MutexGuard<'s, State> {
         self.table.count(&event);
-        let App::Here(app) = std::mem::replace(&mut state.app, App::Away) else { return state };
+        let Some(app) = state.app.take() else { return state };
         let watchers = match event {
             Event::Writable | Event::Detached => state.watchers.clone(),
             _ => None,
@@ -381,9 +358,7 @@ impl Live {
         }
         watchers.into_iter().flat_map(|watchers| *watchers).for_each(Waker::wake);
         let mut state = self.lock();
-        if is_over {
-            state.app = App::Gone;
-        } else {
+        if !is_over {
             state.return_app(app);
         }
         state
@@ -417,46 +392,52 @@ impl Live {
     }
 }
 
+impl Identified for Live {
+    fn id(&self) -> &SessionId {
+        &self.id
+    }
+}
+
 impl Drop for Live {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = state.alarm.take() {
-            self.table.alarm().unset(at, self);
+        if let Some(ring) = state.alarm.take() {
+            self.table.alarm().unset(ring, self);
         }
     }
 }
 
 impl State {
     /// Takes a connection; the one before is to be closed by its driver.
-    fn take_socket(&mut self, now: Instant, sender: &Sender) -> Option<Sender> {
-        self.driving = Some(now);
+    fn take_socket(&mut self, sender: &Sender) -> Option<Arc<Shared>> {
+        self.driving = true;
         self.notified = false;
-        let old = self.socket.replace(sender.clone());
+        let old = self.socket.replace(sender.shared().clone());
         if let Some(old) = &old {
             old.notify();
         }
         old
     }
 
-    fn drive(&mut self, epoch: u64, now: Instant) {
+    fn drive(&mut self, epoch: u64) {
         if self.session.epoch() == epoch {
-            self.driving = Some(now);
+            self.driving = true;
         }
     }
 
     /// Returns whether it was the newest connection's driver that was at work.
     fn end_drive(&mut self, epoch: u64) -> bool {
-        let is_newest = self.driving.is_some() && self.session.epoch() == epoch;
+        let is_newest = self.driving && self.session.epoch() == epoch;
         if is_newest {
-            self.driving = None;
+            self.driving = false;
             self.notified = false;
         }
         is_newest
     }
 
     /// Returns the connection whose driver is to come, unless it is at work or on its way.
-    fn wanted_driver(&mut self) -> Option<Sender> {
-        let socket = self.socket.as_ref().filter(|_| self.driving.is_none() && !self.notified)?;
+    fn wanted_driver(&mut self) -> Option<Arc<Shared>> {
+        let socket = self.socket.as_ref().filter(|_| !self.driving && !self.notified)?;
         self.notified = true;
         Some(socket.clone())
     }
@@ -483,13 +464,23 @@ impl State {
     #[inline]
     fn return_app(&mut self, app: Option<Box<dyn SessionHandler>>) {
         match app {
-            Some(app) => self.app = App::Here(app),
+            Some(app) => self.app = Some(app),
             None => self.fail(),
         }
     }
 
     fn fail(&mut self) {
-        self.app = App::Gone;
+        self.app = None;
         self.session.end(Code::ENDED, "internal error");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_idle_session_keeps_is_small() {
+        assert!(size_of::<Live>() <= 408, "{} bytes", size_of::<Live>());
     }
 }

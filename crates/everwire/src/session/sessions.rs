@@ -235,12 +235,12 @@ impl Table {
             admission => admission == Admission::Resumable,
         };
         let (config, principal) = (self.config.clone(), who.principal.clone());
-        let mut session =
+        let (mut session, id) =
             ServerSession::accept(now, config, hello, principal, resumable, &mut random::fill);
         session.set_expiry(now, who.valid_for);
-        let live = Live::new(self.clone(), session, &self.make);
-        self.store().insert(live.id(), who.principal, live.clone());
-        live.begin(now, sender);
+        let live = Live::new(self.clone(), id, session, &self.make);
+        self.store().insert(&who.principal, live.clone());
+        live.begin(sender);
         Answer::Attached(live, 1)
     }
 
@@ -253,8 +253,14 @@ impl Table {
         self.store().set_detached(id, since, bytes, None);
     }
 
-    pub(super) fn note_end(&self, now: Instant, id: SessionId, tombstone: Option<Tombstone>) {
-        self.store().remove(now, id, tombstone);
+    pub(super) fn note_end(
+        &self,
+        now: Instant,
+        id: SessionId,
+        principal: &Principal,
+        tombstone: Option<Tombstone>,
+    ) {
+        self.store().remove(now, id, principal, tombstone);
     }
 
     /// Has sessions give way if their messages take too much memory.

@@ -45,8 +45,7 @@ impl SessionRoute {
     }
 
     fn socket(&self, hello: Option<Result<Hello, Malformed>>) -> SessionSocket {
-        let stage = Stage::Asked(self.0.clone(), hello.map(Box::new));
-        SessionSocket { stage, was_read: false, app: None }
+        SessionSocket(Stage::Asked(Box::new(Asked { table: self.0.clone(), hello })))
     }
 
     /// Makes what runs a connection whose client says HELLO by itself.
@@ -64,21 +63,26 @@ fn hello_of(headers: &HeaderMap, offers: &[String]) -> Option<Result<Hello, Malf
 
 /// A connection that speaks `everwire.v1`: it hands what comes to its session, and sends what that
 /// has to say.
-pub(crate) struct SessionSocket {
-    stage: Stage,
-    /// Something came for the session since it was last settled.
-    was_read: bool,
-    /// The session's application, while it is called for what came.
-    app: Held,
-}
+pub(crate) struct SessionSocket(Stage);
 
 /// What is large is boxed: nearly all are attached.
 enum Stage {
-    /// With the HELLO of the request, if there was one.
-    Asked(Arc<Table>, Option<Box<Result<Hello, Malformed>>>),
+    Asked(Box<Asked>),
     Waiting(Box<Waiting>),
-    Attached(SessionSender, u64),
+    Attached {
+        session: SessionSender,
+        epoch: ShortEpoch,
+        /// Something came for the session since it was last settled.
+        was_read: bool,
+    },
     Refused,
+}
+
+/// A connection that was not opened yet.
+struct Asked {
+    table: Arc<Table>,
+    /// That of the request, if there was one.
+    hello: Option<Result<Hello, Malformed>>,
 }
 
 /// Waiting for a HELLO as the first message.
@@ -88,9 +92,25 @@ struct Waiting {
     reminder: AbortHandle,
 }
 
+/// An epoch in half the memory: a session has another once per second, at most.
+#[derive(Clone, Copy)]
+struct ShortEpoch(u32);
+
+impl ShortEpoch {
+    /// The epoch of the 137th year counts as one that is over.
+    fn new(epoch: u64) -> Self {
+        Self(u32::try_from(epoch).unwrap_or(0))
+    }
+
+    #[inline]
+    fn get(self) -> u64 {
+        self.0.into()
+    }
+}
+
 impl SessionSocket {
     fn hello(&mut self, conn: &mut Conn<'_>, table: &Arc<Table>, hello: Result<Hello, Malformed>) {
-        self.stage = match hello {
+        self.0 = match hello {
             Ok(hello) => attach(conn, table, &hello),
             Err(error) => {
                 tracing::debug!(id = %conn.id(), %error, "malformed HELLO");
@@ -98,13 +118,13 @@ impl SessionSocket {
                 Stage::Refused
             }
         };
-        self.transmit(conn);
+        self.transmit(conn, &mut None);
     }
 
     /// Handles the message that should be a HELLO.
     #[cold]
     fn first_message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
-        match std::mem::replace(&mut self.stage, Stage::Refused) {
+        match std::mem::replace(&mut self.0, Stage::Refused) {
             Stage::Waiting(waiting) => {
                 waiting.reminder.abort();
                 let hello = match message {
@@ -113,15 +133,16 @@ impl SessionSocket {
                 };
                 self.hello(conn, &waiting.table, hello);
             }
-            other => self.stage = other,
+            other => self.0 = other,
         }
     }
 
     /// Has the session do all that follows from what came, and say what it has to say.
     #[inline]
-    fn transmit(&mut self, conn: &mut Conn<'_>) {
-        if let Stage::Attached(session, epoch) = &self.stage {
-            Live::transmit(session, conn, *epoch, &mut self.app);
+    fn transmit(&mut self, conn: &mut Conn<'_>, held: &mut Held) {
+        if let Stage::Attached { session, epoch, was_read } = &mut self.0 {
+            *was_read = false;
+            Live::transmit(session, conn, epoch.get(), held);
         }
     }
 
@@ -131,17 +152,24 @@ impl SessionSocket {
     fn end_decided(&mut self, conn: &Conn<'_>) {
         let cause = conn.proto.cause();
         let oversize = cause.and_then(|cause| oversize(cause, conn.proto.received_close()));
-        if let (Stage::Attached(session, epoch), Some(oversize)) = (&self.stage, oversize) {
-            session.0.too_big(*epoch, oversize);
-            self.was_read = true;
+        if let (Stage::Attached { session, epoch, was_read }, Some(oversize)) =
+            (&mut self.0, oversize)
+        {
+            session.0.too_big(epoch.get(), oversize);
+            *was_read = true;
         }
     }
 
     #[inline]
-    fn message(&mut self, conn: &mut Conn<'_>, message: Message<'_>) {
-        if let Stage::Attached(session, epoch) = &self.stage {
-            self.was_read = true;
-            Live::receive(session, conn.now, *epoch, message, &mut self.app);
+    const fn was_read(&self) -> bool {
+        matches!(self.0, Stage::Attached { was_read: true, .. })
+    }
+
+    #[inline]
+    fn message(&mut self, conn: &mut Conn<'_>, held: &mut Held, message: Message<'_>) {
+        if let Stage::Attached { session, epoch, was_read } = &mut self.0 {
+            *was_read = true;
+            Live::receive(session, conn.now, epoch.get(), message, held);
         } else {
             self.first_message(conn, message);
         }
@@ -151,7 +179,10 @@ impl SessionSocket {
 fn attach(conn: &mut Conn<'_>, table: &Arc<Table>, hello: &Hello) -> Stage {
     let who = table.who(&hello.auth, conn.data::<Principal>());
     match table.attach(conn.now, hello, who, &conn.sender()) {
-        Answer::Attached(live, epoch) => Stage::Attached(SessionSender(live), epoch),
+        Answer::Attached(live, epoch) => {
+            let (session, epoch) = (SessionSender(live), ShortEpoch::new(epoch));
+            Stage::Attached { session, epoch, was_read: false }
+        }
         Answer::Refused(welcome, code) => {
             transmit::refuse(conn, welcome, code);
             Stage::Refused
@@ -160,13 +191,16 @@ fn attach(conn: &mut Conn<'_>, table: &Arc<Table>, hello: &Hello) -> Stage {
 }
 
 impl App for SessionSocket {
+    /// The session's application, while it is called for what came.
+    type Batch = Held;
+
     fn open(&mut self, conn: &mut Conn<'_>) {
-        let (table, hello) = match std::mem::replace(&mut self.stage, Stage::Refused) {
-            Stage::Asked(table, hello) => (table, hello),
-            other => return self.stage = other,
+        let Asked { table, hello } = match std::mem::replace(&mut self.0, Stage::Refused) {
+            Stage::Asked(asked) => *asked,
+            other => return self.0 = other,
         };
         if let Some(hello) = hello {
-            return self.hello(conn, &table, *hello);
+            return self.hello(conn, &table, hello);
         }
         let (wait, sender) = (table.attach_timeout(), conn.sender());
         let reminder = tokio::spawn(async move {
@@ -174,48 +208,48 @@ impl App for SessionSocket {
             sender.notify();
         });
         let (reminder, until) = (reminder.abort_handle(), conn.now + wait);
-        self.stage = Stage::Waiting(Box::new(Waiting { table, until, reminder }));
+        self.0 = Stage::Waiting(Box::new(Waiting { table, until, reminder }));
     }
 
     #[inline]
-    fn event(&mut self, conn: &mut Conn<'_>, event: Event<'_>) {
+    fn event(&mut self, conn: &mut Conn<'_>, held: &mut Held, event: Event<'_>) {
         if let Event::Message(message) = event {
-            self.message(conn, message);
+            self.message(conn, held, message);
         }
     }
 
     /// Settles all that came in one go: so it is transmitted, and looked after, once.
     #[inline]
-    fn input_end(&mut self, conn: &mut Conn<'_>) {
+    fn input_end(&mut self, conn: &mut Conn<'_>, held: &mut Held) {
         if conn.proto.cause().is_some() {
             self.end_decided(conn);
         }
-        if std::mem::take(&mut self.was_read) {
-            self.transmit(conn);
+        if self.was_read() {
+            self.transmit(conn, held);
         }
     }
 
     fn notify(&mut self, conn: &mut Conn<'_>) {
-        match &self.stage {
-            Stage::Attached(..) => self.transmit(conn),
+        match &self.0 {
+            Stage::Attached { .. } => self.transmit(conn, &mut None),
             Stage::Waiting(waiting) if waiting.until <= clock::now() => {
                 transmit::close(conn, Code::TIMEOUT);
-                self.stage = Stage::Refused;
+                self.0 = Stage::Refused;
             }
             _ => {}
         }
     }
 
     fn drain(&mut self, conn: &mut Conn<'_>) {
-        if let Stage::Attached(session, _) = &self.stage {
+        if let Stage::Attached { session, .. } = &self.0 {
             session.0.go_away(conn.drain_advice());
-            self.transmit(conn);
+            self.transmit(conn, &mut None);
         }
     }
 
     fn close(&mut self, _: &Shared, _: &Closure) {
-        match &self.stage {
-            Stage::Attached(session, epoch) => session.0.closed(*epoch),
+        match &self.0 {
+            Stage::Attached { session, epoch, .. } => session.0.closed(epoch.get()),
             Stage::Waiting(waiting) => waiting.reminder.abort(),
             _ => {}
         }
@@ -223,3 +257,13 @@ impl App for SessionSocket {
 }
 
 impl Called for SessionSocket {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_keeps_little_for_its_session() {
+        assert!(size_of::<SessionSocket>() <= 16, "{} bytes", size_of::<SessionSocket>());
+    }
+}

@@ -84,9 +84,11 @@ impl<F> PullApp<F> {
 }
 
 impl<F: Future<Output = ()> + Send> App for PullApp<F> {
+    type Batch = ();
+
     fn open(&mut self, _: &mut Conn<'_>) {}
 
-    fn event(&mut self, conn: &mut Conn<'_>, event: Event<'_>) {
+    fn event(&mut self, conn: &mut Conn<'_>, (): &mut (), event: Event<'_>) {
         if !matches!(event, Event::Message(_) | Event::Piece(_)) {
             return;
         }
@@ -115,7 +117,7 @@ impl<F: Future<Output = ()> + Send> App for PullApp<F> {
         elsewhere.into_iter().for_each(Waker::wake);
     }
 
-    fn input_end(&mut self, conn: &mut Conn<'_>) {
+    fn input_end(&mut self, conn: &mut Conn<'_>, (): &mut ()) {
         if !self.decided && conn.proto.cause().is_some() {
             self.end_decided(conn);
         }

@@ -28,24 +28,80 @@ use tokio::{
 };
 use turmoil::net::{TcpListener, TcpStream};
 
-use crate::book::Book;
+use crate::{book::Book, plan::Plan};
 
 const PORT: u16 = 80;
 
 /// What differs from seed to seed, but for the plan.
 #[derive(Clone, Copy)]
 pub(crate) struct Setting {
-    seed: u64,
+    pub(crate) seed: u64,
     /// What the server keeps of one session, in bytes.
     buffer: usize,
     /// How long it keeps one without a connection.
     ttl: Duration,
+    /// Nobody stays on a connection for long, nor waits long for one.
+    is_restless: bool,
+    /// What else differs in the settings of both ends.
+    change: fn(&mut SessionConfig),
 }
 
+#[allow(dead_code, reason = "each of the two programs with this file has use for one of these")]
 impl Setting {
     pub(crate) fn of(seed: u64) -> Self {
         let ttl = Duration::from_secs(if seed % 5 == 3 { 4 } else { 600 });
-        Self { seed, buffer: if seed % 3 == 2 { 4000 } else { 1 << 18 }, ttl }
+        Self {
+            seed,
+            buffer: if seed % 3 == 2 { 4000 } else { 1 << 18 },
+            ttl,
+            is_restless: false,
+            change: |_| {},
+        }
+    }
+
+    /// Returns one in which attempts are given up and connections left all the time, while what was said on
+    /// them is still under way.
+    pub(crate) fn restless(seed: u64, change: fn(&mut SessionConfig)) -> Self {
+        let ttl = Duration::from_secs(600);
+        Self { seed, buffer: 1 << 18, ttl, is_restless: true, change }
+    }
+
+    pub(crate) fn plan(self, clients: usize) -> Plan {
+        match self.is_restless {
+            true => Plan::restless(self.seed, clients),
+            false => Plan::of(self.seed, clients),
+        }
+    }
+
+    fn server_config(self) -> SessionConfig {
+        let mut config = SessionConfig::server();
+        config.buffer.bytes = self.buffer;
+        config.terms.ttl_limit = self.ttl;
+        if self.is_restless {
+            config.terms.attach_burst = 1_000_000;
+            config.terms.first_spread = Duration::from_millis(20);
+        }
+        (self.change)(&mut config);
+        config
+    }
+
+    fn client_config(self) -> SessionConfig {
+        let mut config = SessionConfig::client();
+        config.ttl = self.ttl;
+        (self.change)(&mut config);
+        config
+    }
+
+    fn policy(self) -> ReconnectPolicy {
+        let mut policy = ReconnectPolicy::default();
+        policy.cap = Duration::from_secs(4);
+        if self.is_restless {
+            policy.base = Duration::from_millis(50);
+            policy.cap = Duration::from_millis(200);
+            policy.attempt_min = Duration::from_millis(300);
+            policy.attempt_max = Duration::from_millis(900);
+        }
+        policy
     }
 
     /// Returns whether sessions end because nobody came back in time.
@@ -60,10 +116,7 @@ impl Setting {
 
 /// The server, until it is killed.
 pub(crate) async fn serve(book: Arc<Book>, setting: Setting) -> turmoil::Result {
-    let mut config = SessionConfig::server();
-    config.buffer.bytes = setting.buffer;
-    config.terms.ttl_limit = setting.ttl;
-    let sessions = Sessions::builder().config(config).push(move |session| {
+    let sessions = Sessions::builder().config(setting.server_config()).push(move |session| {
         let client = client_of(session);
         Peer { book: book.clone(), client, serial: book.serial(), setting }
     });
@@ -112,6 +165,9 @@ impl SessionHandler for Peer {
     fn on_session(&mut self, session: &SessionSender) {
         let rng = self.setting.rng(1000 + self.serial);
         tokio::spawn(talk(self.book.clone(), session.clone(), self.serial, rng));
+        if self.setting.is_restless {
+            tokio::spawn(send_away(self.book.clone(), session.clone()));
+        }
     }
 
     fn on_message(&mut self, _: &SessionSender, message: SessionMessage) {
@@ -145,6 +201,14 @@ async fn talk(book: Arc<Book>, session: SessionSender, serial: u64, mut rng: Rng
     }
 }
 
+/// Has a client take another connection again and again, until all is said.
+async fn send_away(book: Arc<Book>, session: SessionSender) {
+    while !book.is_stopped() {
+        sleep(Duration::from_millis(500)).await;
+        session.go_away(Duration::ZERO, Duration::ZERO, "");
+    }
+}
+
 /// A client, until it is killed; `book` knows what it did before.
 pub(crate) async fn connect(
     book: Arc<Book>,
@@ -157,12 +221,10 @@ pub(crate) async fn connect(
         .with_proxy(ProxyConfig::Direct)
         .with_connector(|host, port| TcpStream::connect((host, port)));
     let connection = Client::new("ws://server/")?.dialer(dialer).header("x-client", client);
-    let mut policy = ReconnectPolicy::default();
-    policy.cap = Duration::from_secs(4);
     let first = book.client_starts(client);
     let session = SessionClient::builder(connection)
-        .policy(policy)
-        .ttl(setting.ttl)
+        .policy(setting.policy())
+        .config(setting.client_config())
         .store(Watched { file: SessionFile::open(file)?, book: book.clone(), client })
         .start()?;
     let (sender, mut receiver) = session.split();
@@ -178,7 +240,7 @@ pub(crate) async fn connect(
     }
     match closing {
         Some(closing) => book.client_ends(client, &*closing.await??),
-        None => book.fail(format!("client {client} ended early")),
+        None => book.fail(format!("client {client} ended early: {}", sender.ended().await)),
     }
     Ok(())
 }

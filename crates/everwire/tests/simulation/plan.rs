@@ -62,6 +62,36 @@ impl Plan {
                 steps.push((at + 100 + rng.below(4000), Action::StartServer));
             }
         }
+        Self::in_order(steps)
+    }
+
+    /// Returns a plan in which what is sent later often comes earlier, on another connection.
+    pub(crate) fn restless(seed: u64, clients: usize) -> Self {
+        let mut rng = Rng::new(seed);
+        let mut steps = Vec::new();
+        // In some seeds clients are killed all the time, while their HELLO is under way; in others it is slow
+        // for moments only, and what was said then comes when all is done.
+        let (latencies, kills) = match rng.below(2) {
+            0 => ([20, 60, 150, 300, 700], 2),
+            _ => ([10, 10, 10, 10, 900], 20),
+        };
+        for client in 0..clients {
+            let mut at = 0;
+            while at < SECONDS * 1000 {
+                at += 100 + rng.below(600);
+                let latency = latencies[rng.below(5)];
+                steps.push((at, Action::Delay(client, Duration::from_millis(latency))));
+                if rng.below(kills) == 0 {
+                    steps.push((at, Action::Kill(client)));
+                    steps.push((at + 10, Action::Start(client)));
+                }
+            }
+            steps.push((at + 10, Action::Delay(client, Duration::from_millis(20))));
+        }
+        Self::in_order(steps)
+    }
+
+    fn in_order(mut steps: Vec<(usize, Action)>) -> Self {
         steps.sort_by_key(|(at, _)| *at);
         let after = |(at, action)| (Duration::from_millis(at as u64), action);
         Self(steps.into_iter().map(after).collect())

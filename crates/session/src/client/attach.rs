@@ -25,7 +25,8 @@ impl ClientSession {
         // again on the new one.
         self.end.out.detach();
         self.attempt += 1;
-        self.end.socket = Some(Socket::new(now, self.attempt));
+        self.end.socket = Some(Socket::new(now));
+        self.end.newest = self.attempt;
         self.is_suspected = false;
         self.end.evict_old(now);
         let resumes = !self.token.0.is_empty();
@@ -108,7 +109,7 @@ impl ClientSession {
     /// Tells the application that the session is lost, and begins both streams anew.
     fn lose(&mut self) {
         let unacknowledged = self.end.out.unacknowledged();
-        let wants_room = self.end.out.wants_room();
+        let wants_room = std::mem::take(&mut self.end.wants_room);
         (self.end.out, self.end.incoming) = (Outgoing::new(), Incoming::new());
         self.epoch = 0;
         self.losses = self.losses.wrapping_add(1);

@@ -137,7 +137,7 @@ impl ClientSession {
     /// stored is out of date if this has changed.
     #[must_use]
     pub fn marks(&self) -> Snapshot {
-        let (recv, next) = (self.end.incoming.done(), self.end.out.next());
+        let (recv, next) = (self.end.incoming.done(&self.end.config), self.end.out.next());
         Snapshot::new(self.token().clone(), self.attempt, self.epoch, recv, next)
     }
 

@@ -113,7 +113,8 @@ impl Endpoint {
             return Err(Violation::Sent { stated: counts.sent, received });
         }
         self.out.acknowledge(now, counts)?;
-        if self.out.take_room(&self.config.buffer) {
+        if self.wants_room && self.out.is_half_empty(&self.config.buffer) {
+            self.wants_room = false;
             self.event(Event::Writable);
         }
         Ok(())
@@ -121,8 +122,9 @@ impl Endpoint {
 
     fn pong(&mut self, now: At, token: u64, counts: &Counts) -> Result<(), Violation> {
         self.counted(now, counts)?;
-        let ping = self.socket.as_mut().and_then(|socket| socket.answered(token));
-        let Some(ping) = ping else { return Ok(()) };
+        let Some(socket) = &mut self.socket else { return Ok(()) };
+        let Some(ping) = socket.answered(token) else { return Ok(()) };
+        socket.forget_ping(self.out.waiting_since().is_some());
         self.rtt.sample(now.saturating_duration_since(ping.at));
         if counts.recv < ping.position {
             let (stated, least, most) = (counts.recv, ping.position, self.out.position());

@@ -40,7 +40,7 @@ impl Endpoint {
     /// Gives back memory that is not used: time passes for a session that does little.
     fn shrink(&mut self, now: At) {
         if let Some(socket) = &mut self.socket {
-            socket.shrink(now);
+            socket.shrink(now, self.out.waiting_since().is_some());
         }
         self.events.shrink();
         self.out.shrink();
@@ -76,7 +76,7 @@ impl Endpoint {
     fn overdue_ping(&self) -> Option<At> {
         let socket = self.socket.as_ref()?;
         let at = self.out.waiting_since()? + self.config.ack_timeout / 6;
-        let was_asked = socket.ping_due || socket.ping.is_some_and(|ping| ping.at >= at);
+        let was_asked = socket.ping_due || socket.ping().is_some_and(|ping| ping.at >= at);
         (!was_asked).then_some(at)
     }
 

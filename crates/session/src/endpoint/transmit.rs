@@ -5,7 +5,7 @@ use crate::{At, Direction, Event, Frame, Lent, Transmit, outgoing::Next};
 
 impl Endpoint {
     pub(crate) fn poll_transmit(&mut self, now: At, id: u64) -> Option<Transmit> {
-        let socket = self.socket.as_mut().filter(|socket| socket.id == id)?;
+        let socket = self.socket.as_mut().filter(|_| self.newest == id)?;
         if let Some(transmit) = socket.take_queued() {
             socket.last_sent = now;
             if matches!(transmit, Transmit::Close(_)) {
@@ -26,7 +26,8 @@ impl Endpoint {
     /// Returns the next message and counts it as sent, if nothing else goes before it.
     #[inline]
     pub(crate) fn poll_message(&mut self, now: At, id: u64) -> Option<Lent<'_>> {
-        let socket = self.socket.as_mut().filter(|socket| socket.id == id && socket.is_quiet())?;
+        let socket =
+            self.socket.as_mut().filter(|socket| self.newest == id && socket.is_quiet())?;
         if self.incoming.is_ack_due() {
             return None;
         }

@@ -11,6 +11,7 @@ use super::{Principal, ServerSession};
 use crate::{
     Accepted, At, Code, Config, EndedBy, Event, Frame, Hello, Mutation, Random, Reauthentication,
     SessionId, Status, Transmit, Violation, Welcome,
+    at::Span,
     config::millis,
     endpoint::Endpoint,
     rate::Rate,
@@ -50,7 +51,8 @@ impl Attach {
 
 impl ServerSession {
     /// Makes a session for a client without one, or without one that is still there, and attaches
-    /// the socket to it with epoch 1.
+    /// the socket to it with epoch 1. Returns its name as well, which
+    /// only its tokens have from then on.
     ///
     /// With `resumable` false it lives as long as its socket.
     pub fn accept(
@@ -60,7 +62,7 @@ impl ServerSession {
         principal: Principal,
         resumable: bool,
         random: &mut dyn Random,
-    ) -> Self {
+    ) -> (Self, SessionId) {
         let status = if hello.token.is_empty() { Status::New } else { Status::Lost };
         let id = SessionId::new(random);
         let (tokens, token) = Tokens::new(id, random);
@@ -68,24 +70,19 @@ impl ServerSession {
         let asked = if hello.ttl == 0 { terms.ttl } else { Duration::from_millis(hello.ttl) };
         let ttl = if resumable { asked.min(terms.ttl_limit) } else { Duration::ZERO };
         let mut this = Self {
-            attaches: Rate::new(At::START, terms.attach_burst),
+            attaches: Rate::new(At::START),
             end: Endpoint::new(now, config),
-            id,
+            phase: id.as_bytes()[0],
             principal,
             tokens,
-            epoch: 0,
             attempt: hello.attempt,
-            ttl,
-            detached_at: None,
-            authenticated_at: At::START,
-            expires_at: None,
-            expiry_told: false,
-            epitaph: None,
+            ttl: Span::new(ttl),
+            rest: None,
         };
         this.end.event(Event::Opened { id: Bytes::copy_from_slice(id.as_bytes()) });
         let token = if ttl.is_zero() { Bytes::new() } else { token };
-        this.welcome(At::START, hello, status, 0, token);
-        this
+        this.welcome(At::START, id, hello, status, 0, token);
+        (this, id)
     }
 
     /// Answers a HELLO whose token names this session. `principal` is who the client has shown to
@@ -104,6 +101,7 @@ impl ServerSession {
         if standing == Standing::Unknown || is_foreign {
             return Attach::Unknown;
         }
+        let Some(id) = SessionId::of_token(&hello.token) else { return Attach::Unknown };
         if principal.is_none() && !self.trusts_token(now) {
             return Attach::Refused(Welcome::Auth);
         }
@@ -127,39 +125,46 @@ impl ServerSession {
         }
         self.attempt = hello.attempt;
         if principal.is_some() {
-            self.authenticated_at = now;
+            self.authenticate(now, self.expires_at());
         }
-        let token = self.tokens.rotate(self.id, &hello.token, random);
-        self.welcome(now, hello, Status::Resumed, hello.recv, token);
-        self.end.event(Event::Resumed { epoch: self.epoch });
-        Attach::Attached(self.epoch)
+        let token = self.tokens.rotate(id, &hello.token, random);
+        self.welcome(now, id, hello, Status::Resumed, hello.recv, token);
+        self.end.event(Event::Resumed { epoch: self.epoch() });
+        Attach::Attached(self.epoch())
     }
 
     /// Fences the old socket, then looks at the counters, and queues WELCOME on the new one.
-    fn welcome(&mut self, now: At, hello: &Hello, status: Status, recv: u64, token: Bytes) {
+    fn welcome(
+        &mut self,
+        now: At,
+        id: SessionId,
+        hello: &Hello,
+        status: Status,
+        recv: u64,
+        token: Bytes,
+    ) {
         self.end.evict_old(now);
         self.end.out.detach();
-        self.epoch += 1;
-        let mut socket = Socket::new(now, self.epoch);
+        self.end.newest += 1;
+        let mut socket = Socket::new(now);
         socket.is_attached = true;
         self.end.socket = Some(socket);
         self.end.out.attach(recv, hello.window, hello.max_message);
         // What was not acknowledged in a session that is lost does not come in this one.
         self.end.incoming.begin_at(if status == Status::Lost { 1 } else { hello.lo });
-        self.detached_at = None;
-        self.expiry_told = false;
+        self.set_attached();
         let counts = self.end.counts();
         let terms = &self.end.config.terms;
         let accepted = Accepted {
-            epoch: self.epoch,
+            epoch: self.epoch(),
             counts,
             max_message: self.end.config.max_message,
-            ttl: millis(self.ttl),
+            ttl: millis(self.ttl()),
             heartbeat: millis(terms.heartbeat),
             heartbeat_timeout: millis(terms.heartbeat_timeout),
             first_spread: millis(terms.first_spread),
             token,
-            id: Bytes::copy_from_slice(self.id.as_bytes()),
+            id: Bytes::copy_from_slice(id.as_bytes()),
         };
         let welcome = Frame::Welcome(Welcome::Accepted(status, accepted)).encode();
         self.end.queue(Transmit::Frame(welcome));
@@ -196,7 +201,7 @@ impl ServerSession {
         match self.end.config.terms.reauthentication {
             Reauthentication::Required => false,
             Reauthentication::Grace(grace) => {
-                now.saturating_duration_since(self.authenticated_at) <= grace
+                now.saturating_duration_since(self.authenticated_at()) <= grace
             }
             Reauthentication::TokenOnly => true,
         }

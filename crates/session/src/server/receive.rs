@@ -96,7 +96,7 @@ impl ServerSession {
         };
         self.end.receive(now, frame)?;
         if let Some(code) = code {
-            self.epitaph = Some(Box::new((code, reason)));
+            self.set_epitaph(code, &reason);
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ impl ServerSession {
     /// [`Store`](crate::Store).
     #[must_use]
     pub fn tombstone(&self) -> Option<Tombstone> {
-        let (code, reason) = self.epitaph.as_deref().filter(|_| self.end.is_ended)?;
+        let (code, reason) = self.rest.as_ref()?.epitaph.as_ref().filter(|_| self.end.is_ended)?;
         Some(Tombstone {
             tokens: self.tokens.clone(),
             principal: self.principal.clone(),

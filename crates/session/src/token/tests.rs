@@ -9,7 +9,9 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::{Attach, Config, Found, Hello, Principal, ServerSession, Store, StoreConfig, Transmit};
+use crate::{
+    Attach, Config, Found, Hello, Principal, ServerSession, SessionId, Store, StoreConfig, Transmit,
+};
 
 thread_local! {
     /// Hashes made, and comparisons.
@@ -21,7 +23,8 @@ type Handle = Rc<RefCell<ServerSession>>;
 
 /// A server with a session of alice, whose token was replaced twice.
 struct Scene {
-    store: Store<Handle>,
+    store: Store<(SessionId, Handle)>,
+    id: SessionId,
     alice: Handle,
     now: Instant,
     tokens: [Bytes; 3],
@@ -69,7 +72,7 @@ impl Scene {
         };
         let config = Arc::new(Config::server());
         let first = hello(1, &Bytes::new());
-        let mut session =
+        let (mut session, id) =
             ServerSession::accept(now, config, &first, who.clone(), true, &mut random);
         let mut tokens = vec![token(&mut session, now)];
         confirm(&mut session, now);
@@ -81,8 +84,8 @@ impl Scene {
             confirm(&mut session, now);
         }
         let alice = Rc::new(RefCell::new(session));
-        store.insert(alice.borrow().id(), who, alice.clone());
-        Self { store, alice, now, tokens: tokens.try_into().expect("there are three") }
+        store.insert(&who, (id, alice.clone()));
+        Self { store, id, alice, now, tokens: tokens.try_into().expect("there are three") }
     }
 
     /// Shows a token of no session that the client could resume, and returns how many hashes and
@@ -92,7 +95,7 @@ impl Scene {
         let (hello, who) = (hello(9, &Bytes::copy_from_slice(token)), Principal::new(who));
         HASHED.set(0);
         COMPARED.set(0);
-        if let Found::Session(session) = self.store.find(&hello.token, Some(&who)) {
+        if let Found::Session((_, session)) = self.store.find(&hello.token, Some(&who)) {
             let attach = session.borrow_mut().attach(self.now, &hello, Some(&who), &mut random);
             assert_eq!(attach, Attach::Unknown);
         }
@@ -113,9 +116,9 @@ impl Scene {
             alice.handle_timeout(self.now);
         }
         assert!(alice.is_ended() && alice.tombstone().is_some() == by_bye);
-        let (id, tombstone) = (alice.id(), alice.tombstone());
+        let (id, who, tombstone) = (self.id, alice.principal().clone(), alice.tombstone());
         drop(alice);
-        self.store.remove(self.now, id, tombstone);
+        self.store.remove(self.now, id, &who, tombstone);
     }
 }
 

@@ -19,6 +19,9 @@ use crate::Rng;
 
 type Handle = Rc<RefCell<ServerSession>>;
 
+/// What a socket has of its session: its name, the session, and the epoch.
+type Seat = (SessionId, Handle, u64);
+
 /// All that a server does between its sockets and its sessions: what an engine does with tasks and
 /// locks, one call after another.
 ///
@@ -26,7 +29,7 @@ type Handle = Rc<RefCell<ServerSession>>;
 #[derive(Debug)]
 pub struct Host {
     config: Arc<Config>,
-    store: Store<Handle>,
+    store: Store<(SessionId, Handle)>,
     sockets: BTreeMap<usize, Socket>,
     live: BTreeMap<SessionId, Handle>,
     events: VecDeque<(SessionId, Event)>,
@@ -36,7 +39,7 @@ pub struct Host {
 #[derive(Debug)]
 struct Socket {
     opened: Instant,
-    session: Option<(Handle, u64)>,
+    session: Option<Seat>,
     /// What is said on a socket that belongs to no session.
     answer: VecDeque<Transmit>,
     closed: bool,
@@ -66,7 +69,7 @@ impl Host {
     /// Handles a binary message on a socket, the first of which is a HELLO.
     pub fn handle_message(&mut self, now: Instant, socket: usize, message: &Bytes) {
         let Some(known) = self.sockets.get(&socket).filter(|socket| !socket.closed) else { return };
-        if let Some((session, epoch)) = &known.session {
+        if let Some((id, session, epoch)) = &known.session {
             // What is lent is taken in, and handed out, as what is owned.
             let mut session = session.borrow_mut();
             match message.len() % 3 {
@@ -74,8 +77,7 @@ impl Host {
                 1 => session.handle_message(now, *epoch, message),
                 _ => {
                     let lent = session.handle_lent(now, *epoch, message);
-                    let event =
-                        lent.map(|message| (session.id(), Event::Message(message.to_message())));
+                    let event = lent.map(|message| (*id, Event::Message(message.to_message())));
                     self.events.extend(event);
                 }
             }
@@ -91,7 +93,7 @@ impl Host {
     /// Handles a text message on a socket.
     pub fn handle_text(&mut self, now: Instant, socket: usize) {
         match self.sockets.get(&socket).and_then(|socket| socket.session.as_ref()) {
-            Some((session, epoch)) => session.borrow_mut().handle_text(now, *epoch),
+            Some((_, session, epoch)) => session.borrow_mut().handle_text(now, *epoch),
             None => self.refuse(socket, None, Code::MALFORMED),
         }
         self.settle(now);
@@ -99,7 +101,9 @@ impl Host {
 
     /// Notes that a socket has gone.
     pub fn handle_closed(&mut self, now: Instant, socket: usize) {
-        if let Some(Socket { session: Some((session, epoch)), .. }) = self.sockets.remove(&socket) {
+        if let Some(Socket { session: Some((_, session, epoch)), .. }) =
+            self.sockets.remove(&socket)
+        {
             session.borrow_mut().handle_closed(now, epoch);
         }
         self.settle(now);
@@ -116,7 +120,7 @@ impl Host {
         for socket in late {
             self.refuse(socket, None, Code::TIMEOUT);
         }
-        while let Some(session) = self.store.expired(now) {
+        while let Some((_, session)) = self.store.expired(now) {
             session.borrow_mut().handle_timeout(now);
         }
         for session in self.live.values().filter(|session| session.borrow().is_attached()) {
@@ -125,7 +129,7 @@ impl Host {
             }
         }
         // A session that has ended may still have a socket to close.
-        for (session, _) in self.sockets.values().filter_map(|socket| socket.session.as_ref()) {
+        for (_, session, _) in self.sockets.values().filter_map(|socket| socket.session.as_ref()) {
             let mut session = session.borrow_mut();
             if session.is_ended() && session.poll_timeout().is_some_and(|at| at <= now) {
                 session.handle_timeout(now);
@@ -139,7 +143,7 @@ impl Host {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let open = self.sockets.values().filter(|socket| !socket.closed);
         let sockets = open.filter_map(|socket| match &socket.session {
-            Some((session, _)) => session.borrow().poll_timeout(),
+            Some((_, session, _)) => session.borrow().poll_timeout(),
             None if socket.answer.is_empty() => Some(socket.opened + self.config.attach_timeout),
             None => None,
         });
@@ -150,7 +154,7 @@ impl Host {
     pub fn poll_transmit(&mut self, now: Instant, socket: usize) -> Option<Transmit> {
         let known = self.sockets.get_mut(&socket).filter(|socket| !socket.closed)?;
         let transmit = match &known.session {
-            Some((session, epoch)) => {
+            Some((_, session, epoch)) => {
                 let mut session = session.borrow_mut();
                 let message = whole(session.poll_message(now, *epoch));
                 message.or_else(|| session.poll_transmit(now, *epoch))
@@ -186,7 +190,7 @@ impl Host {
 
     /// Returns the store.
     #[must_use]
-    pub const fn store(&self) -> &Store<Handle> {
+    pub const fn store(&self) -> &Store<(SessionId, Handle)> {
         &self.store
     }
 
@@ -198,7 +202,7 @@ impl Host {
             let session = session.borrow();
             if session.is_ended() {
                 self.live.remove(&id);
-                self.store.remove(now, id, session.tombstone());
+                self.store.remove(now, id, session.principal(), session.tombstone());
             } else if let Some(since) = session.detached_at() {
                 let (bytes, _) = session.buffered();
                 self.store.set_detached(id, since, bytes, session.poll_timeout());
@@ -208,8 +212,8 @@ impl Host {
         }
         for relief in self.store.pressure(now) {
             match relief {
-                Pressure::Evict(session) => session.borrow_mut().evict_all(),
-                Pressure::Drop(session) => session.borrow_mut().drop_for_memory(),
+                Pressure::Evict((_, session)) => session.borrow_mut().evict_all(),
+                Pressure::Drop((_, session)) => session.borrow_mut().drop_for_memory(),
                 _ => {}
             }
         }
@@ -222,11 +226,11 @@ impl Host {
         let name = str::from_utf8(&hello.auth).unwrap_or_default();
         let principal = (!name.is_empty()).then(|| Principal::new(name));
         match self.store.find(&hello.token, principal.as_ref()) {
-            Found::Session(session) => {
+            Found::Session((id, session)) => {
                 let principal = principal.as_ref();
                 let attach = session.borrow_mut().attach(now, hello, principal, &mut self.rng);
                 match (attach.close_code(), attach) {
-                    (_, Attach::Attached(epoch)) => return self.bind(socket, session, epoch),
+                    (_, Attach::Attached(epoch)) => return self.bind(socket, (id, session, epoch)),
                     (Some(code), Attach::Refused(welcome)) => {
                         return self.refuse(socket, Some(welcome), code);
                     }
@@ -244,17 +248,18 @@ impl Host {
         };
         let config = self.config.clone();
         let owner = principal.clone();
-        let session = ServerSession::accept(now, config, hello, owner, resumable, &mut self.rng);
-        let (id, epoch) = (session.id(), session.epoch());
+        let (session, id) =
+            ServerSession::accept(now, config, hello, owner, resumable, &mut self.rng);
+        let epoch = session.epoch();
         let session = Rc::new(RefCell::new(session));
-        self.store.insert(id, principal, session.clone());
+        self.store.insert(&principal, (id, session.clone()));
         self.live.insert(id, session.clone());
-        self.bind(socket, session, epoch);
+        self.bind(socket, (id, session, epoch));
     }
 
-    fn bind(&mut self, socket: usize, session: Handle, epoch: u64) {
+    fn bind(&mut self, socket: usize, seat: Seat) {
         if let Some(socket) = self.sockets.get_mut(&socket) {
-            socket.session = Some((session, epoch));
+            socket.session = Some(seat);
         }
     }
 

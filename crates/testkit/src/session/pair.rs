@@ -52,7 +52,7 @@ impl Pair {
         let attempt = client.hello(now).expect("a first attempt");
         let hello = Hello::parse(&attempt.hello).expect("our own");
         let who = Principal::new("alice");
-        let server = ServerSession::accept(now, config.clone(), &hello, who, true, &mut rng);
+        let (server, _) = ServerSession::accept(now, config.clone(), &hello, who, true, &mut rng);
         let mut this = Self { now, client, server, attempt: attempt.number, epoch: 1, config, rng };
         this.pass();
         this.client_events();
@@ -122,7 +122,7 @@ impl Pair {
             Attach::Attached(epoch) => self.epoch = *epoch,
             Attach::Unknown => {
                 let (config, rng) = (self.config.clone(), &mut self.rng);
-                self.server = ServerSession::accept(self.now, config, &hello, who, true, rng);
+                (self.server, _) = ServerSession::accept(self.now, config, &hello, who, true, rng);
                 self.epoch = 1;
             }
             refused => panic!("{refused:?}"),

@@ -139,7 +139,7 @@ impl Ends {
             _ => {
                 let config = Arc::new(Config::server());
                 let rng = &mut self.rng;
-                let server = ServerSession::accept(self.now, config, &hello, who, true, rng);
+                let (server, _) = ServerSession::accept(self.now, config, &hello, who, true, rng);
                 self.epoch = server.epoch();
                 self.server = Some(server);
                 self.ended[1] = false;

@@ -12,7 +12,8 @@ use crate::{
     adapt::Attach,
     clock,
     session::{
-        SessionHandler, SessionMessage, SessionRoute, SessionSender, Sessions, alarm::Alarm,
+        SessionHandler, SessionMessage, SessionRoute, SessionSender, Sessions,
+        alarm::{Alarm, Ring},
     },
 };
 
@@ -80,7 +81,7 @@ fn silent() -> (Sessions, Arc<Mutex<Option<Instant>>>) {
 }
 
 fn entries(alarm: &Alarm) -> usize {
-    alarm.lock().entries.len()
+    alarm.lock().entries.values().map(Vec::len).sum()
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,7 +108,7 @@ async fn an_alarm_that_nobody_has_is_gone_with_its_task() {
     let n_tasks = metrics.num_alive_tasks();
     for at in [Duration::ZERO, Duration::from_secs(3600)] {
         let alarm = Arc::new(Alarm::default());
-        alarm.set(None, clock::now() + at, &live);
+        alarm.set(None, Ring::after(clock::now() + at), &live);
         // It rings, or waits for its time.
         tokio::time::sleep(Duration::from_millis(10)).await;
         assert_eq!(metrics.num_alive_tasks(), n_tasks + 1);

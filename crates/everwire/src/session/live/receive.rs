@@ -5,7 +5,7 @@ use std::time::Instant;
 use everwire_proto::{Message, Payload};
 use everwire_session::MessageRef;
 
-use super::{App, Live, State};
+use super::{Live, State};
 use crate::{
     Conn,
     session::{SessionHandler, SessionSender},
@@ -31,7 +31,7 @@ impl Live {
     ) {
         let live = &sender.0;
         let mut state = live.lock();
-        state.drive(epoch, now);
+        state.drive(epoch);
         let lent = match &message {
             Message::Binary(frame) if state.is_app_here(held) && !is_worth_sharing(frame) => {
                 state.session.handle_lent(now, epoch, frame)
@@ -50,7 +50,7 @@ impl Live {
             }
         };
         if let Some(message) = lent {
-            let app = held.take().or_else(|| state.take_app());
+            let app = held.take().or_else(|| state.app.take());
             drop(state);
             live.hand_out(sender, app, message, held);
         } else if state.session.has_events() {
@@ -86,7 +86,7 @@ impl Live {
         let now = conn.now;
         let mut state = sender.0.lock();
         state.put_back(held);
-        state.drive(epoch, now);
+        state.drive(epoch);
         sender.0.settle(state, now, Some((conn, epoch)));
     }
 }
@@ -101,26 +101,14 @@ impl State {
     /// Returns whether the driver that asks can call the application.
     #[inline]
     fn is_app_here(&self, held: &Held) -> bool {
-        held.is_some() || matches!(self.app, App::Here(_))
-    }
-
-    /// Takes the application to call it.
-    #[inline]
-    fn take_app(&mut self) -> Held {
-        match std::mem::replace(&mut self.app, App::Away) {
-            App::Here(app) => Some(app),
-            other => {
-                self.app = other;
-                None
-            }
-        }
+        held.is_some() || self.app.is_some()
     }
 
     /// Takes the application back from a driver, if that has it.
     #[inline]
     fn put_back(&mut self, held: &mut Held) {
         if let Some(app) = held.take() {
-            self.app = App::Here(app);
+            self.app = Some(app);
         }
     }
 }
