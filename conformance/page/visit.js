@@ -4,7 +4,7 @@ const { once } = require('node:events');
 const { chromium } = require('playwright-core');
 
 // Nothing waits longer than this, however busy the machine is.
-const PATIENCE_MS = 40_000;
+const PATIENCE_MS = Number(process.env.PATIENCE_MS ?? 40_000);
 
 // So that what was started is ended as well.
 process.on('SIGTERM', () => process.exit(1));
@@ -19,6 +19,8 @@ const args = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+  // What a check fetches for a page would count as from elsewhere, and might not connect to this machine.
+  '--disable-features=LocalNetworkAccessChecks',
 ];
 
 /** Starts the server; returns its address, and what ends it. */
@@ -41,10 +43,11 @@ async function serve(listen = '127.0.0.1:0', ...options) {
 
 const browsing = chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args });
 
-/** Opens the page; returns what a visitor can do and see. */
-async function visit(address, query = '') {
+/** Opens the page, once `prepare` has been done to it; returns what a visitor can do and see. */
+async function visit(address, query = '', prepare = async () => {}) {
   const page = await (await browsing).newPage();
   page.setDefaultTimeout(PATIENCE_MS);
+  await prepare(page);
   const complaints = [];
   page.on('pageerror', (error) => complaints.push(error.message));
   page.on('console', (message) => message.text().includes('Content Security Policy') && complaints.push(message.text()));

@@ -11,7 +11,6 @@ const clock = () => Date.now();
 
 const PROTOCOL = 'everwire.v1';
 const ATTEMPT_WITHIN = 10_000;
-const CLOSE_WITHIN = 5000;
 /** A timer that comes so late has slept. */
 const LATE = 2000;
 /** At least so often the wall clock is looked at. */
@@ -20,9 +19,11 @@ const LOOK_EVERY = 10_000;
 const MAX_TICKET = 1600;
 const ABNORMAL = 1006;
 const MANDATORY_EXTENSION = 1010;
+/** A SyntaxError and a SecurityError of the platform, not of JSON.parse. */
+const HOPELESS = [12, 18];
 
 /** Which servers speak everwire.v1, by what is asked of them and URL without query. */
-const verdicts = new Map<string, boolean>();
+const verdicts: Record<string, boolean | undefined> = {};
 
 export type Data = string | ArrayBufferLike | ArrayBufferView | Blob;
 export type State = 'connecting' | 'attached' | 'detached' | 'plain' | 'closed';
@@ -60,7 +61,29 @@ interface Attempt extends Link {
   said?: boolean | undefined;
 }
 
-const absolute = (url: string | URL) => new URL(url, globalThis.location?.href).href.replace(/^http/, 'ws');
+/** Throws as the standard WebSocket does. */
+function refuse(name: string, why: string): never {
+  throw new DOMException(why, name);
+}
+
+/** Returns the URL as a WebSocket has it. Throws if none would take it. See the WebSockets Standard §3.1. */
+function absolute(url: string | URL): string {
+  try {
+    const { href } = new URL(url, globalThis.location?.href);
+    return 'ws' + /^(?:ws|http)(s?:[^#]*)$/.exec(href)![1];
+  } catch {
+    refuse('SyntaxError', `no WebSocket URL: ${url}`);
+  }
+}
+
+/** Returns the subprotocols of the application. Throws if no WebSocket would take them, or if one of them is ours. */
+function offers(protocols: string | string[] = []): string[] {
+  const all = [PROTOCOL, protocols].flat();
+  if (!all.every((each, i) => /^[\w!#$%&'*+.^`|~-]+$/.test(each) && all.indexOf(each) === i)) {
+    refuse('SyntaxError', `protocols: ${protocols}`);
+  }
+  return all;
+}
 
 function limit(what: string, size: number, limit: number | undefined) {
   if (size > limit!) throw new RangeError(`${what} of ${size} bytes, limit ${limit}`);
@@ -76,12 +99,13 @@ const base64url = (bytes: Uint8Array) =>
 /** `present` makes of bytes what a message event has. */
 export function createClient(source: Provided<string | URL>, options: Options, dispatch: Dispatch, present: Present): Client {
   const { session: mode = 'auto', early = true, bufferBytes = 1 << 20, bufferMessages = 4096, evict, store } = options;
+  const protocols = offers(options.protocols);
   const reconnect = createReconnect(clock);
   const finished = new AbortController();
   let url = typeof source === 'function' ? '' : absolute(source);
   let readyState = 0;
   let session: Session;
-  let plain: boolean | undefined;
+  let plain = mode === 'off';
   /** The WebSocket that carries messages, and the one that is being opened. */
   let current: Attempt | undefined;
   let trying: Attempt | undefined;
@@ -100,7 +124,6 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   /** Where the server sent us, and when to go there; 0 until we are there. */
   let moved: string | undefined;
   let moveAt = Infinity;
-  let closeAt = Infinity;
   /** When the ticket should be renewed. */
   let renewAt = Infinity;
   let asleep: boolean | undefined;
@@ -118,7 +141,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     for (const payload of before) session.send(encodeData(payload, false));
   };
 
-  const place = () => mode + url.replace(/[?#].*/, '');
+  const place = () => mode + url.split('?')[0];
 
   const complain = (error: unknown) => void dispatch('error', { error });
 
@@ -131,7 +154,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       const kept = outbox.bytes + readingBytes;
       const count = outbox.kept.length;
       if ((!kept || kept + size <= bufferBytes) && count < bufferMessages) return;
-      if (!evict || session.live || !count) throw new DOMException(`${kept} bytes unacknowledged`, 'QuotaExceededError');
+      if (!evict || session.live || !count) refuse('QuotaExceededError', `${kept} bytes unacknowledged`);
     }
   };
 
@@ -145,14 +168,13 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   const inOrder = (action: () => unknown, size = 0, before = reading) => {
     if (!before) return void action();
     readingBytes += size;
-    const last = before
+    const last = (reading = before
       .then(action)
       .catch(complain)
       .then(() => {
         readingBytes -= size;
         if (last === reading) reading = undefined;
-      });
-    reading = last;
+      }));
   };
 
   const send = (data: any, volatile: boolean) => {
@@ -187,8 +209,8 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     drop(trying);
     moved = undefined;
     // Perhaps it was our offer: the other way is tried at once.
-    if (mode !== 'off' && !plain && !welcomed && failures++ % 2 === 0) {
-      if (mute && !verdicts.get(place())) finish(MANDATORY_EXTENSION, `the server speaks no ${PROTOCOL}`);
+    if (!plain && !welcomed && failures++ % 2 === 0) {
+      if (mute && !verdicts[place()]) finish(MANDATORY_EXTENSION, `no ${PROTOCOL}`);
       retryAt = clock();
     }
     settle();
@@ -211,16 +233,19 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     try {
       await ready;
       const asked = { attempt: ++attempts, refresh: refused };
-      const target = absolute(moved ?? (await provided(source, asked)));
+      const given = moved ?? (await provided(source, asked));
       const ticket = await ticketFor(asked);
       if (attempt !== trying) return;
+      const target = absolute(given);
       if (url.startsWith('wss:') && target.startsWith('ws:')) {
         throw new RangeError(`${target} after ${url}`);
       }
       url = target;
       open(attempt, ticket);
-    } catch (error) {
+    } catch (error: any) {
       if (attempt !== trying) return;
+      // No other attempt mends a URL that is none, or that the platform forbids.
+      if (!moved && HOPELESS.includes(error?.code)) return finish(ABNORMAL, '', false, undefined, error);
       complain(error);
       failed();
     }
@@ -228,13 +253,11 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   };
 
   const open = (attempt: Attempt, ticket: Uint8Array) => {
-    const offered = [options.protocols ?? []].flat();
+    const offered = [...protocols];
+    attempt.said = early && welcomed && !current;
     // Chromium fails a connection whose offers are all ignored, and says nothing: so every other attempt is without.
-    if (mode !== 'off' && !plain && (welcomed || (verdicts.get(place()) ?? failures % 2 === 0))) {
-      attempt.said = early && welcomed && !current;
-      if (attempt.said) offered.unshift('everwire-h.' + base64url(session.hello(attempt, ticket, false)));
-      offered.unshift(PROTOCOL);
-    }
+    if (plain || !(welcomed || (verdicts[place()] ?? failures % 2 === 0))) offered.shift();
+    else if (attempt.said) offered.splice(1, 0, 'everwire-h.' + base64url(session.hello(attempt, ticket, false)));
     const ws = (attempt.ws = new (options.WebSocket ?? WebSocket)(url, offered));
     ws.binaryType = 'arraybuffer';
     ws.onopen = () => opened(attempt, ws, ticket);
@@ -249,7 +272,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     const speaks = ws.protocol === PROTOCOL;
     // Where a session is required, the end comes when the offer has failed with the server known to be up.
     if (!speaks && (welcomed || (mute = mode === 'required'))) return failed();
-    verdicts.set(place(), speaks); // Also if the connection breaks before WELCOME.
+    verdicts[place()] = speaks; // Also if the connection breaks before WELCOME.
     // From the HELLO on the older socket has no effect.
     if (speaks && !attempt.said) attempt.send(session.hello(attempt, ticket, true));
     drop(current);
@@ -262,7 +285,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   const becomePlain = (ws: WebSocket) => {
     const before = session.outbox.payloads();
     reconnect.attach();
-    if (plain) dispatch('lost', { unacknowledged: [] });
+    if (told) dispatch('lost', { unacknowledged: [] });
     plain = true;
     attach(true);
     begin();
@@ -281,8 +304,8 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   const lost = (attempt: Attempt, { code, reason, wasClean }: CloseEvent) => {
     if (attempt === trying) return failed();
     if (attempt !== current) return;
-    const again = reconnect.closed(code, reason);
-    drop(attempt); // And with it what a GOAWAY advised.
+    const again = reconnect.closed(code, reason, moveAt);
+    drop(attempt);
     retryAt = Infinity;
     if (!plain) {
       session.closed(attempt, code);
@@ -326,7 +349,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       drop(current);
       // It selects a protocol that it does not speak.
       const pretends = !welcomed && !byPeer && mode === 'auto' && code === Code.Malformed;
-      if (pretends) verdicts.set(place(), false);
+      if (pretends) verdicts[place()] = false;
       if (!pretends && (code < 3000 || code >= Code.Malformed || readyState > 1)) {
         return finish(code, reason, byPeer || code < Code.Timeout, unacknowledged);
       }
@@ -360,7 +383,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     },
   };
 
-  const finish = (code: number, reason = '', wasClean = false, unacknowledged: Payload[] = []) => {
+  const finish = (code: number, reason = '', wasClean = false, unacknowledged = session.outbox.payloads(), error?: unknown) => {
     if (readyState > 2) return;
     readyState = 3;
     drop(current);
@@ -368,7 +391,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     store?.forget();
     finished.abort();
     settle();
-    if (!wasClean) dispatch('error');
+    if (!wasClean) dispatch('error', { error });
     dispatch('close', { code, reason, wasClean, unacknowledged });
   };
 
@@ -411,7 +434,6 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     const now = clock();
     session.tick();
     if (now >= trying?.due!) failed();
-    if (now >= closeAt) finish(ABNORMAL);
     if (now >= moveAt) retryAt = moveAt = 0;
     if (now >= renewAt) renew();
     if (!trying && now >= retryAt) {
@@ -430,7 +452,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       return;
     }
     if (wanting() && retryAt === Infinity) retryAt = now + reconnect.delay(!!current);
-    const at = Math.min(session.deadline, closeAt, renewAt, moveAt || Infinity, trying ? trying.due : retryAt, now + LOOK_EVERY);
+    const at = Math.min(session.deadline, renewAt, moveAt || Infinity, trying ? trying.due : retryAt, now + LOOK_EVERY);
     if (timerAt <= at && timerAt > now) return; // A timer that comes too early looks again.
     clearTimeout(timer);
     timerAt = at;
@@ -455,7 +477,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
         return readyState;
       },
       get protocol() {
-        return current?.ws?.protocol ?? '';
+        return current?.ws!.protocol ?? '';
       },
       get state() {
         if (readyState > 2) return 'closed';
@@ -470,18 +492,16 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       },
     },
     send,
-    close(code = Code.Normal, reason = '') {
-      if ((code !== 1000 && !(code > 2999 && code < 5000)) || bytesOf(reason).length > 123) {
-        throw new DOMException('code 1000 or 3000-4999, reason of 123 bytes', 'InvalidAccessError');
-      }
+    close(code: number = Code.Normal, reason = '') {
+      if (code !== 1000 && !(code > 2999 && code < 5000)) refuse('InvalidAccessError', `code ${code}`);
+      if (bytesOf(reason).length > 123) refuse('SyntaxError', 'reason above 123 bytes');
       if (readyState > 1) return;
       readyState = 2;
       inOrder(() => {
-        if (plain) {
-          closeAt = clock() + (current ? CLOSE_WITHIN : 0);
-          current?.ws!.close(code, reason);
+        if (plain && current) {
+          current.ws!.close(code, reason); // Platforms do not wait for ever.
         } else if (!welcomed && !session.outbox.kept.length) {
-          closeAt = 0;
+          setTimeout(finish, 0, ABNORMAL);
         } else {
           session.close(code, reason);
         }

@@ -149,10 +149,10 @@ const WELCOMES = [ACCEPTED, ACCEPTED, ACCEPTED, 'knr', 'nn', 'l', '', '', 'n'];
 export function decode(bytes: Uint8Array, maxMessage = MAX): Frame {
   let at = 1;
   const kind: Kind = bytes[0]!;
-  if (kind >= Kind.Data && kind < Kind.Data + 4) {
-    const payload = bytes.subarray(at);
-    demand(payload.length <= maxMessage, Code.TooBig);
-    return [Kind.Data, kind % 16, kind & Flag.Text ? textOf(payload) : payload, payload.length];
+  if (kind >> 2 === Kind.Data >> 2) {
+    const size = bytes.length - 1;
+    demand(size <= maxMessage, Code.TooBig);
+    return [Kind.Data, kind % 16, payloadOf(bytes), size];
   }
 
   const number = (min = 0, max = MAX) => {
@@ -167,9 +167,8 @@ export function decode(bytes: Uint8Array, maxMessage = MAX): Frame {
     return value;
   };
   const part = (max: number) => {
-    const length = number(0, max);
-    at += length; // If that is behind the end, it is so at the end.
-    return bytes.subarray(at - length, at);
+    const length = number(0, max); // If that is behind the end, it is so at the end.
+    return bytes.subarray(at, (at += length));
   };
   const readers: Record<string, () => unknown> = {
     n: number,
@@ -191,7 +190,7 @@ export function decode(bytes: Uint8Array, maxMessage = MAX): Frame {
   };
   const read = (body: string | undefined) => {
     demand(body !== undefined);
-    return [...body].map((element) => readers[element]!());
+    return Array.from(body, (element) => readers[element]!());
   };
 
   const frame: any[] = [kind, ...read(BODIES[kind])];
@@ -203,19 +202,13 @@ export function decode(bytes: Uint8Array, maxMessage = MAX): Frame {
 
 /** Writes a frame: numbers, and bytes or text with their length before them. */
 export function encode(kind: Kind, ...elements: (number | string | Uint8Array | number[])[]): Uint8Array {
-  const bytes: number[] = [kind];
-  const write = (element: number | string | Uint8Array) => {
-    if (typeof element === 'number') {
-      for (; element > 127; element = Math.floor(element / 128)) bytes.push((element % 128) + 128);
-      bytes.push(element);
-    } else {
-      const body = bytesOf(element);
-      write(body.length);
-      bytes.push(...body);
-    }
+  const number = (value: number): number[] => (value > 127 ? [(value % 128) + 128, ...number(Math.floor(value / 128))] : [value]);
+  const write = (element: number | string | Uint8Array | number[]) => {
+    if (typeof element === 'number') return number(element);
+    const body = bytesOf(element as Uint8Array);
+    return [...number(body.length), ...body];
   };
-  elements.flat().forEach(write);
-  return Uint8Array.from(bytes);
+  return Uint8Array.from([kind, ...elements.flat().flatMap(write)]);
 }
 
 /** Writes what presents a ticket. */

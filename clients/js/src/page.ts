@@ -7,9 +7,13 @@
  * maybe for ever, and may be kept for the way back if it has no socket and no lock. `leave`: the page goes for good.
  */
 export function watch(wake: () => void, sleep: () => void, leave: () => void, signal: AbortSignal): void {
-  const listen = (type: string, listener: (event: any) => void) =>
-    globalThis.addEventListener?.(type, listener, { signal });
-  for (const type of ['visibilitychange', 'resume', 'pageshow', 'online']) listen(type, wake);
-  listen('freeze', sleep);
-  listen('pagehide', ({ persisted }) => (persisted ? sleep() : leave()));
+  const listeners: Record<string, (event: any) => void> = {
+    visibilitychange: wake,
+    resume: wake,
+    pageshow: wake,
+    online: wake,
+    freeze: sleep,
+    pagehide: ({ persisted }) => (persisted ? sleep() : leave()),
+  };
+  for (const type in listeners) globalThis.addEventListener?.(type, listeners[type]!, { signal });
 }

@@ -13,6 +13,7 @@ const SLOW = [CAP, 270_000];
 const STABLE_AFTER = 10_000;
 const ADVICE_LIMIT = 3_600_000;
 
+const GOING = 1001;
 /** Or 1013, try again later. */
 const RESTARTING = 1012;
 /** Close codes of a plain connection after which nobody comes back. */
@@ -29,14 +30,18 @@ export function createReconnect(clock: () => number) {
 
   return {
     /** The server says when to come back. */
-    advise(after: number, spread: number) {
-      advice = [after, spread];
+    advise(...it: [after: number, spread: number]) {
+      advice = it;
     },
 
-    /** A connection was closed by the peer: notes the advice in its reason. Returns whether coming back makes sense. */
-    closed(code: number, reason: string) {
+    /**
+     * A connection was closed by the peer: notes the advice in its reason. Where it has none and the peer goes, what GOAWAY said before
+     * stands, which was to come at `due`. Returns whether coming back makes sense.
+     */
+    closed(code: number, reason: string, due: number) {
       const [, after, spread = 0] = /retry=(\d+)(?:;spread=(\d+))?/.exec(reason) ?? [];
       if (after) advice = [+after, +spread];
+      else if (due < Infinity && (code === GOING || code === RESTARTING)) advice = [due - clock(), 0];
       else if (code >> 1 === RESTARTING >> 1) advice = [5000, 25_000];
       if (code >= Code.Malformed) retries += 3; // The resume before it was no success, and counts against it.
       return !NEVER.test(`${code}`);

@@ -98,7 +98,7 @@ export interface Session {
 }
 
 export function createSession(options: SessionOptions, clock: () => number, on: Listener, stored?: Stored): Session {
-  const { window = 262_144, maxMessage = 1_048_576, ttl = 60_000, store } = options;
+  const { window = 1 << 18, maxMessage = 1 << 20, ttl = 60_000, store } = options;
   const roundTrip = createRoundTrip();
   // With a store, a message is done when it was taken, and not when it was received.
   const newInbox = (first?: number) => createInbox(clock, window, !!store, first);
@@ -303,8 +303,11 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
     },
     roundTrip,
     get deadline() {
-      const due = Math.min(helloDue(), goodbyeDue);
-      return live ? Math.min(due, inbox.due, live.deadDue(), live.questionDue(), live.suspectDue || Infinity) : due;
+      return Math.min(
+        helloDue(),
+        goodbyeDue,
+        ...(live ? [inbox.due, live.deadDue(), live.questionDue(), live.suspectDue || Infinity] : []),
+      );
     },
 
     hello(newLink, ticket, atOnce) {
@@ -326,8 +329,8 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
         const frame = decode(new Uint8Array(message), maxMessage);
         live?.heard();
         demand(!live === (frame[0] === Kind.Welcome));
-        if (frame[0] === Kind.Welcome) welcomed(frame);
-        else handle(frame);
+        if (live) handle(frame as Exclude<Frame, Welcome>);
+        else welcomed(frame as Welcome);
       } catch (error) {
         if (typeof error !== 'number') throw error;
         abort(error);

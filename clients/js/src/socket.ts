@@ -3,7 +3,7 @@
 import { createClient, type Client, type Data, type View } from './client.js';
 import { EVENTS, type EverwireEventMap, type Handlers } from './events.js';
 import type { Options, Provided } from './options.js';
-import { Target } from './target.js';
+import { Target, createTeller } from './target.js';
 
 const STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 };
 
@@ -56,8 +56,8 @@ export class EverwireSocket extends Target {
     this.#client = createClient(
       url,
       given,
-      (...event) => this.tell(...event),
-      (bytes) => (this.binaryType === 'blob' ? new Blob([bytes]) : new Uint8Array(bytes).buffer),
+      createTeller(this),
+      (bytes) => (this.binaryType === 'blob' ? new Blob([bytes]) : (bytes as Uint8Array<ArrayBuffer>).buffer ?? bytes),
     );
     Object.defineProperties(this, Object.getOwnPropertyDescriptors(this.#client.view));
   }

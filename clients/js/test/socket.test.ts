@@ -834,7 +834,7 @@ describe('a server without everwire.v1', () => {
     const { net, socket, log } = world({ session: 'required' });
     net.config.select = select.chromium;
     await wait(2000);
-    expect(log).toEqual(['error', 'close 1010 the server speaks no everwire.v1 false']);
+    expect(log).toEqual(['error', 'close 1010 no everwire.v1 false']);
     expect(net.sockets.map(({ protocols }) => protocols.length)).toEqual([1, 0, 1]);
     await wait(100_000);
     expect(net.open.length).toBe(0);
@@ -864,7 +864,7 @@ describe('a server without everwire.v1', () => {
     const { net, socket, log } = world({ session: 'required' });
     net.config.select = select.firefox;
     await wait(100_000);
-    expect(log).toEqual(['error', 'close 1010 the server speaks no everwire.v1 false']);
+    expect(log).toEqual(['error', 'close 1010 no everwire.v1 false']);
     expect(net.sockets.length).toBe(1);
     expect(socket.readyState).toBe(3);
   });

@@ -180,6 +180,25 @@ impl ClientSession {
     /// Handles a binary message as [`handle_message`](Self::handle_message) does. A message in it that
     /// the application can have at once, because no event waits before it, is handed out here, and lent;
     /// all else comes with [`poll_event`](Self::poll_event).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Instant;
+    /// use everwire_session::{Event, ClientSession};
+    ///
+    /// /// Returns how many bytes of messages came with a frame.
+    /// fn receive(session: &mut ClientSession, now: Instant, attempt: u64, frame: &[u8]) -> usize {
+    ///     let lent = session.handle_lent(now, attempt, frame);
+    ///     let mut n = lent.map_or(0, |message| message.payload.len());
+    ///     while let Some(event) = session.poll_event(now) {
+    ///         if let Event::Message(message) = event {
+    ///             n += message.payload.len();
+    ///         }
+    ///     }
+    ///     n
+    /// }
+    /// ```
     #[inline]
     pub fn handle_lent<'m>(
         &mut self,

@@ -99,10 +99,33 @@ pub enum Transmit {
     Close(Code),
 }
 
-/// The DATA frame of a message, to be sent as a binary WebSocket message, in memory that is lent.
+/// The DATA frame of a message, to be sent as a binary WebSocket message, in memory that is lent until the
+/// session is used again.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Instant;
+/// use everwire_session::{Lent, ServerSession, Transmit};
+///
+/// /// Says what a session has to say; `copy` and `share` send a binary message each.
+/// fn transmit(session: &mut ServerSession, now: Instant, epoch: u64, copy: fn(&[u8]), share: fn(bytes::Bytes)) {
+///     loop {
+///         match session.poll_message(now, epoch) {
+///             Some(Lent::Small(frame)) => copy(frame),
+///             Some(Lent::Large(frame)) => share(frame.clone()), // The bytes are not copied.
+///             // All else, and whether there is anything at all.
+///             None => match session.poll_transmit(now, epoch) {
+///                 Some(Transmit::Frame(frame)) => share(frame),
+///                 Some(Transmit::Close(_)) | None => return,
+///             },
+///         }
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lent<'a> {
-    /// It is to be copied.
+    /// It is to be copied: it has less than 8 KiB, or lies among others.
     Small(&'a [u8]),
     /// So large that it is worth being shared.
     Large(&'a Bytes),

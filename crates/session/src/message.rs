@@ -53,6 +53,17 @@ pub(crate) const fn cost(size: usize) -> u64 {
 }
 
 /// A [`Message`] in memory that is only lent.
+///
+/// # Examples
+///
+/// ```
+/// use everwire_session::{Kind, MessageRef};
+///
+/// let lent = MessageRef { number: Some(1), kind: Kind::Text, payload: b"hi" };
+/// let kept = lent.to_message();
+/// assert_eq!(kept.as_text(), Some("hi"));
+/// assert_eq!(kept.lend(), lent);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageRef<'a> {
     /// Its number in its stream; `None` for a volatile one.

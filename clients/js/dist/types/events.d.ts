@@ -31,7 +31,16 @@ export interface EverwireEventMap {
     lost: LostEvent;
 }
 export declare const EVENTS: readonly ["open", "message", "error", "close", "detached", "resumed", "gap", "lost"];
+type Handler<K extends keyof EverwireEventMap> = ((event: EverwireEventMap[K]) => unknown) | null;
 /** The handler attributes. */
-export type Handlers = {
-    [K in keyof EverwireEventMap as `on${K}`]: ((event: EverwireEventMap[K]) => unknown) | null;
-};
+export interface Handlers extends Record<'onopen' | 'ondetached', Handler<'open'>> {
+    onmessage: Handler<'message'>;
+    onerror: Handler<'error'>;
+    onresumed: Handler<'resumed'>;
+    ongap: Handler<'gap'>;
+    onlost: Handler<'lost'>;
+    /** As it is read, it is one of a WebSocket: such a one knows nothing of what is more here. */
+    get onclose(): ((event: any) => unknown) | null;
+    set onclose(handler: Handler<'close'>);
+}
+export {};

@@ -2,8 +2,11 @@
 export declare function createReconnect(clock: () => number): {
     /** The server says when to come back. */
     advise(after: number, spread: number): void;
-    /** A connection was closed by the peer: notes the advice in its reason. Returns whether coming back makes sense. */
-    closed(code: number, reason: string): boolean;
+    /**
+     * A connection was closed by the peer: notes the advice in its reason. Where it has none and the peer goes, what GOAWAY said before
+     * stands, which was to come at `due`. Returns whether coming back makes sense.
+     */
+    closed(code: number, reason: string, due: number): boolean;
     /**
      * A connection can be used. `first`: over how long clients should come back when it is lost. A server that has `resumed` a
      * session is neither new nor in trouble: where connections are short, the session must not wait until it is forgotten.

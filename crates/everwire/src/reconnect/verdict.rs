@@ -51,7 +51,26 @@ pub enum AttemptError {
     NotAttached(Refusal),
 }
 
-/// Why a server that speaks `everwire.v1` did not attach a session.
+/// Why a server that speaks `everwire.v1` did not attach a session. Another attempt follows; but where there
+/// is no provider of tickets, or a fresh ticket is refused too, [`Ticket`](Self::Ticket) is the end.
+///
+/// # Examples
+///
+/// ```
+/// use everwire::reconnect::{AttemptError, Ending, Refusal};
+///
+/// /// What to show while there is no connection.
+/// fn hint(last: &Ending) -> &'static str {
+///     match last {
+///         Ending::Failed(error) => match **error {
+///             AttemptError::NotAttached(Refusal::Busy { .. }) => "the server is busy",
+///             AttemptError::NotAttached(Refusal::Ticket) => "signing in again",
+///             _ => "connecting",
+///         },
+///         _ => "connection lost",
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {

@@ -6,7 +6,8 @@ mod tests;
 mod ring;
 
 use std::{
-    collections::BTreeMap,
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Instant,
 };
@@ -28,10 +29,13 @@ pub(super) struct Alarm {
 
 #[derive(Default)]
 struct Queue {
-    /// For whom each ring is, in the order of their places in memory: what has an entry keeps its place.
-    entries: BTreeMap<Ring, Vec<Weak<Live>>>,
+    /// For whom each ring is: for all that wait, if they lose their connections at once.
+    entries: BTreeMap<Ring, BTreeSet<Entry>>,
     task: Option<JoinHandle<()>>,
 }
+
+/// A session, by its place in memory: what has an entry keeps its place.
+struct Entry(Weak<Live>);
 
 impl Alarm {
     /// Rings for a session with this ring, and not with the one before.
@@ -41,10 +45,7 @@ impl Alarm {
         if let Some(before) = before {
             queue.remove(before, live);
         }
-        let entries = queue.entries.entry(ring).or_default();
-        if let Err(index) = entries.binary_search_by_key(&place(live), |it| it.as_ptr().addr()) {
-            entries.insert(index, Arc::downgrade(live));
-        }
+        queue.entries.entry(ring).or_default().insert(Entry(Arc::downgrade(live)));
         // The runtime that it runs on may have gone.
         if queue.task.as_ref().is_none_or(JoinHandle::is_finished)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -58,7 +59,7 @@ impl Alarm {
     }
 
     /// Does not ring with this ring for this session.
-    pub(super) fn unset(&self, ring: Ring, live: &Live) {
+    pub(super) fn unset(&self, ring: Ring, live: &Arc<Live>) {
         self.lock().remove(ring, live);
     }
 
@@ -70,7 +71,7 @@ impl Alarm {
             && first.key().at() <= now
         {
             let (ring, entries) = first.remove_entry();
-            due.extend(entries.iter().filter_map(Weak::upgrade).map(|live| (live, ring)));
+            due.extend(entries.iter().filter_map(|it| it.0.upgrade()).map(|live| (live, ring)));
         }
         let next = queue.entries.first_key_value().map(|(ring, _)| ring.at());
         (due, next)
@@ -82,16 +83,34 @@ impl Alarm {
 }
 
 impl Queue {
-    fn remove(&mut self, ring: Ring, live: &Live) {
+    fn remove(&mut self, ring: Ring, live: &Arc<Live>) {
         let Some(entries) = self.entries.get_mut(&ring) else { return };
-        if let Ok(index) = entries.binary_search_by_key(&place(live), |it| it.as_ptr().addr()) {
-            entries.remove(index);
-        }
+        entries.remove(&Entry(Arc::downgrade(live)));
         if entries.is_empty() {
             self.entries.remove(&ring);
         }
     }
 }
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.as_ptr().cmp(&other.0.as_ptr())
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Entry {}
 
 impl Drop for Alarm {
     fn drop(&mut self) {
@@ -100,11 +119,6 @@ impl Drop for Alarm {
             task.abort();
         }
     }
-}
-
-/// Returns where a session is in memory: its name there.
-fn place(live: &Live) -> usize {
-    std::ptr::from_ref(live).addr()
 }
 
 /// Rings until there is nobody to ring for: then the task is aborted.

@@ -398,15 +398,6 @@ impl Identified for Live {
     }
 }
 
-impl Drop for Live {
-    fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ring) = state.alarm.take() {
-            self.table.alarm().unset(ring, self);
-        }
-    }
-}
-
 impl State {
     /// Takes a connection; the one before is to be closed by its driver.
     fn take_socket(&mut self, sender: &Sender) -> Option<Arc<Shared>> {

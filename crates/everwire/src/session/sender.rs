@@ -19,8 +19,9 @@ impl SessionSender {
     /// Sends a text message.
     ///
     /// # Errors
-    /// [`SendError`]: the buffer is full, the message is larger than the client takes, or the
-    /// session is over.
+    /// [`SendError`]: the buffer is full (while there is a connection; without one
+    /// [`Overflow`](super::Overflow) decides), the message is larger than the client takes, or the session is
+    /// over. What is refused was not sent, and nobody is told of it.
     pub fn send_text(&self, text: &str) -> Result<(), SendError> {
         self.send_payload(Kind::Text, text.as_bytes())
     }
@@ -41,7 +42,25 @@ impl SessionSender {
         self.send_payload(message.kind, &message.payload)
     }
 
-    /// Sends what was received, here or elsewhere, and is only lent.
+    /// Sends what was received, here or elsewhere, and is only lent: it is copied once, into the buffer.
+    ///
+    /// ```
+    /// use everwire::session::{SessionHandler, SessionMessage, SessionMessageRef, SessionSender};
+    ///
+    /// struct Echo;
+    ///
+    /// impl SessionHandler for Echo {
+    ///     fn on_message(&mut self, session: &SessionSender, message: SessionMessage) {
+    ///         self.on_message_lent(session, message.lend());
+    ///     }
+    ///
+    ///     fn on_message_lent(&mut self, session: &SessionSender, message: SessionMessageRef<'_>) {
+    ///         if let Err(error) = session.send_message_ref(&message) {
+    ///             eprintln!("not sent: {error}");
+    ///         }
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
     /// As [`send_text`](Self::send_text).

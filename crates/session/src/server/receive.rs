@@ -52,6 +52,25 @@ impl ServerSession {
     /// Handles a binary message as [`handle_borrowed`](Self::handle_borrowed) does. A message in it that
     /// the application can have at once, because no event waits before it, is handed out here, and lent;
     /// all else comes with [`poll_event`](Self::poll_event).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Instant;
+    /// use everwire_session::{Event, ServerSession};
+    ///
+    /// /// Returns how many bytes of messages came with a frame.
+    /// fn receive(session: &mut ServerSession, now: Instant, epoch: u64, frame: &[u8]) -> usize {
+    ///     let lent = session.handle_lent(now, epoch, frame);
+    ///     let mut n = lent.map_or(0, |message| message.payload.len());
+    ///     while let Some(event) = session.poll_event(now) {
+    ///         if let Event::Message(message) = event {
+    ///             n += message.payload.len();
+    ///         }
+    ///     }
+    ///     n
+    /// }
+    /// ```
     #[inline]
     pub fn handle_lent<'m>(
         &mut self,

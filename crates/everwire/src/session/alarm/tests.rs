@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -81,7 +82,7 @@ fn silent() -> (Sessions, Arc<Mutex<Option<Instant>>>) {
 }
 
 fn entries(alarm: &Alarm) -> usize {
-    alarm.lock().entries.values().map(Vec::len).sum()
+    alarm.lock().entries.values().map(BTreeSet::len).sum()
 }
 
 #[tokio::test(start_paused = true)]
