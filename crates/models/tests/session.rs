@@ -222,6 +222,29 @@ impl World {
     }
 }
 
+impl Bounds {
+    /// Adds what may happen to a session at the server.
+    fn server_actions(&self, world: &World, session: &Session, actions: &mut Vec<Action>) {
+        if session.stream.said < self.messages.1 {
+            actions.push(Action::ServerSays);
+        }
+        let detached = session.socket.is_none();
+        let keeps = session.stream.first <= session.stream.said;
+        if detached && keeps && !world.evicted {
+            actions.push(Action::ServerEvicts);
+        }
+        if detached && !world.expired {
+            actions.push(Action::Expire);
+        }
+        if session.socket.is_some() {
+            actions.push(Action::ServerNotices);
+            if session.stream.told < session.stream.recv {
+                actions.push(Action::ServerAcks);
+            }
+        }
+    }
+}
+
 impl Model for Bounds {
     type State = World;
     type Action = Action;
@@ -242,23 +265,7 @@ impl Model for Bounds {
             actions.push(Action::ClientSays);
         }
         if let Some(session) = session.filter(|session| !session.ended) {
-            if session.stream.said < self.messages.1 {
-                actions.push(Action::ServerSays);
-            }
-            let detached = session.socket.is_none();
-            let keeps = session.stream.first <= session.stream.said;
-            if detached && keeps && !world.evicted {
-                actions.push(Action::ServerEvicts);
-            }
-            if detached && !world.expired {
-                actions.push(Action::Expire);
-            }
-            if session.socket.is_some() {
-                actions.push(Action::ServerNotices);
-                if session.stream.told < session.stream.recv {
-                    actions.push(Action::ServerAcks);
-                }
-            }
+            self.server_actions(world, session, actions);
         }
         if lives && client.attempt < self.attempts {
             actions.push(Action::Connect);

@@ -14,6 +14,40 @@ pub use everwire_session::{Snapshot, SnapshotChange};
 ///
 /// The methods are called in the client's task, which waits for them: a file is quick enough, a
 /// server elsewhere is not. One session belongs to one client at a time.
+///
+/// # Examples
+///
+/// ```
+/// use std::{io, sync::Mutex};
+/// use everwire::session::{SessionStore, Snapshot, SnapshotChange};
+///
+/// /// For a client that is started again in the same process.
+/// #[derive(Default)]
+/// struct Memory(Mutex<Option<Snapshot>>);
+///
+/// impl SessionStore for Memory {
+///     fn load(&self) -> io::Result<Option<Snapshot>> {
+///         Ok(self.0.lock().expect("nobody panics").clone())
+///     }
+///
+///     fn save(&self, session: &Snapshot) -> io::Result<()> {
+///         *self.0.lock().expect("nobody panics") = Some(session.clone());
+///         Ok(())
+///     }
+///
+///     fn save_change(&self, change: &SnapshotChange) -> io::Result<()> {
+///         let mut session = self.0.lock().expect("nobody panics");
+///         let fits = session.as_mut().is_some_and(|session| session.apply(change.clone()));
+///         // If not, the whole comes at once.
+///         if fits { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+///     }
+///
+///     fn forget(&self) -> io::Result<()> {
+///         *self.0.lock().expect("nobody panics") = None;
+///         Ok(())
+///     }
+/// }
+/// ```
 pub trait SessionStore: Send + Sync + 'static {
     /// Returns what was saved last; nothing if that is nothing, or was forgotten.
     ///
