@@ -15,7 +15,7 @@ use bytes::Bytes;
 pub use self::snapshot::{Snapshot, SnapshotChange};
 use crate::{
     At, Code, Config, EndedBy, Event, Frame, Kind, Lent, Malformed, MessageRef, Meter, Mutation,
-    Oversize, Prepared, Role, SendError, Ticket, Transmit, Violation, endpoint::Endpoint, frame,
+    Oversize, Prepared, Role, SendError, Ticket, Transmit, Violation, endpoint::Endpoint,
 };
 
 /// A client's end of a session: it outlives its sockets.
@@ -206,24 +206,13 @@ impl ClientSession {
         attempt: u64,
         message: &'m [u8],
     ) -> Option<MessageRef<'m>> {
-        let goes = !self.end.has_events() && self.end.listening(attempt) && self.end.is_attached();
-        let data = match frame::parse_data(message) {
-            Ok(data) if goes => data,
-            _ => None,
-        };
-        let Some((kind, volatile, payload)) = data else {
+        let at = self.end.at(now);
+        let Some(lent) = self.end.lend(at, attempt, message) else {
             self.handle_message(now, attempt, &Bytes::copy_from_slice(message));
             return None;
         };
-        let now = self.end.at(now);
         self.is_suspected = false;
-        match self.end.receive_lent(now, volatile, payload.len()) {
-            Ok(number) => Some(MessageRef { number, kind, payload }),
-            Err(violation) => {
-                self.end.violate(violation);
-                None
-            }
-        }
+        lent.map_err(|violation| self.end.violate(violation)).ok()
     }
 
     /// Handles a text message that arrived on the socket of this attempt.

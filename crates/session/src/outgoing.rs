@@ -97,7 +97,7 @@ impl Outgoing {
             return Err(SendError::Exhausted);
         }
         while !self.has_room(bytes, n, buffer) {
-            if attached || buffer.overflow != Overflow::Evict {
+            if attached || buffer.overflow != Overflow::Evict || !self.can_evict(bytes, n, buffer) {
                 return Err(self.full());
             }
             if !self.replay.evict(GapReason::EvictedBytes) {
@@ -346,6 +346,12 @@ impl Outgoing {
 
     pub(crate) const fn replay(&self) -> &Replay {
         &self.replay
+    }
+
+    /// Returns whether there is room once all that has a number is gone: else it would go in vain.
+    fn can_evict(&self, bytes: usize, n: usize, buffer: &Buffer) -> bool {
+        let (latest_bytes, n_latest) = self.replay.size_of_latest();
+        n_latest == 0 || latest_bytes + bytes <= buffer.bytes && n_latest + n <= buffer.entries
     }
 
     fn has_room(&self, bytes: usize, n: usize, buffer: &Buffer) -> bool {

@@ -135,12 +135,21 @@ impl Replay {
 
     /// Returns the payload bytes of the message of this key that has no number yet.
     pub(crate) fn len_of_latest(&self, key: u64) -> Option<usize> {
-        self.kept.as_ref()?.latest.as_ref()?.len_of(key)
+        self.latest()?.len_of(key)
     }
 
     /// Returns whether there are messages that have no number yet.
     pub(crate) fn has_latest(&self) -> bool {
-        self.kept.as_ref().is_some_and(|kept| kept.latest.is_some())
+        self.latest().is_some()
+    }
+
+    /// Returns the payload bytes and the number of the messages that have none yet.
+    pub(crate) fn size_of_latest(&self) -> (usize, usize) {
+        self.latest().map_or((0, 0), |latest| (latest.bytes(), latest.len()))
+    }
+
+    fn latest(&self) -> Option<&Latest> {
+        self.kept.as_ref()?.latest.as_deref()
     }
 
     /// Drops the messages up to `done`, which nobody will ask for.

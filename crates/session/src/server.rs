@@ -155,9 +155,12 @@ impl ServerSession {
         self.set_epitaph(code, reason);
     }
 
-    /// Ends the session because its memory is needed. Its client will find it lost.
+    /// Ends the session because its memory is needed. Its client will find it lost. One that has a socket
+    /// stays: its client came back in the meantime.
     pub fn drop_for_memory(&mut self) {
-        self.end.end(Code::TIMEOUT, String::new(), EndedBy::Expiry);
+        if !self.end.is_attached() {
+            self.end.end(Code::TIMEOUT, String::new(), EndedBy::Expiry);
+        }
     }
 
     /// Drops all messages that are kept, because their memory is needed. Their client will be told

@@ -83,6 +83,10 @@ pub struct Store<H> {
     principals: BTreeMap<Principal, usize>,
     deadlines: BTreeSet<(Instant, SessionId)>,
     detached: BTreeMap<SessionId, Detached>,
+    /// These by the time since when they have no socket.
+    ages: BTreeSet<(Instant, SessionId)>,
+    /// Those of them that keep messages.
+    keepers: BTreeSet<SessionId>,
     tombstones: BTreeMap<SessionId, (Instant, Tombstone)>,
     /// Names of tombstones, oldest first.
     graves: VecDeque<SessionId>,
@@ -142,6 +146,8 @@ impl<H: Handle> Store<H> {
             principals: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             detached: BTreeMap::new(),
+            ages: BTreeSet::new(),
+            keepers: BTreeSet::new(),
             tombstones: BTreeMap::new(),
             graves: VecDeque::new(),
         }
@@ -206,13 +212,20 @@ impl<H: Handle> Store<H> {
         self.set_attached(id);
         if self.sessions.contains(&id) {
             self.detached.insert(id, Detached { since, deadline, bytes });
+            self.ages.insert((since, id));
+            if bytes > 0 {
+                self.keepers.insert(id);
+            }
             self.deadlines.extend(deadline.map(|at| (at, id)));
         }
     }
 
     /// Notes that a session has a socket.
     pub fn set_attached(&mut self, id: SessionId) {
-        if let Some(Detached { deadline: Some(at), .. }) = self.detached.remove(&id) {
+        let Some(detached) = self.detached.remove(&id) else { return };
+        self.ages.remove(&(detached.since, id));
+        self.keepers.remove(&id);
+        if let Some(at) = detached.deadline {
             self.deadlines.remove(&(at, id));
         }
     }
@@ -266,30 +279,36 @@ impl<H: Handle> Store<H> {
 
     /// Returns the sessions that give way because memory is short, after those that
     /// [`expired`](Self::expired): the detached ones with the largest product of bytes and time
-    /// without a socket; and the ones longest without, if there are too many. Never an attached one.
+    /// without a socket, until an eighth of the limit is free; and the ones longest without, if there
+    /// are too many. Never an attached one.
     pub fn pressure(&mut self, now: Instant) -> Vec<Pressure<H>> {
         let mut relief = Vec::new();
-        let mut over = self.meter.bytes().saturating_sub(self.config.bytes);
-        if over == 0 && self.detached.len() <= self.config.detached {
-            return relief;
+        if self.meter.bytes() > self.config.bytes {
+            self.evict(now, &mut relief);
         }
-        let mut candidates: Vec<_> = self.detached.iter().map(|(id, d)| (*id, *d)).collect();
+        let too_many = self.detached.len().saturating_sub(self.config.detached);
+        let oldest = self.ages.iter().take(too_many);
+        relief.extend(oldest.filter_map(|(_, id)| self.get(*id)).map(Pressure::Drop));
+        relief
+    }
+
+    /// Has sessions give up their messages: more than is needed, so that the next are not looked through
+    /// for each that detaches.
+    fn evict(&mut self, now: Instant, relief: &mut Vec<Pressure<H>>) {
+        let mut over = self.meter.bytes().saturating_sub(self.config.bytes / 8 * 7);
+        let keepers = self.keepers.iter().filter_map(|id| Some((*id, *self.detached.get(id)?)));
+        let mut keepers: Vec<_> = keepers.collect();
         let age = |detached: &Detached| now.saturating_duration_since(detached.since).as_millis();
-        candidates.sort_by_key(|(_, d)| std::cmp::Reverse(d.bytes as u128 * (age(d) + 1)));
-        for (id, detached) in candidates.iter().filter(|(_, detached)| detached.bytes > 0) {
+        keepers.sort_by_key(|(_, d)| std::cmp::Reverse(d.bytes as u128 * (age(d) + 1)));
+        for (id, detached) in keepers {
             if over == 0 {
                 break;
             }
             over = over.saturating_sub(detached.bytes);
-            self.detached.insert(*id, Detached { bytes: 0, ..*detached });
-            relief.extend(self.get(*id).map(Pressure::Evict));
+            self.detached.insert(id, Detached { bytes: 0, ..detached });
+            self.keepers.remove(&id);
+            relief.extend(self.get(id).map(Pressure::Evict));
         }
-        candidates.sort_by_key(|(_, detached)| detached.since);
-        let too_many = self.detached.len().saturating_sub(self.config.detached);
-        for (id, _) in candidates.iter().take(too_many) {
-            relief.extend(self.get(*id).map(Pressure::Drop));
-        }
-        relief
     }
 
     /// Returns the session of this name.

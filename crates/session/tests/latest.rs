@@ -210,3 +210,16 @@ fn hear(pair: &mut Pair, known: &mut BTreeMap<u64, u64>, expected: &mut u64) {
         }
     }
 }
+
+#[test]
+fn nothing_gives_way_to_what_has_no_room_all_the_same() {
+    let mut server = Config::server();
+    server.buffer.bytes = 100;
+    let mut pair = Pair::with(Config::client(), server);
+    pair.cut();
+    send(&mut pair, 1, &"x".repeat(80)).unwrap();
+    pair.server_sends("kept");
+    let full = Err(SendError::Full { bytes: 84, entries: 2 });
+    assert_eq!(pair.server.send(pair.now, Prepared::binary(&[0; 30])).map(drop), full);
+    assert_eq!(pair.server.buffered(), (84, 2));
+}

@@ -6,7 +6,10 @@ use everwire_session::{
     Admission, Code, Config, Event, Found, Kind, Prepared, Pressure, Principal, SessionId, Store,
     StoreConfig, Welcome,
 };
-use everwire_testkit::{session::Pair, start};
+use everwire_testkit::{
+    session::{Pair, texts},
+    start,
+};
 
 fn id(number: u8) -> SessionId {
     let mut token = [0; 48];
@@ -136,4 +139,18 @@ fn a_session_that_was_thrown_out_for_memory_leaves_no_tombstone() {
     pair.server.drop_for_memory();
     assert!(matches!(pair.server_events().last(), Some(Event::Ended(_))));
     assert!(pair.server.tombstone().is_none());
+}
+
+#[test]
+fn who_came_back_before_its_session_was_to_give_way_keeps_it() {
+    let mut pair = Pair::new();
+    pair.cut();
+    pair.hello();
+    pair.server.drop_for_memory();
+    pair.client_sends("here again");
+    pair.pass();
+    assert_eq!(texts(&pair.server_events()), ["here again"]);
+    pair.cut();
+    pair.server.drop_for_memory();
+    assert!(pair.server.is_ended());
 }

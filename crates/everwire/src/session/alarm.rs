@@ -18,6 +18,9 @@ pub(super) use self::ring::Ring;
 use super::live::Live;
 use crate::clock;
 
+/// So many sessions are looked after before anybody else of the runtime has a turn.
+const AT_ONCE: usize = 256;
+
 /// An alarm clock. A session has one entry at most, which it moves only to ring earlier; so it may
 /// ring in vain.
 #[derive(Default)]
@@ -124,7 +127,7 @@ impl Drop for Alarm {
 /// Rings until there is nobody to ring for: then the task is aborted.
 async fn run(alarm: Weak<Alarm>, changed: Arc<Notify>) {
     loop {
-        let Some(next) = ring(&alarm) else { return };
+        let Some(next) = ring(&alarm).await else { return };
         let changed = changed.notified();
         match next.map(tokio::time::Instant::from_std) {
             Some(until) => drop(tokio::time::timeout_at(until, changed).await),
@@ -133,15 +136,16 @@ async fn run(alarm: Weak<Alarm>, changed: Arc<Notify>) {
     }
 }
 
-/// Rings for those whose time has come. Returns when the next is due, if one is; `None` if the alarm
-/// is gone.
-#[expect(clippy::option_option, reason = "an alarm that is gone is not one without entries")]
-fn ring(alarm: &Weak<Alarm>) -> Option<Option<Instant>> {
-    let this = alarm.upgrade()?;
-    let now = clock::now();
-    let (due, next) = this.take_due(now);
-    for (live, ring) in due {
-        live.ring(now, ring);
+/// Rings for those whose time has come, with others of the runtime in between. Returns when the next is
+/// due, if one is; `None` if the alarm is gone.
+async fn ring(alarm: &Weak<Alarm>) -> Option<Option<Instant>> {
+    let (due, next) = alarm.upgrade()?.take_due(clock::now());
+    for due in due.chunks(AT_ONCE) {
+        let now = clock::now();
+        for (live, ring) in due {
+            live.ring(now, *ring);
+        }
+        tokio::task::yield_now().await;
     }
     Some(next)
 }

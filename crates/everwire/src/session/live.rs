@@ -152,7 +152,10 @@ impl Live {
 
     /// Takes over the connection with which the session begins.
     pub(super) fn begin(&self, sender: &Sender) {
-        self.lock().take_socket(sender);
+        let mut state = self.lock();
+        // An application that ended it while it was made told a table that did not know it.
+        state.listed = Listed::Attached;
+        state.take_socket(sender);
     }
 
     /// Handles that the connection of this epoch ends because a message was too big for it. Its driver

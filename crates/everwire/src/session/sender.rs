@@ -81,20 +81,28 @@ impl SessionSender {
     /// for long finds one message for each key, and not all that it has missed.
     ///
     /// It leaves behind what was accepted by [`send`](Self::send) and its like, when there is a
-    /// connection and credit; from then on it is kept until the client has it, as all messages are. Of
-    /// what gave way nobody is told.
+    /// connection and credit; from then on it is kept until the client has it, as all messages are. Until
+    /// then it does not grow too old. Of what gave way nobody is told.
+    ///
+    /// A message of [`Sessions::text`](super::Sessions::text) or [`binary`](super::Sessions::binary)
+    /// counts as memory of these sessions, once for all that keep it.
     ///
     /// ```
-    /// use everwire::session::{Prepared, SessionSender, SessionSendError};
+    /// use everwire::session::{SessionSendError, SessionSender, Sessions};
     ///
-    /// fn price(session: &SessionSender, share: u64, cents: u64) -> Result<(), SessionSendError> {
-    ///     session.send_latest(share, Prepared::text(&format!("{share} {cents}")))
+    /// fn price(
+    ///     sessions: &Sessions,
+    ///     session: &SessionSender,
+    ///     share: u64,
+    ///     cents: u64,
+    /// ) -> Result<(), SessionSendError> {
+    ///     session.send_latest(share, sessions.text(&format!("{share} {cents}")))
     /// }
     /// ```
     ///
     /// # Errors
-    /// As [`send_text`](Self::send_text). While nobody is there, older messages give way to it, and it
-    /// to none.
+    /// As [`send_text`](Self::send_text). While nobody is there, older messages give way to it by
+    /// default; it gives way to none, so many keys can fill the buffer for all others.
     pub fn send_latest(&self, key: u64, message: Prepared) -> Result<(), SendError> {
         self.0.act(|session, now| session.send_latest(now, key, message))
     }

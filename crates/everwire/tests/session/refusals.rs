@@ -5,12 +5,15 @@ use std::time::Duration;
 use everwire::{
     Client, Config, Message, MessageKind, Server, WebSocket,
     dial::ProxyConfig,
-    session::{Identity, Principal, SessionConfig, Sessions, StoreConfig},
+    session::{
+        Code, Identity, Principal, SessionConfig, SessionHandler, SessionMessage, SessionSender,
+        Sessions, StoreConfig,
+    },
 };
 
 use crate::{
     Echo, Form, Plain, Visitor,
-    common::{Notes, soon, start},
+    common::{Notes, soon, start, until},
     echo,
     visitor::close_code,
 };
@@ -180,4 +183,32 @@ async fn a_thousand_attaches_disturb_nobody_else() {
     assert!(busy >= 40, "{busy}");
     other.say("undisturbed").await;
     assert_eq!(other.hear().await, "undisturbed");
+}
+
+/// Its application has ended it before anybody knew of it.
+struct Stillborn;
+
+impl SessionHandler for Stillborn {
+    fn on_message(&mut self, _: &SessionSender, _: SessionMessage) {}
+}
+
+#[tokio::test]
+async fn a_session_that_ends_while_it_is_made_takes_up_no_place() {
+    let mut store = StoreConfig::default();
+    store.per_principal = 1;
+    let tickets = |_: &[u8]| Some(Identity::new(Principal::new("alice")));
+    let sessions = Sessions::builder().store(store).tickets(tickets).push(|session| {
+        session.end(Code::new(4700).unwrap(), "not today");
+        Stillborn
+    });
+    let server = Server::builder().push("/", |_| Plain).sessions(&sessions);
+    let (_server, addr) = start(server.bind("127.0.0.1:0")).await;
+    for _ in 0..3 {
+        let mut visitor = Visitor::new(&format!("ws://{addr}/"));
+        visitor.session.set_ticket("t");
+        visitor.connect(Form::Header).await;
+        let heard = visitor.hear().await;
+        assert!(!heard.starts_with("Refused"), "{heard}");
+        until(|| sessions.stats().sessions == 0).await;
+    }
 }

@@ -89,7 +89,7 @@ impl Snapshot {
     #[must_use]
     pub fn apply(&mut self, change: SnapshotChange) -> bool {
         let from = self.next.max(change.lo);
-        // Each has its number: none is missing, and none is there twice.
+        // As many as there are numbers: none is missing.
         let fits = change.next.checked_sub(from) == Some(change.new.len() as u64);
         self.unacknowledged.retain(|message| message.number.is_some_and(|it| it >= change.lo));
         self.unacknowledged.extend(change.new);

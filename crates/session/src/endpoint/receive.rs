@@ -2,8 +2,8 @@
 
 use super::Endpoint;
 use crate::{
-    At, Code, Counts, Direction, EndedBy, Event, Frame, GapRange, Malformed, Message, Violation,
-    message,
+    At, Code, Counts, Direction, EndedBy, Event, Frame, GapRange, Malformed, Message, MessageRef,
+    Violation, frame, message,
 };
 
 impl Endpoint {
@@ -76,9 +76,26 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Takes in a message whose socket is this, if the application can have it at once, because no event
+    /// waits before it.
+    #[inline]
+    pub(crate) fn lend<'m>(
+        &mut self,
+        now: At,
+        id: u64,
+        message: &'m [u8],
+    ) -> Option<Result<MessageRef<'m>, Violation>> {
+        if self.has_events() || !self.is_attached() || !self.listening(id) {
+            return None;
+        }
+        let (kind, volatile, payload) = frame::parse_data(message).ok()??;
+        let number = self.receive_lent(now, volatile, payload.len());
+        Some(number.map(|number| MessageRef { number, kind, payload }))
+    }
+
     /// Takes in a DATA frame whose message is handed out at once. Returns its number.
     #[inline]
-    pub(crate) fn receive_lent(
+    fn receive_lent(
         &mut self,
         now: At,
         volatile: bool,

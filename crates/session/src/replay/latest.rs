@@ -9,21 +9,27 @@ use crate::Prepared;
 pub(super) struct Latest {
     messages: BTreeMap<u64, Prepared>,
     order: VecDeque<u64>,
+    /// The payload bytes of all.
+    bytes: usize,
 }
 
 impl Latest {
     /// Puts a message in the place of the one with its key; returns that.
     pub(super) fn put(&mut self, key: u64, message: Prepared) -> Option<Prepared> {
+        self.bytes += message.payload().len();
         let old = self.messages.insert(key, message);
-        if old.is_none() {
-            self.order.push_back(key);
+        match &old {
+            Some(old) => self.bytes -= old.payload().len(),
+            None => self.order.push_back(key),
         }
         old
     }
 
     /// Takes the message whose key came first.
     pub(super) fn take(&mut self) -> Option<Prepared> {
-        self.messages.remove(&self.order.pop_front()?)
+        let message = self.messages.remove(&self.order.pop_front()?)?;
+        self.bytes -= message.payload().len();
+        Some(message)
     }
 
     /// Returns the payload bytes of the message with this key.
@@ -38,5 +44,9 @@ impl Latest {
 
     pub(super) fn len(&self) -> usize {
         self.order.len()
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
     }
 }

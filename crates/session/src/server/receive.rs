@@ -78,23 +78,13 @@ impl ServerSession {
         epoch: u64,
         message: &'m [u8],
     ) -> Option<MessageRef<'m>> {
-        let goes = !self.end.has_events() && self.end.listening(epoch);
-        let data = match frame::parse_data(message) {
-            Ok(data) if goes && self.tokens.is_confirmed() => data,
-            _ => None,
-        };
-        let Some((kind, volatile, payload)) = data else {
+        let at = self.end.at(now);
+        let is_confirmed = self.tokens.is_confirmed();
+        let Some(lent) = is_confirmed.then(|| self.end.lend(at, epoch, message)).flatten() else {
             self.handle_borrowed(now, epoch, message);
             return None;
         };
-        let now = self.end.at(now);
-        match self.end.receive_lent(now, volatile, payload.len()) {
-            Ok(number) => Some(MessageRef { number, kind, payload }),
-            Err(violation) => {
-                self.violate(now, violation);
-                None
-            }
-        }
+        lent.map_err(|violation| self.violate(at, violation)).ok()
     }
 
     fn handle_frame(&mut self, now: At, frame: Frame) -> Result<(), Violation> {
