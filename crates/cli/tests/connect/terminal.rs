@@ -76,6 +76,20 @@ fn lines_are_edited_and_remembered() {
     assert_eq!(fixture.closure().counters.messages_received, 2);
 }
 
+/// Many lines come in one go when they are pasted.
+#[test]
+fn every_line_that_is_pasted_is_sent() {
+    let (fixture, state) = (Fixture::new(), tempfile::tempdir().unwrap());
+    let typed =
+        [("> ", "one\rtwo\rthree\rfour\r"), ("four\r\n", ""), ("four\r\n", ""), ("> ", "\x04")];
+    let Some((screen, status)) = run_in_terminal(&[&fixture.url("/echo")], state.path(), &typed)
+    else {
+        return;
+    };
+    assert_eq!(status, 0, "{screen}");
+    assert_eq!(fixture.closure().counters.messages_received, 4, "{screen}");
+}
+
 #[test]
 fn ctrl_c_closes_properly() {
     let (fixture, state) = (Fixture::new(), tempfile::tempdir().unwrap());
