@@ -181,6 +181,11 @@ impl ServerSession {
     /// Advises the client to attach another socket, after a time and at random over another.
     pub fn goaway(&mut self, after: Duration, spread: Duration, url: &str) {
         if self.end.is_attached() {
+            if self.end.incoming.has_news() {
+                // The socket may be closed soon: then nobody doubts what has come on it.
+                let counts = self.end.counts();
+                self.end.queue_frame(&Frame::Ack(counts));
+            }
             let (after, spread) = (crate::config::millis(after), crate::config::millis(spread));
             let goaway = crate::Goaway { after, spread, url: url.to_owned() };
             self.end.queue_frame(&Frame::Goaway(goaway));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everwire_session::{Code, Config, EndedBy, Event, Frame, Transmit, Welcome};
+use everwire_session::{Code, Config, Counts, EndedBy, Event, Frame, Transmit, Welcome};
 use everwire_testkit::session::Pair;
 
 fn seconds(seconds: u64) -> Duration {
@@ -200,4 +200,15 @@ fn what_comes_after_the_end_is_ignored_whatever_it_is() {
         panic!("{said:?}")
     };
     assert_eq!(bye[0], 0x90);
+}
+
+#[test]
+fn who_is_sent_elsewhere_knows_what_has_been_received() {
+    let mut pair = Pair::new();
+    pair.client_sends("1");
+    pair.pass();
+    pair.server.goaway(Duration::ZERO, Duration::ZERO, "");
+    let said: Vec<_> = pair.pass().into_iter().map(|(_, frame)| frame).collect();
+    assert!(matches!(said[..], [Frame::Ack(Counts { recv: 1, .. }), Frame::Goaway(_)]), "{said:?}");
+    assert_eq!(pair.client.buffered(), (0, 0));
 }
