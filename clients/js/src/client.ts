@@ -19,7 +19,7 @@ const LOOK_EVERY = 10_000;
 const MAX_TICKET = 1600;
 const ABNORMAL = 1006;
 const MANDATORY_EXTENSION = 1010;
-/** A SyntaxError and a SecurityError of the platform, not of JSON.parse. */
+/** A SyntaxError and a SecurityError of the platform. */
 const HOPELESS = [12, 18];
 
 /** Which servers speak everwire.v1, by what is asked of them and URL without query. */
@@ -205,11 +205,12 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   /** The attempt came to nothing. */
   const failed = () => {
+    const { ws } = trying!;
     session.closed(trying!, ABNORMAL);
     drop(trying);
     moved = undefined;
-    // Perhaps it was our offer: the other way is tried at once.
-    if (!plain && !welcomed && failures++ % 2 === 0) {
+    // Perhaps it was our offer, if there was one: the other way is tried at once.
+    if (ws && !plain && !welcomed && failures++ % 2 === 0) {
       if (mute && !verdicts[place()]) finish(MANDATORY_EXTENSION, `no ${PROTOCOL}`);
       retryAt = clock();
     }
@@ -230,11 +231,13 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     };
     trying = attempt;
     settle();
+    /** There once the providers have answered. */
+    let ticket: Uint8Array | undefined;
     try {
       await ready;
       const asked = { attempt: ++attempts, refresh: refused };
       const given = moved ?? (await provided(source, asked));
-      const ticket = await ticketFor(asked);
+      ticket = await ticketFor(asked);
       if (attempt !== trying) return;
       const target = absolute(given);
       if (url.startsWith('wss:') && target.startsWith('ws:')) {
@@ -245,7 +248,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     } catch (error: any) {
       if (attempt !== trying) return;
       // No other attempt mends a URL that is none, or that the platform forbids.
-      if (!moved && HOPELESS.includes(error?.code)) return finish(ABNORMAL, '', false, undefined, error);
+      if (ticket && !moved && HOPELESS.includes(error?.code)) return finish(ABNORMAL, '', false, undefined, error);
       complain(error);
       failed();
     }

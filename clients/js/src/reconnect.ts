@@ -41,7 +41,7 @@ export function createReconnect(clock: () => number) {
     closed(code: number, reason: string, due: number) {
       const [, after, spread = 0] = /retry=(\d+)(?:;spread=(\d+))?/.exec(reason) ?? [];
       if (after) advice = [+after, +spread];
-      else if (due < Infinity && (code === GOING || code === RESTARTING)) advice = [due - clock(), 0];
+      else if (due < Infinity && (code === GOING || code === RESTARTING)) advice = [Math.max(0, due - clock()), 0];
       else if (code >> 1 === RESTARTING >> 1) advice = [5000, 25_000];
       if (code >= Code.Malformed) retries += 3; // The resume before it was no success, and counts against it.
       return !NEVER.test(`${code}`);
@@ -49,9 +49,11 @@ export function createReconnect(clock: () => number) {
 
     /**
      * A connection can be used. `first`: over how long clients should come back when it is lost. A server that has `resumed` a
-     * session is neither new nor in trouble: where connections are short, the session must not wait until it is forgotten.
+     * session is neither new nor in trouble: where connections are short, the session must not wait until it is forgotten. Advice
+     * that came while this attempt was under way is overtaken.
      */
     attach(first = spread, resumed?: boolean) {
+      advice = undefined;
       if (resumed) retries >>= 1;
       attached = clock();
       spread = first;

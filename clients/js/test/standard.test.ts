@@ -99,6 +99,22 @@ describe('a URL that comes later', () => {
     expect(server.last.received).toEqual(['tunheard']);
   });
 
+  for (const [what, thrown] of [
+    ['a code of its own', { code: 12 }],
+    ['a code of the platform', new DOMException('no storage', 'SecurityError')],
+  ] as const) {
+    for (const provider of ['source', 'ticket'] as const) {
+      test(`a ${provider} that fails with ${what} is asked again`, async () => {
+        let asked = 0;
+        const fails = async () => (asked++ ? (provider === 'source' ? 'ws://provided/' : '') : Promise.reject(thrown));
+        const { log, errors, server } = await tells({ [provider]: fails });
+        expect(errors).toEqual([thrown]);
+        expect(log).toEqual(['error', 'open']);
+        expect(server.last.received).toEqual(['tunheard']);
+      });
+    }
+  }
+
   test('a server that names one which is none is come back to', async () => {
     const url = 'ftp://elsewhere/';
     const { log, net } = await tells({}, ({ server }) => server.refuse.push(new Uint8Array([0x60, 5, url.length, ...Buffer.from(url)])));

@@ -9,7 +9,8 @@ export declare function createReconnect(clock: () => number): {
     closed(code: number, reason: string, due: number): boolean;
     /**
      * A connection can be used. `first`: over how long clients should come back when it is lost. A server that has `resumed` a
-     * session is neither new nor in trouble: where connections are short, the session must not wait until it is forgotten.
+     * session is neither new nor in trouble: where connections are short, the session must not wait until it is forgotten. Advice
+     * that came while this attempt was under way is overtaken.
      */
     attach(first?: number, resumed?: boolean): void;
     /** Draws until when a connection stays, whatever the server advises: it could be sent on and on. */
