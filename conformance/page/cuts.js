@@ -48,9 +48,6 @@ const watch = () => {
   }).observe(document.getElementById('timeline'), { childList: true });
 };
 
-/** What the page says of its two connections. */
-const states = () => ['count', 'chat'].map((id) => document.getElementById(id).dataset.state);
-
 /**
  * Opens the page at the address of a proxy. What it is made of comes from the server itself: only its WebSockets are cut.
  *
@@ -67,8 +64,12 @@ async function open(proxy, server) {
     });
     await visitor.page.evaluate(watch);
     await visitor.goesOn(4);
-    await visitor.page.waitForFunction(() => ['attached', 'plain'].includes(document.getElementById('chat').dataset.state));
-    const isPlain = (await visitor.page.evaluate(states)).includes('plain');
+    // Who is plain stays so, and one that is cut just now does not say what it is.
+    const known = await visitor.page.waitForFunction(() => {
+      const states = ['count', 'chat'].map((id) => document.getElementById(id).dataset.state);
+      return states.every((state) => state === 'attached' || state === 'plain') && states;
+    });
+    const isPlain = (await known.jsonValue()).includes('plain');
     if (!isPlain && !(await visitor.timeline()).some(({ kind }) => kind === 'lost')) return visitor;
     if (++again > AGAIN_LIMIT) throw new Error(`${again} times a page of ${pages} began ${isPlain ? 'without a session' : 'by losing it'}`);
     await visitor.page.close();
@@ -106,7 +107,10 @@ check(async () => {
   let first;
   for (const [i, visitor] of visitors.entries()) {
     await visitor.goesOn();
-    await visitor.isWhole();
+    await visitor.isWhole().catch(async (error) => {
+      const seen = JSON.stringify(await visitor.page.evaluate(() => window.seen));
+      throw new Error(`page ${i}: ${error.message}; its timeline told ${seen}, and ends ${JSON.stringify(await visitor.timeline())}`);
+    });
     const heard = (await visitor.hears(...said)).join();
     first ??= heard;
     if (heard !== first || heard.split(',').length !== said.length) throw new Error(`page ${i} heard ${heard}, and page 0 ${first}`);
