@@ -100,9 +100,7 @@ impl Outgoing {
             if attached || buffer.overflow != Overflow::Evict || !self.can_evict(bytes, n, buffer) {
                 return Err(self.full());
             }
-            if !self.replay.evict(GapReason::EvictedBytes) {
-                return Err(self.full());
-            }
+            self.replay.evict(GapReason::EvictedBytes);
         }
         Ok(())
     }
