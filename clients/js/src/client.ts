@@ -1,7 +1,7 @@
 /** Opens WebSockets for a session, or for a plain connection, and tells the application what becomes of them. */
 
 import type { EverwireEventMap } from './events.js';
-import { Code, Status, bytesOf, encodeData, payloadOf, type Payload } from './frame.js';
+import { Code, Status, bytesOf, encodeData, payloadOf, type Accepted, type Payload } from './frame.js';
 import type { Asked, Options, Provided } from './options.js';
 import { watch } from './page.js';
 import { createReconnect } from './reconnect.js';
@@ -31,8 +31,6 @@ export type State = 'connecting' | 'attached' | 'detached' | 'plain' | 'closed';
 /** Tells the application, and calls `finished` when its listeners are. */
 type Dispatch = (type: keyof EverwireEventMap, properties?: object, finished?: () => void) => void;
 
-type Present = (bytes: Uint8Array<ArrayBuffer> | ArrayBuffer) => Blob | ArrayBuffer;
-
 /** What an application sees. */
 export interface View {
   readonly url: string;
@@ -45,6 +43,9 @@ export interface View {
   readonly rtt: number | undefined;
   /** Payload bytes that the server may still need; on a plain connection, that were not sent. */
   readonly bufferedAmount: number;
+  /** How binary messages are handed out. */
+  binaryType: BinaryType;
+  readonly extensions: string;
 }
 
 export interface Client {
@@ -57,8 +58,6 @@ export interface Client {
 interface Attempt extends Link {
   ws?: WebSocket;
   due: number;
-  /** Its HELLO is in the upgrade. */
-  said?: boolean | undefined;
 }
 
 /** Throws as the standard WebSocket does. */
@@ -96,14 +95,14 @@ const provided = <T>(value: Provided<T>, asked: Asked) =>
 const base64url = (bytes: Uint8Array) =>
   btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
 
-/** `present` makes of bytes what a message event has. */
-export function createClient(source: Provided<string | URL>, options: Options, dispatch: Dispatch, present: Present): Client {
+export function createClient(source: Provided<string | URL>, options: Options, dispatch: Dispatch): Client {
   const { session: mode = 'auto', early = true, bufferBytes = 1 << 20, bufferMessages = 4096, evict, store } = options;
   const protocols = offers(options.protocols);
   const reconnect = createReconnect(clock);
   const finished = new AbortController();
   let url = typeof source === 'function' ? '' : absolute(source);
   let readyState = 0;
+  let binaryType = 'blob' as BinaryType;
   let session: Session;
   let plain = mode === 'off';
   /** The WebSocket that carries messages, and the one that is being opened. */
@@ -113,8 +112,8 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   let attempts = 0;
   /** Attempts that came to nothing before the first that did not. */
   let failures = 0;
-  /** A server has answered everwire.v1. */
-  let welcomed: boolean | undefined;
+  /** What a server said last, once one has answered everwire.v1. */
+  let welcome: Accepted | undefined;
   /** A server that must speak it has answered without. */
   let mute: boolean | undefined;
   /** The application knows that it is open. */
@@ -149,7 +148,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   /** Makes room for a message of this size. Throws if it cannot be kept. */
   const admit = (size: number, volatile: boolean) => {
-    limit('message', size, session.welcome?.[4]);
+    limit('message', size, welcome?.[4]);
     for (const { outbox } = session; !volatile; session.giveUp()) {
       const kept = outbox.bytes + readingBytes;
       const count = outbox.kept.length;
@@ -210,7 +209,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     drop(trying);
     moved = undefined;
     // Perhaps it was our offer, if there was one: the other way is tried at once.
-    if (ws && !plain && !welcomed && failures++ % 2 === 0) {
+    if (ws && !plain && !welcome && failures++ % 2 === 0) {
       if (mute && !verdicts[place()]) finish(MANDATORY_EXTENSION, `no ${PROTOCOL}`);
       retryAt = clock();
     }
@@ -240,9 +239,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       ticket = await ticketFor(asked);
       if (attempt !== trying) return;
       const target = absolute(given);
-      if (url.startsWith('wss:') && target.startsWith('ws:')) {
-        throw new RangeError(`${target} after ${url}`);
-      }
+      if (url.startsWith('wss:') > target.startsWith('wss:')) throw new RangeError(`${target} after ${url}`);
       url = target;
       open(attempt, ticket);
     } catch (error: any) {
@@ -257,32 +254,51 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   const open = (attempt: Attempt, ticket: Uint8Array) => {
     const offered = [...protocols];
-    attempt.said = early && welcomed && !current;
+    /** Its HELLO is in the upgrade. */
+    const said = early && welcome && !current;
     // Chromium fails a connection whose offers are all ignored, and says nothing: so every other attempt is without.
-    if (plain || !(welcomed || (verdicts[place()] ?? failures % 2 === 0))) offered.shift();
-    else if (attempt.said) offered.splice(1, 0, 'everwire-h.' + base64url(session.hello(attempt, ticket, false)));
+    if (plain || !(welcome || (verdicts[place()] ?? failures % 2 === 0))) offered.shift();
+    else if (said) offered.splice(1, 0, 'everwire-h.' + base64url(session.hello(attempt, ticket, false)));
     const ws = (attempt.ws = new (options.WebSocket ?? WebSocket)(url, offered));
     ws.binaryType = 'arraybuffer';
-    ws.onopen = () => opened(attempt, ws, ticket);
-    ws.onmessage = ({ data }) => received(attempt, data);
-    ws.onclose = (event) => lost(attempt, event);
+
+    ws.onopen = () => {
+      if (attempt !== trying) return;
+      const speaks = ws.protocol === PROTOCOL;
+      // Where a session is required, the end comes when the offer has failed with the server known to be up.
+      if (!speaks && (welcome || (mute = mode === 'required'))) return failed();
+      verdicts[place()] = speaks; // Also if the connection breaks before WELCOME.
+      // From the HELLO on the older socket has no effect.
+      if (speaks && !said) attempt.send(session.hello(attempt, ticket, true));
+      drop(current);
+      current = attempt;
+      trying = undefined;
+      if (!speaks) becomePlain(ws);
+      settle();
+    };
+
+    ws.onmessage = ({ data }) => {
+      if (attempt !== current) return;
+      if (plain) deliver(data);
+      else session.receive(attempt, data);
+      if (content()) drop(trying); // The first socket spoke before the second had said HELLO.
+      settle();
+    };
+
+    ws.onclose = ({ code, reason, wasClean }) => {
+      if (attempt === trying) return failed();
+      if (attempt !== current) return;
+      const again = reconnect.closed(code, reason, moveAt);
+      drop(attempt);
+      retryAt = Infinity;
+      if (!plain) session.closed(attempt, code);
+      else if (readyState > 1 || !again) return finish(code, reason, wasClean);
+      else dispatch('detached');
+      settle();
+    };
+
     // That of Node 22 closes a connection that came to nothing much later.
     ws.onerror = () => attempt === trying && failed();
-  };
-
-  const opened = (attempt: Attempt, ws: WebSocket, ticket: Uint8Array) => {
-    if (attempt !== trying) return;
-    const speaks = ws.protocol === PROTOCOL;
-    // Where a session is required, the end comes when the offer has failed with the server known to be up.
-    if (!speaks && (welcomed || (mute = mode === 'required'))) return failed();
-    verdicts[place()] = speaks; // Also if the connection breaks before WELCOME.
-    // From the HELLO on the older socket has no effect.
-    if (speaks && !attempt.said) attempt.send(session.hello(attempt, ticket, true));
-    drop(current);
-    current = attempt;
-    trying = undefined;
-    if (!speaks) becomePlain(ws);
-    settle();
   };
 
   const becomePlain = (ws: WebSocket) => {
@@ -296,30 +312,6 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     if (readyState > 1) ws.close(Code.Normal);
   };
 
-  const received = (attempt: Attempt, data: string | ArrayBuffer) => {
-    if (attempt !== current) return;
-    if (plain) deliver(data);
-    else session.receive(attempt, data);
-    if (content()) drop(trying); // The first socket spoke before the second had said HELLO.
-    settle();
-  };
-
-  const lost = (attempt: Attempt, { code, reason, wasClean }: CloseEvent) => {
-    if (attempt === trying) return failed();
-    if (attempt !== current) return;
-    const again = reconnect.closed(code, reason, moveAt);
-    drop(attempt);
-    retryAt = Infinity;
-    if (!plain) {
-      session.closed(attempt, code);
-    } else if (readyState > 1 || !again) {
-      return finish(code, reason, wasClean);
-    } else {
-      dispatch('detached');
-    }
-    settle();
-  };
-
   // ---------------------------------------------------------------- what happens to the session
 
   const attach = (fresh: boolean) => {
@@ -330,15 +322,18 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     } // Else it was closed before it opened.
   };
 
+  /** What a message event has of what came. */
+  const present = (data: any) => (typeof data !== 'object' ? data : binaryType === 'blob' ? new Blob([data]) : data.buffer ?? data);
+
   const deliver = (data: Payload | ArrayBuffer, taken?: () => void) =>
-    dispatch('message', { data: typeof data === 'object' ? present(data as ArrayBuffer) : data, origin: new URL(url).origin }, () => {
+    dispatch('message', { data: present(data), origin: new URL(url).origin }, () => {
       taken?.(); // The server may send more.
       settle();
     });
 
   const listener: Listener = {
-    attached(welcome, fresh) {
-      welcomed = true;
+    attached(accepted, fresh) {
+      welcome = accepted;
       refused = false;
       reconnect.attach(welcome[8], !fresh);
       if (fresh) void store?.claim(welcome[10]);
@@ -351,7 +346,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     ended(code, byPeer, reason, unacknowledged) {
       drop(current);
       // It selects a protocol that it does not speak.
-      const pretends = !welcomed && !byPeer && mode === 'auto' && code === Code.Malformed;
+      const pretends = !welcome && !byPeer && mode === 'auto' && code === Code.Malformed;
       if (pretends) verdicts[place()] = false;
       if (!pretends && (code < 3000 || code >= Code.Malformed || readyState > 1)) {
         return finish(code, reason, byPeer || code < Code.Timeout, unacknowledged);
@@ -394,7 +389,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     store?.forget();
     finished.abort();
     settle();
-    if (!wasClean) dispatch('error', { error });
+    if (!wasClean) complain(error);
     dispatch('close', { code, reason, wasClean, unacknowledged });
   };
 
@@ -455,8 +450,8 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       return;
     }
     if (wanting() && retryAt === Infinity) retryAt = now + reconnect.delay(!!current);
-    const at = Math.min(session.deadline, renewAt, moveAt || Infinity, trying ? trying.due : retryAt, now + LOOK_EVERY);
-    if (timerAt <= at && timerAt > now) return; // A timer that comes too early looks again.
+    const at = Math.min(session.deadline(), renewAt, moveAt || Infinity, trying ? trying.due : retryAt, now + LOOK_EVERY);
+    if (at >= timerAt) return; // Then it looks again.
     clearTimeout(timer);
     timerAt = at;
     timer = setTimeout(() => {
@@ -473,6 +468,13 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   return {
     view: {
+      extensions: '',
+      get binaryType() {
+        return binaryType;
+      },
+      set binaryType(type) {
+        if (/^(blob|arraybuffer)$/.test(type)) binaryType = type;
+      },
       get url() {
         return url;
       },
@@ -503,7 +505,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       inOrder(() => {
         if (plain && current) {
           current.ws!.close(code, reason); // Platforms do not wait for ever.
-        } else if (!welcomed && !session.outbox.kept.length) {
+        } else if (!welcome && !session.outbox.kept.length) {
           setTimeout(finish, 0, ABNORMAL);
         } else {
           session.close(code, reason);

@@ -32,7 +32,7 @@ export interface EverwireEventMap {
   lost: LostEvent;
 }
 
-export const EVENTS = ['open', 'message', 'error', 'close', 'detached', 'resumed', 'gap', 'lost'] as const;
+export const EVENTS = 'open message error close detached resumed gap lost'.split(' ') as (keyof EverwireEventMap)[];
 
 type Handler<K extends keyof EverwireEventMap> = ((event: EverwireEventMap[K]) => unknown) | null;
 

@@ -110,6 +110,9 @@ export const MAX = 2 ** 53 - 1;
 const utf8 = new TextEncoder();
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+/** Bytes, however they are kept. */
+export type Bytes = ArrayLike<number> & Iterable<number>;
+
 export const bytesOf = (payload: Payload) => (typeof payload === 'string' ? utf8.encode(payload) : payload);
 
 /** Returns the text that these bytes are. Throws a code if they are not UTF-8. */
@@ -146,7 +149,7 @@ const WELCOMES = [ACCEPTED, ACCEPTED, ACCEPTED, 'knr', 'nn', 'l', '', '', 'n'];
  * Reads a frame from a server. Throws a code if it is malformed, if only a client may send it, or if its payload is larger
  * than `maxMessage`.
  */
-export function decode(bytes: Uint8Array, maxMessage = MAX): Frame {
+export function decode(bytes: Uint8Array, maxMessage: number): Frame {
   let at = 1;
   const kind: Kind = bytes[0]!;
   if (kind >> 2 === Kind.Data >> 2) {
@@ -201,14 +204,14 @@ export function decode(bytes: Uint8Array, maxMessage = MAX): Frame {
 }
 
 /** Writes a frame: numbers, and bytes or text with their length before them. */
-export function encode(kind: Kind, ...elements: (number | string | Uint8Array | number[])[]): Uint8Array {
+export function encode(kind: Kind, ...elements: (number | string | Bytes)[]): Uint8Array {
   const number = (value: number): number[] => (value > 127 ? [(value % 128) + 128, ...number(Math.floor(value / 128))] : [value]);
-  const write = (element: number | string | Uint8Array | number[]) => {
+  const write = (element: number | string | Bytes) => {
     if (typeof element === 'number') return number(element);
-    const body = bytesOf(element as Uint8Array);
+    const body = bytesOf(element as Payload);
     return [...number(body.length), ...body];
   };
-  return Uint8Array.from([kind, ...elements.flat().flatMap(write)]);
+  return Uint8Array.from([kind, ...elements.flatMap(write)]);
 }
 
 /** Writes what presents a ticket. */

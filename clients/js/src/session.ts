@@ -61,13 +61,11 @@ export type SessionOptions = Pick<Options, 'window' | 'maxMessage' | 'ttl' | 'st
 export interface Session {
   /** What is known of the life of the socket, once it is attached. */
   readonly live: Liveness | undefined;
-  /** What the server said last. */
-  readonly welcome: Accepted | undefined;
   /** What the server may still need. */
   readonly outbox: Outbox;
   readonly roundTrip: RoundTrip;
   /** When to call `tick`. */
-  readonly deadline: number;
+  deadline(): number;
   /**
    * Gives this session to a new socket and returns the HELLO for it. Whatever an older socket does has no effect from now on. A HELLO
    * that goes out at once, on an open socket, measures the round trip.
@@ -97,18 +95,17 @@ export interface Session {
   tick(): void;
 }
 
-export function createSession(options: SessionOptions, clock: () => number, on: Listener, stored?: Stored): Session {
+export function createSession(options: SessionOptions, clock: () => number, on: Listener, stored: Partial<Stored> = []): Session {
   const { window = 1 << 18, maxMessage = 1 << 20, ttl = 60_000, store } = options;
   const roundTrip = createRoundTrip();
   // With a store, a message is done when it was taken, and not when it was received.
   const newInbox = (first?: number) => createInbox(clock, window, !!store, first);
-  let outbox = createOutbox(stored?.[4], stored?.[5]);
-  let inbox = newInbox(stored?.[3]);
+  let [, token = [], attempt = 0, recv, next, kept] = stored;
+  let outbox = createOutbox(next, kept);
+  let inbox = newInbox(recv);
   let welcome: Accepted | undefined;
   let link: Link | undefined;
   let live: Liveness | undefined;
-  let token: Uint8Array = Uint8Array.from(stored?.[1] ?? []);
-  let attempt = stored?.[2] ?? 0;
   let epoch = 0;
   /** The application believes that it is attached. */
   let announced = false;
@@ -122,8 +119,7 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
 
   // ---------------------------------------------------------------- what goes out
 
-  const save = () =>
-    store?.save([[...(welcome?.[10] ?? [])], [...token], attempt, inbox.done(), outbox.next, outbox.kept]);
+  const save = () => store?.save([[...(welcome?.[10] ?? [])], token, attempt, inbox.done(), outbox.next, outbox.kept]);
 
   const transmit = (frame: Uint8Array) => {
     save();
@@ -136,11 +132,11 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
     return counts;
   };
 
-  const acknowledge = () => transmit(encode(Kind.Ack, counts()));
+  const acknowledge = () => transmit(encode(Kind.Ack, ...counts()));
 
-  const ask = () => transmit(encode(Kind.Ping, live!.ask(outbox.position), counts()));
+  const ask = () => transmit(encode(Kind.Ping, live!.ask(outbox.position), ...counts()));
 
-  const bye = (kind: Kind, code: number, reason: string) => transmit(encode(kind, code, counts(), reason));
+  const bye = (kind: Kind, code: number, reason: string) => transmit(encode(kind, code, ...counts(), reason));
 
   const tellGap = (direction: 'in' | 'out', from: number, to: number, reason: number) =>
     on.tell('gap', { direction, from, to, reason: REASONS[reason]! });
@@ -195,7 +191,7 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
     inbox = newInbox();
     inbox.stating();
     epoch = 0;
-    token = new Uint8Array();
+    token = [];
     on.tell('lost', { unacknowledged });
   };
 
@@ -235,7 +231,7 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
     goodbyeSent = false;
     welcome = accepted;
     epoch = newEpoch;
-    token = accepted[9];
+    token = [...accepted[9]];
     acknowledge(); // Confirms the token, which is stored before.
     on.attached(welcome, status !== Status.Resumed);
   };
@@ -262,7 +258,7 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
         return check(frame[1]);
       case Kind.Ping:
         check(frame[2]);
-        return transmit(encode(Kind.Pong, frame[1], counts()));
+        return transmit(encode(Kind.Pong, frame[1], ...counts()));
       case Kind.Pong:
         check(frame[2]);
         return live!.answered(frame[1], frame[2][0]);
@@ -295,20 +291,16 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
     get live() {
       return live;
     },
-    get welcome() {
-      return welcome;
-    },
     get outbox() {
       return outbox;
     },
     roundTrip,
-    get deadline() {
-      return Math.min(
+    deadline: () =>
+      Math.min(
         helloDue(),
         goodbyeDue,
         ...(live ? [inbox.due, live.deadDue(), live.questionDue(), live.suspectDue || Infinity] : []),
-      );
-    },
+      ),
 
     hello(newLink, ticket, atOnce) {
       unlink();
@@ -319,7 +311,7 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
       attempt++;
       inbox.stating();
       save();
-      return encode(Kind.Hello, [1, attempt, helloRecv, outbox.lo, outbox.next, inbox.room(), maxMessage, ttl], token, ticket);
+      return encode(Kind.Hello, 1, attempt, helloRecv, outbox.lo, outbox.next, inbox.room(), maxMessage, ttl, token, ticket);
     },
 
     receive(from, message) {
