@@ -17,7 +17,6 @@ const LATE = 2000;
 const LOOK_EVERY = 10_000;
 /** A HELLO has 2048 bytes at most, and a token is among them. */
 const MAX_TICKET = 1600;
-const ABNORMAL = 1006;
 const MANDATORY_EXTENSION = 1010;
 /** A SyntaxError and a SecurityError of the platform. */
 const HOPELESS = [12, 18];
@@ -49,7 +48,8 @@ export interface View {
 }
 
 export interface Client {
-  readonly view: View;
+  /** Each is asked without an argument, and with one to set it, which is in vain where that is not possible. */
+  readonly view: { [K in keyof View]: (value?: any) => View[K] };
   send(data: Data, volatile: boolean): void;
   close(code?: number, reason?: string): void;
 }
@@ -97,6 +97,7 @@ const base64url = (bytes: Uint8Array) =>
 
 export function createClient(source: Provided<string | URL>, options: Options, dispatch: Dispatch): Client {
   const { session: mode = 'auto', early = true, bufferBytes = 1 << 20, bufferMessages = 4096, evict, store } = options;
+  if (!/^(auto|required|off)$/.test(mode)) refuse('SyntaxError', `session: ${mode}`);
   const protocols = offers(options.protocols);
   const reconnect = createReconnect(clock);
   const finished = new AbortController();
@@ -128,6 +129,8 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   let asleep: boolean | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let timerAt = Infinity;
+  /** What the application closes with. */
+  let goodbye: [code: number, reason: string] = [Code.Normal, ''];
   /** What must be settled before the next attempt. */
   let ready: Promise<unknown> | undefined;
   /** Blobs are read one after the other; what is sent after one waits for it. */
@@ -149,11 +152,11 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   /** Makes room for a message of this size. Throws if it cannot be kept. */
   const admit = (size: number, volatile: boolean) => {
     limit('message', size, welcome?.[4]);
-    for (const { outbox } = session; !volatile; session.giveUp()) {
+    for (const outbox = session.outbox(); !volatile; session.giveUp()) {
       const kept = outbox.bytes + readingBytes;
       const count = outbox.kept.length;
       if ((!kept || kept + size <= bufferBytes) && count < bufferMessages) return;
-      if (!evict || session.live || !count) refuse('QuotaExceededError', `${kept} bytes unacknowledged`);
+      if (!evict || session.live() || !count) refuse('QuotaExceededError', `${kept} bytes unacknowledged`);
     }
   };
 
@@ -205,7 +208,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   /** The attempt came to nothing. */
   const failed = () => {
     const { ws } = trying!;
-    session.closed(trying!, ABNORMAL);
+    session.closed(trying!, Code.Abnormal);
     drop(trying);
     moved = undefined;
     // Perhaps it was our offer, if there was one: the other way is tried at once.
@@ -245,7 +248,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     } catch (error: any) {
       if (attempt !== trying) return;
       // No other attempt mends a URL that is none, or that the platform forbids.
-      if (ticket && !moved && HOPELESS.includes(error?.code)) return finish(ABNORMAL, '', false, undefined, error);
+      if (ticket && !moved && HOPELESS.includes(error?.code)) return finish(Code.Abnormal, '', false, undefined, error);
       complain(error);
       failed();
     }
@@ -302,14 +305,14 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   };
 
   const becomePlain = (ws: WebSocket) => {
-    const before = session.outbox.payloads();
+    const before = session.outbox().payloads();
     reconnect.attach();
     if (told) dispatch('lost', { unacknowledged: [] });
     plain = true;
     attach(true);
     begin();
     for (const payload of before) ws.send(payload as string);
-    if (readyState > 1) ws.close(Code.Normal);
+    if (readyState > 1 && !reading) ws.close(...goodbye);
   };
 
   // ---------------------------------------------------------------- what happens to the session
@@ -335,7 +338,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     attached(accepted, fresh) {
       welcome = accepted;
       refused = false;
-      reconnect.attach(welcome[8], !fresh);
+      reconnect.attach(welcome[8]);
       if (fresh) void store?.claim(welcome[10]);
       attach(fresh);
     },
@@ -349,11 +352,12 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       const pretends = !welcome && !byPeer && mode === 'auto' && code === Code.Malformed;
       if (pretends) verdicts[place()] = false;
       if (!pretends && (code < 3000 || code >= Code.Malformed || readyState > 1)) {
-        return finish(code, reason, byPeer || code < Code.Timeout, unacknowledged);
+        return finish(code, reason, byPeer || code === goodbye[0], unacknowledged);
       }
       store?.forget();
       begin(pretends ? unacknowledged : []);
-      if (!pretends) dispatch('lost', { unacknowledged });
+      if (readyState > 1) session.close(...goodbye);
+      if (!pretends) dispatch('lost', { unacknowledged, code, reason });
     },
 
     refused([, status, after, spread]) {
@@ -381,7 +385,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     },
   };
 
-  const finish = (code: number, reason = '', wasClean = false, unacknowledged = session.outbox.payloads(), error?: unknown) => {
+  const finish = (code: number, reason = '', wasClean = false, unacknowledged = session.outbox().payloads(), error?: unknown) => {
     if (readyState > 2) return;
     readyState = 3;
     drop(current);
@@ -399,10 +403,9 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     // Another tab may have taken the session meanwhile.
     if (asleep) ready = ready?.then(() => store!.claim()).then((ours) => ours || session.forget());
     asleep = false;
-    tick();
     session.probe();
     retryAt = reconnect.wake(retryAt);
-    settle();
+    tick();
   };
 
   /** Without a socket and a lock, the page may be kept for the way back. */
@@ -423,7 +426,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   };
 
   /** Whether the WebSocket that is there will do. */
-  const content = () => current && session.live?.suspectDue !== 0 && moveAt;
+  const content = () => current && session.live()?.suspectDue !== 0 && moveAt;
 
   /** Whether another WebSocket is wanted. */
   const wanting = () => !trying && !content();
@@ -434,10 +437,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     if (now >= trying?.due!) failed();
     if (now >= moveAt) retryAt = moveAt = 0;
     if (now >= renewAt) renew();
-    if (!trying && now >= retryAt) {
-      retryAt = Infinity;
-      if (wanting()) void connect();
-    }
+    if (now >= retryAt && wanting()) void connect();
     settle();
   };
 
@@ -449,8 +449,9 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       timerAt = Infinity;
       return;
     }
-    if (wanting() && retryAt === Infinity) retryAt = now + reconnect.delay(!!current);
-    const at = Math.min(session.deadline(), renewAt, moveAt || Infinity, trying ? trying.due : retryAt, now + LOOK_EVERY);
+    if (!wanting()) retryAt = Infinity;
+    else if (retryAt === Infinity) retryAt = now + reconnect.delay(!!current);
+    const at = Math.min(session.deadline(), renewAt, moveAt || Infinity, retryAt, trying?.due ?? Infinity, now + LOOK_EVERY);
     if (at >= timerAt) return; // Then it looks again.
     clearTimeout(timer);
     timerAt = at;
@@ -462,38 +463,26 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   };
 
   begin();
-  ready = store?.restore().then((stored) => stored && begin(session.outbox.payloads(), stored));
+  ready = store?.restore().then((stored) => stored && begin(session.outbox().payloads(), stored));
   watch(wake, sleep, leave, finished.signal);
   void connect();
 
   return {
     view: {
-      extensions: '',
-      get binaryType() {
+      extensions: () => '',
+      url: () => url,
+      readyState: () => readyState,
+      protocol: () => current?.ws!.protocol ?? '',
+      rtt: () => session.roundTrip.smoothed,
+      bufferedAmount: () => session.outbox().bytes + readingBytes + (plain && current ? current.ws!.bufferedAmount : 0),
+      binaryType(type) {
+        if (/^(blob|arraybuffer)$/.test(type)) binaryType = type;
         return binaryType;
       },
-      set binaryType(type) {
-        if (/^(blob|arraybuffer)$/.test(type)) binaryType = type;
-      },
-      get url() {
-        return url;
-      },
-      get readyState() {
-        return readyState;
-      },
-      get protocol() {
-        return current?.ws!.protocol ?? '';
-      },
-      get state() {
+      state() {
         if (readyState > 2) return 'closed';
-        if (plain ? current : session.live) return plain ? 'plain' : 'attached';
+        if (plain ? current : session.announced()) return plain ? 'plain' : 'attached';
         return told ? 'detached' : 'connecting';
-      },
-      get rtt() {
-        return session.roundTrip.smoothed;
-      },
-      get bufferedAmount() {
-        return session.outbox.bytes + readingBytes + (plain && current ? current.ws!.bufferedAmount : 0);
       },
     },
     send,
@@ -502,13 +491,14 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       if (bytesOf(reason).length > 123) refuse('SyntaxError', 'reason above 123 bytes');
       if (readyState > 1) return;
       readyState = 2;
+      goodbye = [code, reason];
       inOrder(() => {
         if (plain && current) {
-          current.ws!.close(code, reason); // Platforms do not wait for ever.
-        } else if (!welcome && !session.outbox.kept.length) {
-          setTimeout(finish, 0, ABNORMAL);
+          current.ws!.close(...goodbye); // Platforms do not wait for ever.
+        } else if (!welcome && !session.outbox().kept.length) {
+          setTimeout(finish, 0, Code.Abnormal);
         } else {
-          session.close(code, reason);
+          session.close(...goodbye);
         }
         settle();
       });

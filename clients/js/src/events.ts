@@ -12,6 +12,9 @@ export interface GapEvent extends Event {
 
 /** The other end has forgotten this one. What it had not acknowledged is handed back. */
 export interface LostEvent extends Event {
+  /** With which the server ended it, if it did. */
+  readonly code?: number;
+  readonly reason?: string;
   readonly unacknowledged: Payload[];
 }
 

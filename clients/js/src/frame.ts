@@ -43,6 +43,8 @@ export const enum Status {
 /** The codes that this client closes with. See §11. */
 export const enum Code {
   Normal = 1000,
+  /** Never on the wire: nothing was closed. */
+  Abnormal = 1006,
   Timeout = 4408,
   Counters = 4410,
   Window = 4411,

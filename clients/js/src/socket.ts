@@ -61,7 +61,8 @@ export class EverwireSocket extends Target {
       this.dispatchEvent(Object.assign(new Event(type), properties, { pending }));
       settled();
     });
-    Object.defineProperties(this, Object.getOwnPropertyDescriptors(this.#client.view));
+    const { view } = this.#client;
+    for (const name in view) Object.defineProperty(this, name, { get: view[name as keyof View], set: view[name as keyof View] });
   }
 
   /**

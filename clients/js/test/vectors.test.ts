@@ -157,8 +157,8 @@ class Runner {
   /** Lets time pass, from one deadline to the next. */
   wait(ms: number): void {
     const end = this.now + ms;
-    while (this.session.deadline <= end) {
-      this.now = Math.max(this.now, this.session.deadline);
+    while (this.session.deadline() <= end) {
+      this.now = Math.max(this.now, this.session.deadline());
       this.session.tick();
     }
     this.now = end;
