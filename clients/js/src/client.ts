@@ -1,15 +1,15 @@
 /** Opens WebSockets for a session, or for a plain connection, and tells the application what becomes of them. */
 
 import type { EverwireEventMap } from './events.js';
-import { Code, Status, bytesOf, encodeData, payloadOf, type Accepted, type Payload } from './frame.js';
+import { Code, Status, bytesOf, encodeData, isEndCode, payloadOf, type Accepted, type Payload } from './frame.js';
 import type { Asked, Options, Provided } from './options.js';
 import { watch } from './page.js';
 import { createReconnect } from './reconnect.js';
 import { createSession, type Link, type Listener, type Session, type Stored } from './session.js';
+import { PROTOCOL, absolute, offers, refuse } from './standard.js';
 
 const clock = () => Date.now();
 
-const PROTOCOL = 'everwire.v1';
 const ATTEMPT_WITHIN = 10_000;
 /** A timer that comes so late has slept. */
 const LATE = 2000;
@@ -58,30 +58,6 @@ export interface Client {
 interface Attempt extends Link {
   ws?: WebSocket;
   due: number;
-}
-
-/** Throws as the standard WebSocket does. */
-function refuse(name: string, why: string): never {
-  throw new DOMException(why, name);
-}
-
-/** Returns the URL as a WebSocket has it. Throws if none would take it. See the WebSockets Standard §3.1. */
-function absolute(url: string | URL): string {
-  try {
-    const { href } = new URL(url, globalThis.location?.href);
-    return 'ws' + /^(?:ws|http)(s?:[^#]*)$/.exec(href)![1];
-  } catch {
-    refuse('SyntaxError', `no WebSocket URL: ${url}`);
-  }
-}
-
-/** Returns the subprotocols of the application. Throws if no WebSocket would take them, or if one of them is ours. */
-function offers(protocols: string | string[] = []): string[] {
-  const all = [PROTOCOL, protocols].flat();
-  if (!all.every((each, i) => /^[\w!#$%&'*+.^`|~-]+$/.test(each) && all.indexOf(each) === i)) {
-    refuse('SyntaxError', `protocols: ${protocols}`);
-  }
-  return all;
 }
 
 function limit(what: string, size: number, limit: number | undefined) {
@@ -487,7 +463,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     },
     send,
     close(code: number = Code.Normal, reason = '') {
-      if (code !== 1000 && !(code > 2999 && code < 5000)) refuse('InvalidAccessError', `code ${code}`);
+      if (!isEndCode(code)) refuse('InvalidAccessError', `code ${code}`);
       if (bytesOf(reason).length > 123) refuse('SyntaxError', 'reason above 123 bytes');
       if (readyState > 1) return;
       readyState = 2;

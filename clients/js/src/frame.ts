@@ -101,6 +101,9 @@ export type Frame =
   | [kind: Kind.Bye | Kind.ByeReply, code: number, counts: Counts, reason: string]
   | [kind: Kind.TicketWanted | Kind.TicketAccepted, expires: number];
 
+/** Whether an end may say this code. See §2.2. */
+export const isEndCode = (code: number) => code === Code.Normal || (code > 2999 && code < 5000);
+
 /** Throws the code that says how the peer broke the protocol, unless `condition` holds. */
 export function demand(condition: unknown, code: number = Code.Malformed): asserts condition {
   if (!condition) throw code;
@@ -184,8 +187,8 @@ export function decode(bytes: Uint8Array, maxMessage: number): Frame {
       return [recv, number(0, recv), number(), number()];
     },
     k: () => {
-      const code = number(Code.Normal, 4999);
-      demand(code === Code.Normal || code > 2999);
+      const code = number();
+      demand(isEndCode(code));
       return code;
     },
     t: () => part(255),
