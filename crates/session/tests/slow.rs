@@ -23,9 +23,9 @@ fn check(size: usize, upwards: bool, within: u64, chatter: [Option<u64>; 2]) {
     let mut path = SlowPath::new(RATE);
     let begun = path.elapsed();
     if upwards {
-        path.client_sends(size)
+        path.client_sends(size);
     } else {
-        path.server_sends(size)
+        path.server_sends(size);
     }
     let arrived = |path: &SlowPath| {
         let received = if upwards { &path.up } else { &path.down };

@@ -1,7 +1,7 @@
 //! What a client makes of a path that is silent (protocol §9).
 
 use super::ClientSession;
-use crate::{At, Event, endpoint::earliest};
+use crate::{At, Event, endpoint::earliest, socket::Socket};
 
 /// What a client makes of a path that is silent.
 #[derive(Debug, Default)]
@@ -112,7 +112,7 @@ impl ClientSession {
     /// Returns how far what is sent on the attached socket has got, if there is a doubt.
     pub(super) fn standing(&self) -> Option<Standing> {
         let is_in_doubt = self.doubt.doubts > 0 && self.end.is_attached();
-        let ping = self.end.socket.as_ref().and_then(|socket| socket.ping());
+        let ping = self.end.socket.as_ref().and_then(Socket::ping);
         let asks = ping.is_some_and(|ping| ping.is_open);
         is_in_doubt.then(|| Standing { acked: self.end.out.acked(), asks })
     }
