@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Raw, close, connect, frame, soon, start, text};
+use common::{Raw, close, connect, frame, soon, start, text, until};
 use everwire::{
     Client, CloseCode, Closure, Config, Conn, Delivery, Drain, Handler, Message, Registry, Server,
     WebSocket, adapt::Attach, dial::ProxyConfig,
@@ -30,8 +30,9 @@ async fn who_receives_slowly_gets_all_that_crossed_the_close() {
     let client = Client::new(&format!("ws://{addr}/echo")).unwrap().proxy(ProxyConfig::Direct);
     let (sender, mut receiver) = client.connect().await.unwrap().split();
     let message = "x".repeat(1000);
+    let (said, is_said) = tokio::sync::oneshot::channel();
     let receiving = tokio::spawn(async move {
-        sleep(Duration::from_millis(200)).await;
+        is_said.await.unwrap();
         let mut received = 0;
         while receiver.recv().await.is_some() {
             received += 1;
@@ -45,6 +46,7 @@ async fn who_receives_slowly_gets_all_that_crossed_the_close() {
         sender.send(&*message).await.unwrap();
     }
     drop(sender.close(CloseCode::NORMAL_CLOSURE, "").unwrap());
+    said.send(()).unwrap();
     let (received, closure) = soon(receiving).await.unwrap();
     assert_eq!(received, 3000, "{closure}");
     assert!(closure.is_clean(), "{closure}");
@@ -73,7 +75,7 @@ async fn a_drain_loses_no_message_that_a_handler_still_takes() {
     }
     let done = soon(ws.flush_and_ping());
     let shutdown = async {
-        sleep(Duration::from_millis(50)).await;
+        until(|| taken.load(Ordering::Relaxed) > 0).await;
         server.shutdown(Drain::restart().deadline(Duration::from_secs(30))).await.unwrap()
     };
     let (_, drained) = tokio::join!(done, soon(shutdown));
@@ -82,12 +84,7 @@ async fn a_drain_loses_no_message_that_a_handler_still_takes() {
     assert!(closure.is_clean(), "{closure}");
     assert_eq!(closure.counters.messages_sent, 3000);
     // What it has in its queue it still takes.
-    soon(async {
-        while taken.load(Ordering::Relaxed) < 3000 {
-            sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    until(|| taken.load(Ordering::Relaxed) == 3000).await;
 }
 
 /// Nobody receives: that must not keep the closing handshake.
