@@ -230,10 +230,11 @@ fn tell(notices: &Notices, event: &ClientEvent) -> bool {
             notices.say(format!("! GAP: messages {from} to {to} {whose} will not come: {why}"));
             return true;
         }
-        ClientEvent::Lost { unacknowledged: messages } => {
-            notices.say(
-                "! LOST: the server does not have the session any more; messages of its may be missing",
-            );
+        ClientEvent::Lost { unacknowledged: messages, end } => {
+            notices.say(match end {
+                Some(end) => format!("! LOST: {end}; messages of the server may be missing"),
+                None => "! LOST: the server does not have the session any more; messages of its may be missing".to_owned(),
+            });
             unacknowledged(notices, messages, true);
             return true;
         }

@@ -182,6 +182,26 @@ fn a_server_that_throws_the_session_out_is_an_end() {
     program.finish().check(4, "");
 }
 
+/// The code says that it makes sense to come back, so another session follows.
+#[test]
+fn a_session_that_the_server_ends_for_another_one_says_who_ended_it_and_why() {
+    let place = Place::new();
+    let mut program = Program::start(&["--session", &place.url()]);
+    program.tells("= attached");
+    place.sessions.all()[0].end(Code::new(4000).unwrap(), "start afresh");
+    let line = program.tells("! LOST: ");
+    assert_eq!(
+        line,
+        "! LOST: session ended by the server with 4000 \"start afresh\"; messages of the server may be missing"
+    );
+    program.tells("= attached");
+    program.say("afresh\n");
+    program.hears("afresh");
+    let ran = program.finish();
+    ran.check(4, "");
+    assert!(!ran.stderr.contains("silent"), "{}", ran.stderr);
+}
+
 #[test]
 fn a_server_without_sessions_is_named() {
     let fixture = Fixture::new();

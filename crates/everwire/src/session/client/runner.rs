@@ -13,7 +13,7 @@ use everwire_session::{ClientSession, Code, End, EndedBy, Event};
 
 use self::losses::not_attached;
 use super::{
-    ClientEnd, ClientState, ClientStop, Setup,
+    ClientEnd, ClientState, ClientStop, SessionEnd, Setup,
     carrier::{Carrier, Heard},
     link::Link,
     opening::{self, Asked, Opened, Place, Way},
@@ -257,7 +257,7 @@ impl Runner {
             }
             // An attempt that is under way is one of the session that is over.
             self.opening = None;
-            self.link.renew(unacknowledged);
+            self.link.renew(unacknowledged, SessionEnd { code, reason, by });
             self.setup.forget(&self.link);
             self.last = None;
             self.follow(Failure::new(Retry::Now));
