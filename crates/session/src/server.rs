@@ -113,6 +113,25 @@ impl ServerSession {
     ///
     /// # Errors
     /// As [`send`](Self::send).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Instant};
+    /// # use everwire_session::{Config, Hello, Prepared, Principal, ServerSession};
+    /// # let (now, mut random) = (Instant::now(), |bytes: &mut [u8]| bytes.fill(7));
+    /// # let (who, config) = (Principal::new("alice"), Arc::new(Config::server()));
+    /// # let hello = Hello::first(1, 1 << 18, 1 << 20);
+    /// # let (mut session, _) = ServerSession::accept(now, config, &hello, who, true, &mut random);
+    /// // A client is away while a price changes.
+    /// session.handle_closed(now, session.epoch());
+    /// for price in ["100", "101", "99"] {
+    ///     session.send_latest(now, 1, Prepared::text(price))?;
+    /// }
+    /// // Only the last is kept for it: two bytes, one message.
+    /// assert_eq!(session.buffered(), (2, 1));
+    /// # Ok::<(), everwire_session::SendError>(())
+    /// ```
     pub fn send_latest(
         &mut self,
         now: Instant,
@@ -128,6 +147,23 @@ impl ServerSession {
     ///
     /// # Errors
     /// Why it was not accepted; never [`SendError::TooBig`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Instant};
+    /// # use everwire_session::{Config, Hello, Prepared, Principal, ServerSession};
+    /// # let (now, mut random) = (Instant::now(), |bytes: &mut [u8]| bytes.fill(7));
+    /// # let (who, config) = (Principal::new("alice"), Arc::new(Config::server()));
+    /// // A client has said in its HELLO that it takes four bytes.
+    /// let hello = Hello::first(1, 1 << 18, 4);
+    /// # let (mut session, _) = ServerSession::accept(now, config, &hello, who, true, &mut random);
+    /// assert!(session.send(now, Prepared::text("too long")).is_err());
+    /// // One of many may not hold up the others: it has a number, and will be told as missing.
+    /// let number = session.send_or_gap(now, Prepared::text("too long"))?;
+    /// assert_eq!(number, 1);
+    /// # Ok::<(), everwire_session::SendError>(())
+    /// ```
     pub fn send_or_gap(&mut self, now: Instant, message: Prepared) -> Result<u64, SendError> {
         let now = self.end.at(now);
         self.end.send_or_gap(now, message)
@@ -223,6 +259,21 @@ impl ServerSession {
     /// Handles that a message on the socket of this epoch was refused for its size, by the WebSocket of
     /// either end: the session is over. Call it as soon as that is known, so that a HELLO which comes
     /// before the socket has gone is told, and before [`handle_closed`](Self::handle_closed).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Instant};
+    /// # use everwire_session::{Code, Config, Event, Hello, Oversize, Principal, ServerSession};
+    /// # let (now, mut random) = (Instant::now(), |bytes: &mut [u8]| bytes.fill(7));
+    /// # let (who, config) = (Principal::new("alice"), Arc::new(Config::server()));
+    /// # let hello = Hello::first(1, 1 << 18, 1 << 20);
+    /// # let (mut session, _) = ServerSession::accept(now, config, &hello, who, true, &mut random);
+    /// // The WebSocket beneath has refused a message of two megabytes, and closes with 1009.
+    /// session.handle_too_big(session.epoch(), Oversize::Theirs(2 << 20));
+    /// let end = std::iter::from_fn(|| session.poll_event(now)).last();
+    /// assert!(matches!(end, Some(Event::Ended(end)) if end.code == Code::TOO_BIG));
+    /// ```
     pub fn handle_too_big(&mut self, epoch: u64, oversize: crate::Oversize) {
         if self.end.listening(epoch) {
             let reason = self.end.too_big(oversize);
@@ -326,6 +377,24 @@ impl ServerSession {
 
     /// Returns the latest time that the session was told: what is done now, while somebody is at work
     /// with it, is done then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Instant};
+    /// # use everwire_session::{Config, Hello, Prepared, Principal, ServerSession};
+    /// # let (now, mut random) = (Instant::now(), |bytes: &mut [u8]| bytes.fill(7));
+    /// # let (who, config) = (Principal::new("alice"), Arc::new(Config::server()));
+    /// # let hello = Hello::first(1, 1 << 18, 1 << 20);
+    /// # let (mut session, _) = ServerSession::accept(now, config, &hello, who, true, &mut random);
+    /// # let counts = everwire_session::Counts { window: 1 << 18, ..Default::default() };
+    /// # let (epoch, frame) = (session.epoch(), everwire_session::Frame::Ack(counts).encode());
+    /// session.handle_message(now, epoch, &frame);
+    /// // An answer to what has come is sent at the time at which that came: no clock is read for it.
+    /// session.send(session.last_now(), Prepared::text("answer"))?;
+    /// assert_eq!(session.last_now(), now);
+    /// # Ok::<(), everwire_session::SendError>(())
+    /// ```
     #[must_use]
     #[inline]
     pub const fn last_now(&self) -> Instant {
