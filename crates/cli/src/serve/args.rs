@@ -8,8 +8,9 @@ mod trust;
 
 use std::num::NonZeroUsize;
 
+use anyhow::ensure;
 use everwire::{
-    Config, MaxAge,
+    Config, DeflateConfig, MaxAge,
     session::{SessionConfig, SessionsBuilder},
 };
 
@@ -129,12 +130,35 @@ struct DeflateArgs {
     )]
     deflate: DeflateArg,
 
-    /// The smallest message that is compressed.
-    #[arg(long, value_name = "SIZE", env = "EVERWIRE_DEFLATE_THRESHOLD", default_value = "512")]
-    deflate_threshold: Size,
+    /// The smallest message that is compressed [default: 512].
+    #[arg(long, value_name = "SIZE", env = "EVERWIRE_DEFLATE_THRESHOLD")]
+    deflate_threshold: Option<Size>,
 }
 
 impl Args {
+    /// Checks what single options cannot know; the most descriptors are `descriptors`, if there is a
+    /// limit.
+    ///
+    /// # Errors
+    /// Two contradict each other, one would have no effect, or what is asked for cannot be had.
+    pub(super) fn check(&self, descriptors: Option<u64>) -> anyhow::Result<()> {
+        self.admin.check()?;
+        self.sessions.check()?;
+        ensure!(
+            self.deflate.deflate.0.is_some() || self.deflate.deflate_threshold.is_none(),
+            "'--deflate-threshold' without '--deflate shared' or 'dedicated' has no effect: nothing is \
+             compressed"
+        );
+        if let (Some(connections), Some(limit)) = (self.limits.max_connections, descriptors) {
+            ensure!(
+                connections as u64 <= limit,
+                "{connections} connections need as many descriptors, and the limit is {limit}: raise it \
+                 (ulimit -Hn, or LimitNOFILE= of systemd), or lower --max-connections"
+            );
+        }
+        Ok(())
+    }
+
     pub(super) fn threads(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         self.threads.unwrap_or_else(cores)
@@ -144,7 +168,9 @@ impl Args {
         let mut config = Config::default();
         config.limits.message = self.limits.max_message.0;
         config.keepalive = self.limits.keepalive.0;
-        config.deflate = self.deflate.deflate.config(self.deflate.deflate_threshold.0);
+        let threshold = self.deflate.deflate_threshold;
+        let threshold = threshold.map_or(DeflateConfig::default().threshold as u64, |it| it.0);
+        config.deflate = self.deflate.deflate.config(threshold);
         config.max_age = self.limits.max_age.map(|Period(age)| MaxAge::new(age));
         config
     }
