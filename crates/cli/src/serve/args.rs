@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 
 use anyhow::ensure;
 use everwire::{
-    Config, DeflateConfig, MaxAge,
+    Config, MaxAge,
     session::{SessionConfig, SessionsBuilder},
 };
 
@@ -130,9 +130,15 @@ struct DeflateArgs {
     )]
     deflate: DeflateArg,
 
-    /// The smallest message that is compressed [default: 512].
-    #[arg(long, value_name = "SIZE", env = "EVERWIRE_DEFLATE_THRESHOLD")]
-    deflate_threshold: Option<Size>,
+    /// The smallest message that is compressed.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "EVERWIRE_DEFLATE_THRESHOLD",
+        default_value = "512",
+        requires = "deflate"
+    )]
+    deflate_threshold: Size,
 }
 
 impl Args {
@@ -140,15 +146,10 @@ impl Args {
     /// limit.
     ///
     /// # Errors
-    /// Two contradict each other, one would have no effect, or what is asked for cannot be had.
+    /// Two contradict each other, or what is asked for cannot be had.
     pub(super) fn check(&self, descriptors: Option<u64>) -> anyhow::Result<()> {
         self.admin.check()?;
         self.sessions.check()?;
-        ensure!(
-            self.deflate.deflate.0.is_some() || self.deflate.deflate_threshold.is_none(),
-            "'--deflate-threshold' without '--deflate shared' or 'dedicated' has no effect: nothing is \
-             compressed"
-        );
         if let (Some(connections), Some(limit)) = (self.limits.max_connections, descriptors) {
             ensure!(
                 connections as u64 <= limit,
@@ -168,9 +169,7 @@ impl Args {
         let mut config = Config::default();
         config.limits.message = self.limits.max_message.0;
         config.keepalive = self.limits.keepalive.0;
-        let threshold = self.deflate.deflate_threshold;
-        let threshold = threshold.map_or(DeflateConfig::default().threshold as u64, |it| it.0);
-        config.deflate = self.deflate.deflate.config(threshold);
+        config.deflate = self.deflate.deflate.config(self.deflate.deflate_threshold.0);
         config.max_age = self.limits.max_age.map(|Period(age)| MaxAge::new(age));
         config
     }

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use clap::builder::NonEmptyStringValueParser;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -56,21 +56,11 @@ impl AdminArgs {
     /// Checks what single options cannot know.
     ///
     /// # Errors
-    /// An admin API that others could reach has no token, or there is none to have one.
+    /// An admin API that others could reach has no token.
     pub(in crate::serve) fn check(&self) -> anyhow::Result<()> {
         if let AdminAddr::At(addr) = self.admin {
             let is_safe = addr.ip().to_canonical().is_loopback() || self.admin_token.is_some();
             ensure!(is_safe, "--admin {addr} is not a loopback address: it needs --admin-token");
-            return Ok(());
-        }
-        let unused = [
-            ("--admin-token", self.admin_token.is_some()),
-            ("--admin-host", !self.admin_host.is_empty()),
-        ];
-        if let Some((name, _)) = unused.iter().find(|(_, is_there)| *is_there) {
-            bail!(
-                "'{name}' without an admin address has no effect: expected it without '--admin off'"
-            );
         }
         Ok(())
     }
