@@ -182,7 +182,7 @@ impl Talk {
             Some(ClientEvent::Detached { .. }) => {}
             // A session that its client never confirmed is kept for 10 s only. All is told, and said
             // again from the beginning.
-            Some(ClientEvent::Lost { unacknowledged })
+            Some(ClientEvent::Lost { unacknowledged, .. })
                 if self.ledger.messages == 0 && unacknowledged.len() as u64 == self.said =>
             {
                 self.ledger = Ledger::default();

@@ -32,7 +32,7 @@ use crate::{
     dial::{Credentials, Dialer, PhaseTracker, ProxyConfig, SocketConfig, Target, UrlError},
     driver::{Driver, Task},
     handler::HandlerApp,
-    websocket::PullApp,
+    websocket::{Elsewhere, PullApp},
 };
 
 /// Stands in for a deadline that the clock cannot express.
@@ -268,9 +268,18 @@ impl Client {
     /// # Panics
     /// Outside of a tokio runtime with I/O and time.
     pub async fn connect(&self) -> Result<WebSocket, ConnectError> {
+        self.connect_with(PullApp::elsewhere()).await
+    }
+
+    /// Opens a connection whose [`recv_or_end`](crate::Receiver::recv_or_end) tells why it ends.
+    pub(crate) async fn connect_telling(&self) -> Result<WebSocket, ConnectError> {
+        self.connect_with(PullApp::telling()).await
+    }
+
+    async fn connect_with(&self, app: PullApp<Elsewhere>) -> Result<WebSocket, ConnectError> {
         let Opened { io, proto, shared, early, request } = self.open().await?;
         let ws = WebSocket::new(shared.clone(), Some(request));
-        tokio::spawn(Task::new(Driver::new(io, proto, shared, PullApp::elsewhere(), early, None)));
+        tokio::spawn(Task::new(Driver::new(io, proto, shared, app, early, None)));
         Ok(ws)
     }
 

@@ -59,8 +59,8 @@ pub use self::{
     builder::{Identity, SessionsBuilder},
     client::{
         ClientEnd, ClientEvent, ClientReceiver, ClientSender, ClientState, ClientStates,
-        ClientStop, Missing, Receipt, SessionClient, SessionClientBuilder, SessionStore, Snapshot,
-        SnapshotChange, StoreError,
+        ClientStop, Missing, Receipt, SessionClient, SessionClientBuilder, SessionEnd,
+        SessionStore, Snapshot, SnapshotChange, StoreError,
     },
     handler::SessionHandler,
     pull::{Session, SessionEvent},

@@ -15,7 +15,7 @@ use std::{
 
 use everwire_proto::{CloseCode, Message, Piece, SendError};
 
-pub(crate) use self::pull_app::{PullApp, Received};
+pub(crate) use self::pull_app::{Elsewhere, PullApp, Received};
 pub use self::receiver::Receiver;
 
 use crate::{

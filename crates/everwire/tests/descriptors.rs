@@ -5,7 +5,7 @@ mod common;
 
 use std::{process::Stdio, time::Duration};
 
-use common::{Echo, connect, soon, text};
+use common::{Echo, connect, soon, text, until};
 use everwire::Server;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -63,7 +63,8 @@ async fn running_out_of_descriptors_neither_spins_nor_ends_accepting() {
     for _ in 0..100 {
         stalled.push(TcpStream::connect(addr).await.unwrap());
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let descriptors = format!("/proc/{}/fd", child.id().unwrap());
+    until(|| std::fs::read_dir(&descriptors).unwrap().count() >= 40).await;
     let before = ticks(child.id().unwrap());
     tokio::time::sleep(Duration::from_secs(1)).await;
     let spent = ticks(child.id().unwrap()) - before;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Raw, close, connect, frame, soon, start, text};
+use common::{Raw, close, connect, frame, soon, start, text, until};
 use everwire::{
     Client, CloseCode, Closure, Config, Conn, Delivery, Drain, Handler, Message, Registry, Server,
     WebSocket, adapt::Attach, dial::ProxyConfig,
@@ -30,8 +30,9 @@ async fn who_receives_slowly_gets_all_that_crossed_the_close() {
     let client = Client::new(&format!("ws://{addr}/echo")).unwrap().proxy(ProxyConfig::Direct);
     let (sender, mut receiver) = client.connect().await.unwrap().split();
     let message = "x".repeat(1000);
+    let (said, is_said) = tokio::sync::oneshot::channel();
     let receiving = tokio::spawn(async move {
-        sleep(Duration::from_millis(200)).await;
+        is_said.await.unwrap();
         let mut received = 0;
         while receiver.recv().await.is_some() {
             received += 1;
@@ -45,6 +46,7 @@ async fn who_receives_slowly_gets_all_that_crossed_the_close() {
         sender.send(&*message).await.unwrap();
     }
     drop(sender.close(CloseCode::NORMAL_CLOSURE, "").unwrap());
+    said.send(()).unwrap();
     let (received, closure) = soon(receiving).await.unwrap();
     assert_eq!(received, 3000, "{closure}");
     assert!(closure.is_clean(), "{closure}");
@@ -73,7 +75,7 @@ async fn a_drain_loses_no_message_that_a_handler_still_takes() {
     }
     let done = soon(ws.flush_and_ping());
     let shutdown = async {
-        sleep(Duration::from_millis(50)).await;
+        until(|| taken.load(Ordering::Relaxed) > 0).await;
         server.shutdown(Drain::restart().deadline(Duration::from_secs(30))).await.unwrap()
     };
     let (_, drained) = tokio::join!(done, soon(shutdown));
@@ -82,12 +84,7 @@ async fn a_drain_loses_no_message_that_a_handler_still_takes() {
     assert!(closure.is_clean(), "{closure}");
     assert_eq!(closure.counters.messages_sent, 3000);
     // What it has in its queue it still takes.
-    soon(async {
-        while taken.load(Ordering::Relaxed) < 3000 {
-            sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    until(|| taken.load(Ordering::Relaxed) == 3000).await;
 }
 
 /// Nobody receives: that must not keep the closing handshake.
@@ -177,23 +174,23 @@ impl Handler for Lived {
     }
 }
 
-/// The peer keeps its end: a server that waits for its end of stream waits for a second, always. One
-/// that does not may be slow on a busy machine, but not again and again.
-#[tokio::test]
+/// The peer keeps its end, and time stands still: a server that waited for its end of stream would wait
+/// until this test gives up.
+#[tokio::test(start_paused = true)]
 async fn a_server_on_plain_tcp_is_done_when_both_closes_have_passed() {
+    // As long as a blocking task runs, paused time does not go on by itself.
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let still = tokio::task::spawn_blocking(move || {
+        is_done.recv_timeout(Duration::from_secs(30)).ok();
+    });
     let (lived, mut lives) = mpsc::unbounded_channel();
     let handler = move |_: &_| Lived(lived.clone());
     let (_server, addr) = start(Server::builder().push("/", handler)).await;
-    let mut kept = Vec::new();
-    for _ in 0..20 {
-        let mut peer = connect(addr, "/").await;
-        peer.write(&close(1000)).await;
-        assert_eq!(peer.read_close().await.0, 1000);
-        peer.read_eof().await;
-        kept.push(peer);
-        if soon(lives.recv()).await.unwrap() < Duration::from_secs(1) {
-            return;
-        }
-    }
-    panic!("each of 20 connections outlived its closing handshake");
+    let mut peer = connect(addr, "/").await;
+    peer.write(&close(1000)).await;
+    assert_eq!(peer.read_close().await.0, 1000);
+    peer.read_eof().await;
+    assert_eq!(soon(lives.recv()).await, Some(Duration::ZERO));
+    drop(done);
+    still.await.unwrap();
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Notes, Probe, Raw, close, connect, frame, soon, start, text, until_len};
+use common::{Notes, Probe, Raw, close, connect, frame, soon, start, text, until, until_len};
 use everwire::{
     Cause, CloseCode, CloseFrame, Config, Conn, DeflateConfig, DeflateMode, Group, Handler,
     Message, MessageKind, PreparedMessage, Server, ServerBuilder, SlowPolicy, WebSocket,
@@ -51,12 +51,7 @@ fn room(group: &Group) -> ServerBuilder {
 }
 
 async fn until_members(group: &Group, n: usize) {
-    soon(async {
-        while group.len() != n {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
+    until(|| group.len() == n).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
@@ -454,7 +449,7 @@ async fn nothing_comes_after_leaving() {
             let (mut client, server) = Pair::new().pull();
             for round in 0..50 {
                 assert!(group.join(&server));
-                tokio::time::sleep(Duration::from_micros(500)).await;
+                assert_eq!(soon(client.recv()).await.unwrap().as_text(), Some("cast"));
                 assert!(group.leave(server.id()));
                 server.send(format!("left {round}")).await.unwrap();
                 tokio::task::yield_now().await;

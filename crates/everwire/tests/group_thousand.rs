@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Raw, head, read_head, soon, until_len};
+use common::{Raw, head, read_head, soon, until, until_len};
 use everwire::{
     Config, Conn, Group, Handler, Keepalive, Message, PreparedMessage, Server, SlowPolicy,
 };
@@ -128,12 +128,7 @@ async fn check(slow: SlowPolicy, members_left: usize) -> isize {
         }
     }
     until_len(&server, MEMBERS).await;
-    soon(async {
-        while group.len() < MEMBERS {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
+    until(|| group.len() == MEMBERS).await;
     let before = HELD.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);
     let mut most_queued = 0;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use common::soon;
+use common::{soon, until};
 use everwire::{
     Client, Server, WebSocket,
     dial::ProxyConfig,
@@ -103,15 +103,9 @@ async fn finds_the_limit(how: Forgets) {
     let client = Client::new(&format!("ws://{addr}/")).unwrap().proxy(ProxyConfig::Direct);
     let client = ReconnectingClient::builder(client);
     let client = client.policy(policy).adaptive_keepalive(keepalive).start();
-    let record = soon(async {
-        loop {
-            match store.load("lab/127.0.0.1") {
-                Some(record) if record.settled.is_some() => return record,
-                _ => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        }
-    })
-    .await;
+    let found = || store.load("lab/127.0.0.1").filter(|record| record.settled.is_some());
+    until(|| found().is_some()).await;
+    let record = found().unwrap();
     assert!(record.tolerated >= Duration::from_millis(500), "{record:?}");
     assert!(record.tolerated <= PATIENCE, "{record:?}");
     assert!(record.refused.unwrap() > record.tolerated, "{record:?}");

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use common::{frame, head, read_head, soon, start, until};
+use common::{frame, head, read_head, settle, soon, start, until, until_len};
 use everwire::{
     Conn, Group, Handler, Message, PreparedMessage, Server,
     session::{
@@ -83,15 +83,15 @@ async fn a_broadcast_is_kept_once_and_costs_each_session_no_more_than_a_referenc
     config.terms.ttl = Duration::from_secs(600);
     let member = group.clone();
     let sessions = Sessions::builder().config(config).push(move |_| Member(member.clone()));
-    let (_server, addr) = start(Server::builder().push("/", |_| Nobody).sessions(&sessions)).await;
+    let (server, addr) = start(Server::builder().push("/", |_| Nobody).sessions(&sessions)).await;
     let hello = Hello::base64(&Frame::Hello(Hello::first(1, 1 << 18, 1 << 20)).encode());
     for _ in 0..SESSIONS {
         come_and_go(addr, &hello).await;
     }
     until(|| sessions.stats().detached == SESSIONS).await;
     assert_eq!(group.len(), SESSIONS);
-    // What the last connections held goes a moment later.
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    until_len(&server, 0).await;
+    settle().await; // What the last connections held goes a moment later.
     let before = HELD.load(Ordering::Relaxed);
     for n in 0..MESSAGES {
         let done = group.broadcast(&PreparedMessage::new(format!("{n:0>SIZE$}")));

@@ -20,6 +20,8 @@ pub(super) struct Progress {
     held: VecDeque<ClientState>,
     /// What was told last of a connection that ended or an attempt that failed.
     told: Option<Ending>,
+    /// The session of this connection has ended.
+    has_ended: bool,
 }
 
 impl Progress {
@@ -55,9 +57,10 @@ impl Progress {
             ClientEvent::Detached { closure } => {
                 self.is_attached = false;
                 self.told = closure.clone().map(Ending::Closed);
-                let mut lines = vec![match closure {
-                    Some(closure) => format!("= detached: {closure}"),
-                    None => "= detached: the server was silent for too long".to_owned(),
+                let mut lines = vec![match (closure, std::mem::take(&mut self.has_ended)) {
+                    (Some(closure), _) => format!("= detached: {closure}"),
+                    (None, true) => "= detached: the session has ended".to_owned(),
+                    (None, false) => "= detached: the server was silent for too long".to_owned(),
                 }];
                 while let Some(state) = self.held.pop_front() {
                     if matches!(state, ClientState::Attached) {
@@ -68,12 +71,16 @@ impl Progress {
                 }
                 lines
             }
+            ClientEvent::Lost { end, .. } => {
+                self.has_ended = end.is_some();
+                Vec::new()
+            }
             _ => Vec::new(),
         }
     }
 
     fn attached(&mut self, line: String) -> Vec<String> {
-        (self.is_attached, self.is_ahead) = (true, false);
+        (self.is_attached, self.is_ahead, self.has_ended) = (true, false, false);
         vec![line]
     }
 

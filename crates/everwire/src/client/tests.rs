@@ -473,9 +473,13 @@ async fn what_came_while_output_was_full_is_handled_when_it_has_gone() {
     let connection = connecting.await.unwrap();
     // The echo of this fills the socket, for nobody reads it yet.
     stream.write_all(&frame(Opcode::Binary, &vec![7; 12 << 20])).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let is_full = async {
+        while connection.shared().send_queue().0 < 1 << 20 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), is_full).await.expect("it is echoed");
     stream.write_all(&frame(Opcode::Text, b"late")).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(100)).await;
     let mut left = (14 + (12 << 20)) + (6 + 4);
     let read = async {
         let mut chunk = vec![0; 1 << 20];

@@ -40,7 +40,7 @@ use tokio::sync::watch;
 pub use self::file::SessionFile;
 pub use self::{
     builder::SessionClientBuilder,
-    event::{ClientEnd, ClientEvent, ClientState, ClientStop, Missing},
+    event::{ClientEnd, ClientEvent, ClientState, ClientStop, Missing, SessionEnd},
     store::{SessionStore, Snapshot, SnapshotChange, StoreError},
 };
 use self::{builder::Setup, link::Link};
@@ -86,7 +86,7 @@ use crate::{Client, dial::UrlError};
 ///             println!("{:?}", message.as_text());
 ///             drop(client.close(Code::NORMAL, "all is said"));
 ///         }
-///         ClientEvent::Lost { unacknowledged } => println!("lost: {unacknowledged:?}"),
+///         ClientEvent::Lost { unacknowledged, .. } => println!("lost: {unacknowledged:?}"),
 ///         ClientEvent::Ended(end) => println!("{end}"),
 ///         other => println!("{other:?}"),
 ///     }
@@ -333,8 +333,8 @@ impl ClientReceiver {
             match self.next().await? {
                 ClientEvent::Message(message) => return Some(Ok(message)),
                 ClientEvent::Gap(Direction::In, gap) => return Some(Err(Missing::Gap(gap))),
-                ClientEvent::Lost { unacknowledged } => {
-                    return Some(Err(Missing::Lost { unacknowledged }));
+                ClientEvent::Lost { unacknowledged, end } => {
+                    return Some(Err(Missing::Lost { unacknowledged, end }));
                 }
                 _ => {}
             }

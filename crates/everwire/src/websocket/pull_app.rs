@@ -44,8 +44,8 @@ pub(crate) struct PullApp<F> {
     own: Option<Waker>,
     /// The queue was full when it was last looked at.
     full: bool,
-    /// It was told that nothing more comes.
-    decided: bool,
+    /// Who receives wants to know why nothing more comes, and was not told yet.
+    tells: bool,
 }
 
 /// The companion of a connection whose user lives in another task.
@@ -54,22 +54,29 @@ pub(crate) type Elsewhere = std::future::Pending<()>;
 impl PullApp<Elsewhere> {
     /// Returns the app of a connection whose user lives in another task.
     pub(crate) fn elsewhere() -> Self {
-        Self { companion: None, own: None, full: false, decided: false }
+        Self { companion: None, own: None, full: false, tells: false }
+    }
+
+    /// Returns the app of one whose user learns from [`Receiver::recv_or_end`] why nothing more comes.
+    ///
+    /// [`Receiver::recv_or_end`]: crate::Receiver::recv_or_end
+    pub(crate) fn telling() -> Self {
+        Self { tells: true, ..Self::elsewhere() }
     }
 }
 
 impl<F: Future<Output = ()> + Send> PullApp<F> {
     /// Returns the app of a connection whose user is this future.
     pub(crate) fn with(companion: F) -> Self {
-        Self { companion: Some(Box::pin(companion)), own: None, full: false, decided: false }
+        Self { companion: Some(Box::pin(companion)), own: None, full: false, tells: false }
     }
 }
 
 impl<F> PullApp<F> {
     /// Tells who waits for messages that no more come, and why, before the socket has gone.
     #[cold]
-    fn end_decided(&mut self, conn: &Conn<'_>) {
-        self.decided = true;
+    fn tell_end(&mut self, conn: &Conn<'_>) {
+        self.tells = false;
         let mut state = conn.shared.lock();
         let inbox = state.inbox();
         if inbox.receiver_gone {
@@ -118,8 +125,8 @@ impl<F: Future<Output = ()> + Send> App for PullApp<F> {
     }
 
     fn input_end(&mut self, conn: &mut Conn<'_>, (): &mut ()) {
-        if !self.decided && conn.proto.cause().is_some() {
-            self.end_decided(conn);
+        if self.tells && conn.proto.cause().is_some() {
+            self.tell_end(conn);
         }
     }
 
@@ -158,4 +165,37 @@ impl<F: Future<Output = ()> + Send> App for PullApp<F> {
     }
 
     fn close(&mut self, _: &Shared, _: &Closure) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use everwire_proto::{Cause, CloseCode};
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::{adapt::Attach, shared::Decided};
+
+    /// Lets a peer close a connection; returns what is kept of the reason for who receives.
+    async fn closed_by_peer<F>(app: PullApp<F>) -> Option<Decided>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (mut peer, io) = duplex(1 << 10);
+        let sender = Attach::server().run(io, app);
+        // A Close of 1000 under a mask of zeros.
+        peer.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]).await.unwrap();
+        assert_eq!(sender.closed().await.code(), CloseCode::NORMAL_CLOSURE);
+        sender.shared().lock().inbox().decided.take()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn why_a_connection_ends_is_kept_only_for_who_asked() {
+        assert_eq!(closed_by_peer(PullApp::elsewhere()).await, None);
+        assert_eq!(closed_by_peer(PullApp::with(std::future::pending())).await, None);
+        let (cause, close) = *closed_by_peer(PullApp::telling()).await.expect("it asked");
+        assert_eq!(
+            (cause, close.map(|close| close.code)),
+            (Cause::PeerClosed, Some(CloseCode::NORMAL_CLOSURE))
+        );
+    }
 }

@@ -80,7 +80,8 @@ impl Receiver {
     }
 
     /// Receives the next message, or learns once why there are no more, with the peer's Close, as soon
-    /// as that is decided; `None` for ever once the connection has ended.
+    /// as that is decided; `None` for ever once the connection has ended. Of a connection of
+    /// [`Client::connect_telling`](crate::Client::connect_telling) only: others do not keep why.
     ///
     /// # Cancel safety
     /// Nothing is lost.

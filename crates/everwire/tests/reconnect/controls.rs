@@ -55,12 +55,7 @@ async fn wake_tries_at_once() {
     policy.first_spread = Duration::from_secs(1 << 20);
     let (url, _) = script(vec![say(""), open_with(&[])]).await;
     let client = builder(&url).policy(policy).start();
-    soon(async {
-        while !matches!(client.state(), State::Connecting { attempt: 2, .. }) {
-            settle().await;
-        }
-    })
-    .await;
+    until(|| matches!(client.state(), State::Connecting { attempt: 2, .. })).await;
     client.wake();
     soon(client.open()).await.unwrap();
 }

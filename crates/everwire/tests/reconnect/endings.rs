@@ -68,12 +68,7 @@ async fn a_client_comes_back_when_its_server_does() {
             let code = CloseCode::SERVICE_RESTART;
             server.registry().close(connection.id, code, "retry=1;spread=1").unwrap();
         }
-        soon(async {
-            while client.state().generation() == Some(round) {
-                settle().await;
-            }
-        })
-        .await;
+        until(|| client.state().generation() != Some(round)).await;
     }
     assert!(!notes.all().concat().contains("ILLEGAL"), "{:?}", notes.all());
 }

@@ -36,15 +36,21 @@ async fn a_provider_that_fails_panics_or_hangs_is_a_failed_attempt() {
 async fn trap_25_the_hook_comes_before_what_waited() {
     let (_server, url, notes) = noting().await;
     let client = builder(&url).while_down(WhileDown::Queue { bytes: 1 << 20 });
-    let client = client.on_connect(|ws, generation| async move {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        ws.send(format!("subscribe {generation}")).await?;
-        Ok(ws)
+    let all_wait = Arc::new(Notify::new());
+    let waiting = all_wait.clone();
+    let client = client.on_connect(move |ws, generation| {
+        let waiting = waiting.clone();
+        async move {
+            waiting.notified().await;
+            ws.send(format!("subscribe {generation}")).await?;
+            Ok(ws)
+        }
     });
     let client = client.start();
     for n in 0..100 {
         assert_eq!(client.send(format!("{n}")).await, Ok(Sent::Queued));
     }
+    all_wait.notify_one();
     soon(client.open()).await.unwrap();
     client.send("last").await.unwrap();
     let received = notes.until(102).await;

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use common::{Notes, soon};
+use common::{Notes, soon, until};
 use everwire::{
     Cause, Client, CloseCode, Reject, Server, WebSocket,
     dial::ProxyConfig,
@@ -26,4 +26,7 @@ use everwire::{
 };
 use futures_util::FutureExt;
 use support::*;
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, mpsc},
+};

@@ -149,10 +149,6 @@ pub(crate) async fn echo_server(addr: &str) -> (Server, String) {
     (server, addr)
 }
 
-pub(crate) async fn settle() {
-    tokio::time::sleep(Duration::from_millis(1)).await;
-}
-
 /// A server that notes what it receives, and says so.
 pub(crate) async fn noting() -> (Server, String, Notes) {
     let notes = Notes::default();

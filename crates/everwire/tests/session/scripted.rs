@@ -28,6 +28,22 @@ pub async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(io: S) -> Raw<S> {
 
 /// Attaches a client to a session as its socket of this epoch; nothing was ever sent in it.
 pub async fn attach<S: AsyncRead + AsyncWrite + Unpin>(io: S, epoch: u8) -> Raw<S> {
+    let (mut raw, request) = upgrade(io).await;
+    assert!(request.to_lowercase().contains("\r\neverwire-hello: "), "{request}");
+    accept(&mut raw, epoch).await;
+    raw
+}
+
+/// Attaches a client whose HELLO is its first message.
+pub async fn attach_inline<S: AsyncRead + AsyncWrite + Unpin>(io: S, epoch: u8) -> Raw<S> {
+    let mut raw = upgrade(io).await.0;
+    assert!(matches!(raw.read().await, Some((0x82, hello)) if hello[0] == 0x50));
+    accept(&mut raw, epoch).await;
+    raw
+}
+
+/// Answers a client's request; returns it.
+async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(io: S) -> (Raw<S>, String) {
     let mut raw = Raw(io);
     let request = read_head(&mut raw.0).await;
     let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
@@ -36,11 +52,13 @@ pub async fn attach<S: AsyncRead + AsyncWrite + Unpin>(io: S, epoch: u8) -> Raw<
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Protocol: everwire.v1\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
     );
-    assert!(request.to_lowercase().contains("\r\neverwire-hello: "), "{request}");
     raw.write(response.as_bytes()).await;
+    (raw, request)
+}
+
+async fn accept<S: AsyncRead + AsyncWrite + Unpin>(raw: &mut Raw<S>, epoch: u8) {
     let status = u8::from(epoch > 1); // NEW or RESUMED.
     raw.write(&frame(&[&[0x60, status, epoch], &WELCOME[3..]].concat())).await;
-    raw
 }
 
 /// Returns a client's builder that opens pipes, and their other ends.

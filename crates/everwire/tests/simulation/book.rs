@@ -154,7 +154,7 @@ impl Book {
                 pages.tally.gaps += 1;
                 page.told.push(Told::Gap(gap.from, gap.to));
             }
-            ClientEvent::Lost { unacknowledged } => {
+            ClientEvent::Lost { unacknowledged, .. } => {
                 pages.tally.lost += 1;
                 page.given_up.extend(unacknowledged.iter().map(|message| number(message, 0)));
                 page.told.push(Told::Lost);

@@ -18,14 +18,16 @@ pub enum ClientEvent {
         /// Its name for logs.
         id: Bytes,
     },
-    /// The connection is gone, another one is being opened. What is sent now is kept for it.
+    /// The connection is gone, or silent although it was asked, and another one is being opened. What is
+    /// sent now is kept for it, unless the silent one takes it.
     Detached {
-        /// How the connection ended; nothing if it was given up because it was silent.
+        /// How the connection ended; nothing if it is silent, or was given up because it was or because its
+        /// session had ended.
         closure: Option<Arc<Closure>>,
     },
-    /// The session goes on, on another connection.
+    /// The session goes on, on another connection, or on the one that was silent.
     Resumed {
-        /// How many connections it has had.
+        /// How many connections it has had: one more than before, unless it is the silent one.
         epoch: u64,
     },
     /// A message.
@@ -36,6 +38,8 @@ pub enum ClientEvent {
     Lost {
         /// Our messages that were not acknowledged. Each of them may have arrived.
         unacknowledged: Vec<Message>,
+        /// How the session ended; nothing if the server did not know it when we came back.
+        end: Option<SessionEnd>,
     },
     /// The end.
     Ended(Arc<ClientEnd>),
@@ -47,12 +51,27 @@ pub enum ClientEvent {
 pub enum Missing {
     /// These messages of the server will not come.
     Gap(GapRange),
-    /// The server has forgotten the session: any number of its messages may be missing, and so may
-    /// those of ours that it did not acknowledge.
+    /// The server does not have the session any more: any number of its messages may be missing, and
+    /// so may those of ours that it did not acknowledge.
     Lost {
         /// Our messages that were not acknowledged.
         unacknowledged: Vec<Message>,
+        /// How the session ended; nothing if the server did not know it when we came back.
+        end: Option<SessionEnd>,
     },
+}
+
+/// How a session ended that is followed by another one: with a code after which it makes sense to
+/// come back ([`Code::may_come_back`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionEnd {
+    /// Why.
+    pub code: Code,
+    /// For people.
+    pub reason: String,
+    /// Who ended it.
+    pub by: EndedBy,
 }
 
 /// How it all ended, for a client.
@@ -99,12 +118,12 @@ pub enum ClientState {
         /// How long it was until it begins when this was decided; nothing once it is under way.
         delay: Duration,
         /// How the attempt before it failed, or the connection before it ended; nothing before the
-        /// first, or if that connection was given up because it was silent.
+        /// first, or if that connection is silent.
         last: Option<Ending>,
     },
     /// Messages flow.
     Attached,
-    /// The session waits for another connection.
+    /// The session waits for another connection, or for a silent one to speak.
     Detached {
         /// As for [`Connecting`](Self::Connecting).
         attempt: u32,
@@ -168,28 +187,31 @@ impl Error for ClientEnd {}
 impl fmt::Display for ClientStop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Session { code, reason, by } => {
-                match by {
-                    EndedBy::Us => write!(f, "session ended by us with {code}")?,
-                    EndedBy::Peer => write!(f, "session ended by the server with {code}")?,
-                    EndedBy::Superseded => {
-                        write!(f, "session taken over by another client ({code})")?;
-                    }
-                    EndedBy::Violation(violation) => {
-                        write!(
-                            f,
-                            "session ended with {code}: the server broke the protocol: {violation}"
-                        )?;
-                    }
-                    EndedBy::Expiry => write!(f, "session expired with {code}")?,
-                }
-                if reason.is_empty() { Ok(()) } else { write!(f, " {reason:?}") }
-            }
+            Self::Session { code, reason, by } => write_end(f, *code, reason, *by),
             Self::Failed(error) => error.fmt(f),
             Self::Left => f.write_str("session left to whoever comes next with its store"),
             Self::Dropped => f.write_str("its handles were dropped"),
         }
     }
+}
+
+impl fmt::Display for SessionEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_end(f, self.code, &self.reason, self.by)
+    }
+}
+
+fn write_end(f: &mut fmt::Formatter<'_>, code: Code, reason: &str, by: EndedBy) -> fmt::Result {
+    match by {
+        EndedBy::Us => write!(f, "session ended by us with {code}")?,
+        EndedBy::Peer => write!(f, "session ended by the server with {code}")?,
+        EndedBy::Superseded => write!(f, "session taken over by another client ({code})")?,
+        EndedBy::Violation(violation) => {
+            write!(f, "session ended with {code}: the server broke the protocol: {violation}")?;
+        }
+        EndedBy::Expiry => write!(f, "session expired with {code}")?,
+    }
+    if reason.is_empty() { Ok(()) } else { write!(f, " {reason:?}") }
 }
 
 impl fmt::Display for ClientState {
@@ -211,11 +233,13 @@ impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gap(gap) => write!(f, "messages {} to {} are missing", gap.from, gap.to),
-            Self::Lost { unacknowledged } => write!(
-                f,
-                "the server has forgotten the session; {} messages were not acknowledged",
-                unacknowledged.len()
-            ),
+            Self::Lost { unacknowledged, end } => {
+                match end {
+                    Some(end) => end.fmt(f)?,
+                    None => f.write_str("the server has forgotten the session")?,
+                }
+                write!(f, "; {} messages were not acknowledged", unacknowledged.len())
+            }
         }
     }
 }

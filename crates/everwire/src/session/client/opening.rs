@@ -85,7 +85,7 @@ pub(super) async fn open(
         said = Some(attempt.number);
     }
     let begun = clock::now();
-    let opened = client.connect().await.map_err(AttemptError::Connect).and_then(|ws| {
+    let opened = client.connect_telling().await.map_err(AttemptError::Connect).and_then(|ws| {
         match ws.subprotocol() {
             Some(SUBPROTOCOL) => Ok(ws),
             other => Err(AttemptError::NoSessions { selected: other.map(str::to_owned) }),

@@ -1,10 +1,17 @@
 //! How a client's session ends: once, and honestly.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use everwire::{
     Server,
-    session::{Code, SessionClient, Sessions},
+    reconnect::BoxError,
+    session::{Code, EndedBy, Missing, SessionClient, Sessions},
 };
 use everwire_testkit::Cut;
 
@@ -47,7 +54,8 @@ async fn a_goodbye_that_asks_to_come_back_is_told_as_a_loss_and_followed_by_a_ne
     let mut client = client(&url);
     assert_eq!(hear(&mut client).await, "attached");
     sessions.all()[0].close(Code::new(4000).unwrap(), "start afresh");
-    assert_eq!(hear(&mut client).await, "lost []");
+    let lost = "lost []: session ended by the server with 4000 \"start afresh\"";
+    assert_eq!(hear(&mut client).await, lost);
     let mut next = hear(&mut client).await;
     if next == "detached" {
         next = hear(&mut client).await;
@@ -56,6 +64,34 @@ async fn a_goodbye_that_asks_to_come_back_is_told_as_a_loss_and_followed_by_a_ne
     client.send("in the new one").await.unwrap();
     assert_eq!(hear(&mut client).await, "in the new one");
     assert_eq!(sessions.stats().opened, 2);
+}
+
+/// It is told when it comes back, as long as the server remembers.
+#[tokio::test]
+async fn an_end_that_came_while_the_client_was_away_is_told_with_its_code() {
+    let (_server, url, _, sessions) = echo(Sessions::builder()).await;
+    let (proxy, url) = proxied(&url).await;
+    let is_away = Arc::new(AtomicBool::new(false));
+    let (away, to) = (is_away.clone(), url.clone());
+    let client = builder(&url).url(move |_| {
+        let place = (!away.load(Ordering::Relaxed)).then(|| to.clone());
+        async move { place.ok_or_else(|| BoxError::from("nowhere")) }
+    });
+    let mut client = client.start().unwrap();
+    assert_eq!(hear(&mut client).await, "attached");
+    is_away.store(true, Ordering::Relaxed);
+    proxy.cut(Cut::Reset);
+    assert_eq!(hear(&mut client).await, "detached");
+    client.send("unheard").await.unwrap();
+    sessions.all()[0].end(Code::new(4000).unwrap(), "start afresh");
+    is_away.store(false, Ordering::Relaxed);
+    let Some(Err(Missing::Lost { unacknowledged, end: Some(end), .. })) = soon(client.recv()).await
+    else {
+        panic!("it is not lost")
+    };
+    assert_eq!((unacknowledged.len(), end.by), (1, EndedBy::Peer));
+    assert_eq!(end.to_string(), "session ended by the server with 4000 \"start afresh\"");
+    assert_eq!(hear(&mut client).await, "attached");
 }
 
 #[tokio::test]

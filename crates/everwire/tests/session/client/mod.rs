@@ -6,6 +6,7 @@ mod ends;
 mod faulty;
 mod moves;
 mod paths;
+mod silent;
 mod stored;
 mod unkept;
 
@@ -64,7 +65,12 @@ pub(crate) fn words(event: &ClientEvent) -> String {
         ClientEvent::Detached { .. } => "detached".into(),
         ClientEvent::Message(message) => message.as_text().unwrap_or("binary").to_owned(),
         ClientEvent::Gap(direction, gap) => format!("gap {direction:?} {}-{}", gap.from, gap.to),
-        ClientEvent::Lost { unacknowledged } => format!("lost [{}]", texts(unacknowledged)),
+        ClientEvent::Lost { unacknowledged, end: None } => {
+            format!("lost [{}]", texts(unacknowledged))
+        }
+        ClientEvent::Lost { unacknowledged, end: Some(end) } => {
+            format!("lost [{}]: {end}", texts(unacknowledged))
+        }
         ClientEvent::Ended(end) => format!("{} [{}]", end.why, texts(&end.unacknowledged)),
         other => format!("{other:?}"),
     }

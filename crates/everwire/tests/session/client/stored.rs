@@ -20,7 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::{builder, hear, moves::Shared, nowhere};
 use crate::{
     Plain,
-    common::{soon, start, until},
+    common::{settle, soon, start, until},
     echo,
 };
 
@@ -155,8 +155,8 @@ async fn what_was_not_taken_comes_to_the_next_client() {
             sessions.all()[0].send_text(text).unwrap();
         }
         assert_eq!(hear(&mut first).await, "one");
-        // The others wait behind it by now; whether or not, they must come.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // The others wait behind it by now, perhaps; whether or not, they must come.
+        settle().await;
         let_go(first);
         notes.until(2).await;
         let mut second = builder(&url).store(store).start().unwrap();

@@ -7,13 +7,13 @@ use std::{
 };
 
 use everwire_proto::{Closure, Message as WsMessage};
-use everwire_session::{Attempt, ClientSession, Event, Message, Snapshot, Transmit};
+use everwire_session::{Attempt, ClientSession, Config, Event, Message, Snapshot, Transmit};
 
 use super::{Link, Orders, Saved, Unsaved};
 use crate::{
     clock,
     session::{
-        client::{ClientEnd, ClientEvent, ClientState},
+        client::{ClientEnd, ClientEvent, ClientState, SessionEnd},
         oversize::oversize,
     },
     shared::Decided,
@@ -176,7 +176,7 @@ impl Link {
                 Event::Gap(..) => {}
                 Event::Lost { unacknowledged } => {
                     inner.generation += 1;
-                    inner.push(ClientEvent::Lost { unacknowledged }, &mut wakers);
+                    inner.push(ClientEvent::Lost { unacknowledged, end: None }, &mut wakers);
                     wakers.extend(inner.take_writers()); // The new session has room.
                 }
                 Event::Opened { id } => {
@@ -216,12 +216,12 @@ impl Link {
     }
 
     /// Begins another session, because the one before has ended in a way that allows it.
-    pub(in crate::session::client) fn renew(&self, unacknowledged: Vec<Message>) {
+    pub(in crate::session::client) fn renew(&self, unacknowledged: Vec<Message>, end: SessionEnd) {
         let mut wakers = Vec::new();
         let mut inner = self.lock();
         inner.session = ClientSession::new(clock::now(), self.config.clone());
         inner.generation += 1;
-        inner.push(ClientEvent::Lost { unacknowledged }, &mut wakers);
+        inner.push(ClientEvent::Lost { unacknowledged, end: Some(end) }, &mut wakers);
         // There is room again.
         wakers.extend(inner.take_writers());
         drop(inner);
@@ -243,7 +243,7 @@ impl Link {
     /// Returns the time for which a goodbye waits for a connection: as long as the server keeps the
     /// session.
     pub(in crate::session::client) fn patience(&self) -> Duration {
-        let ttl = self.look(ClientSession::ttl);
-        if ttl.is_zero() { self.config.ttl } else { ttl }
+        let times = [self.look(ClientSession::ttl), self.config.ttl, Config::client().ttl];
+        times.into_iter().find(|ttl| !ttl.is_zero()).unwrap_or_default()
     }
 }
