@@ -7,11 +7,12 @@ import { gzipSync } from 'node:zlib';
 import { groupsOf, textOf, treeOf } from './arrange.js';
 import { bundle, piecesOf, readNames, writeNames } from './bundle.js';
 import { randomOf } from './cuts/load.js';
+import { neighboursOf } from './owned.js';
 
 const steps = Number(process.argv[2] ?? 40_000);
 const random = randomOf(Number(process.argv[3] ?? 1));
 /** By how many bytes a step may be for the worse: at the beginning often, at the end never. */
-const HEAT = 3;
+const HEAT = 0.3;
 
 const { properties, locals, orders } = readNames();
 const owned = Object.keys(properties);
@@ -48,35 +49,58 @@ function write(tree, out) {
 const size = () => gzipSync(write(whole, []).join(''), { level: 9 }).length;
 
 let now = size();
-const swapped = ['p', 'l'].map((kind) => Object.keys(names).filter((each) => each[0] === kind && used.has(each)));
 const oneOf = (list) => list[Math.floor(random() * list.length)];
 
-/** Swaps two names, or two neighbours of a group; returns what undoes that. */
-function swap() {
-  const isOrder = random() < 0.3;
-  const order = isOrder && oneOf(groups).order;
-  const of = order || names;
-  const keys = order ? [...order.keys()] : oneOf(swapped);
-  const [one, other] = [oneOf(keys), oneOf(keys)];
-  const turn = () => void ([of[one], of[other]] = [of[other], of[one]]);
+const LETTERS = [...'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_$'];
+const neighbours = neighboursOf(owned);
+const marksOf = (kind) => Object.keys(names).filter((mark) => mark[0] === kind && used.has(mark));
+const [ownedMarks, localMarks] = ['p', 'l'].map(marksOf);
+const nextTo = Object.fromEntries(owned.map((name, n) => [`p${n}`, [...neighbours[name]].map((other) => `p${owned.indexOf(other)}`)]));
+
+/** Exchanges what is at two places; returns what undoes that. */
+function exchange(list, one, other) {
+  const turn = () => void ([list[one], list[other]] = [list[other], list[one]]);
   turn();
   return turn;
+}
+
+/** Gives a property a letter, which another that is in one object with it leaves to it if it can. */
+function rename() {
+  const mark = oneOf(ownedMarks);
+  const [before, letter] = [names[mark], oneOf(LETTERS)];
+  const other = nextTo[mark].find((each) => names[each] === letter);
+  if (other && nextTo[other].some((each) => each !== mark && names[each] === before)) return () => {};
+  names[mark] = letter;
+  if (other) names[other] = before;
+  return () => {
+    names[mark] = before;
+    if (other) names[other] = letter;
+  };
+}
+
+/** Changes something; returns what undoes that. */
+function change() {
+  const kind = random();
+  if (kind < 0.3) return rename();
+  if (kind < 0.7) return exchange(names, oneOf(localMarks), oneOf(localMarks));
+  const { order } = oneOf(groups);
+  return exchange(order, oneOf([...order.keys()]), oneOf([...order.keys()]));
 }
 
 const found = () => ({ names: { ...names }, orders: groups.map(({ order }) => [...order]) });
 let best = { size: now, ...found() };
 console.log(`${now} bytes`);
 for (let step = 1; step <= steps; step++) {
-  const undo = swap();
+  const undo = change();
   const then = size();
   if (then <= now || random() < Math.exp((now - then) / (HEAT * (1 - step / steps) ** 2))) now = then;
   else undo();
   if (now < best.size) best = { size: now, ...found() };
-  if (step % 10_000 === 0) console.log(`${best.size} bytes after ${step} steps`);
+  if (step % 10_000 && step < steps) continue;
+  console.log(`${best.size} bytes after ${step} steps`);
+  writeNames({
+    properties: Object.fromEntries(owned.map((name, n) => [name, best.names[`p${n}`]])),
+    locals: locals.map((_, n) => best.names[`l${n}`]),
+    orders: best.orders,
+  });
 }
-
-writeNames({
-  properties: Object.fromEntries(owned.map((name, n) => [name, best.names[`p${n}`]])),
-  locals: locals.map((_, n) => best.names[`l${n}`]),
-  orders: best.orders,
-});

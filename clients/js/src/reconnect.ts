@@ -2,7 +2,7 @@
 
 /** The first attempt after a loss comes within this, unless the server says otherwise. */
 const FIRST_SPREAD = 1000;
-const BASE = 500;
+const BASE = 250;
 const CAP = 30_000;
 /** An outage of so many attempts, which is one of some five minutes, is met with patience. */
 const SLOW_AFTER = 24;
@@ -68,8 +68,7 @@ export function createReconnect(clock: () => number) {
       }
       advised = advice;
       advice = undefined;
-      const usual = [0, retries >= 1 ? Math.min(CAP, BASE * 2 ** retries) : spread];
-      const [after, over] = advised ?? (retries++ < SLOW_AFTER ? usual : SLOW);
+      const [after, over] = advised ?? (++retries > SLOW_AFTER ? SLOW : [0, retries < 2 ? spread : Math.min(CAP, BASE * 2 ** retries)]);
       return Math.min(ADVICE_LIMIT, after! + Math.random() * over!);
     },
 

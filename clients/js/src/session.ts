@@ -335,8 +335,10 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
         if (live) {
           live.heard();
           tellDue = Infinity;
-          if (!announced) on.tell('resumed', { fresh: false });
-          announced = true;
+          if (!announced) {
+            announced = true;
+            on.tell('resumed', { fresh: false });
+          }
         }
         demand(!live === (frame[0] === Kind.Welcome));
         if (live) handle(frame as Exclude<Frame, Welcome>);

@@ -113,12 +113,15 @@ describe('where new connections are swallowed too', () => {
     const first = net.last;
     net.silent = true;
     first.stall(5000); // A server that stands still.
+    const states: string[] = [];
+    for (const type of ['detached', 'resumed'] as const) socket.addEventListener(type, () => void states.push(socket.state));
     socket.send('a');
     await wait(4000);
     expect([log, socket.state]).toEqual([['open', 'detached'], 'detached']);
     socket.sendVolatile('into it'); // It is used on.
     await wait(2000);
     expect([log, socket.state]).toEqual([['open', 'detached', 'resumed'], 'attached']);
+    expect(states).toEqual(['detached', 'attached']);
     expect(server.last.received).toEqual(['ta']);
     expect(first.closedWith).toBe(undefined);
     expect(net.sockets.slice(1).every(({ closedWith }) => closedWith === 1000)).toBe(true);
