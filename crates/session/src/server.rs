@@ -18,6 +18,9 @@ use crate::{
     Transmit, Violation, at::Span, endpoint::Endpoint, rate::Rate, token::Tokens,
 };
 
+/// The slowest path, in bytes a second, on which a client is given the time to hear all before a PING.
+const SLOWEST: u64 = 16 << 10;
+
 /// Who a client is, as the application says. All clients of an application that does not ask are
 /// [`ANONYMOUS`](Self::ANONYMOUS).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -410,7 +413,13 @@ impl ServerSession {
 
     fn dead_at(&self) -> Option<At> {
         let socket = self.end.socket.as_ref().filter(|_| self.end.is_attached())?;
-        Some(socket.silent_since()?.at + self.end.config.terms.heartbeat_timeout)
+        let patience = self.end.config.terms.heartbeat_timeout + self.time_on_its_way();
+        Some(socket.silent_since()?.at + patience)
+    }
+
+    /// Returns how long what is not acknowledged may be on its way, with the PING behind it.
+    fn time_on_its_way(&self) -> Duration {
+        Duration::from_micros(self.end.out.in_flight().saturating_mul(1_000_000) / SLOWEST)
     }
 
     fn ping_at(&self) -> Option<At> {
