@@ -259,8 +259,10 @@ impl ClientSession {
     /// [`handle_timeout`](Self::handle_timeout), and a message that takes longer than a heartbeat arrives.
     pub fn handle_bytes(&mut self, at: Instant, attempt: u64) {
         let at = self.end.at(at);
-        if self.end.bytes_came(at, attempt) {
-            self.heard();
+        let is_news = self.end.bytes_came(at, attempt);
+        let socket = self.end.socket.as_ref().filter(|_| is_news);
+        if socket.is_some_and(|socket| socket.silent_since().is_none()) {
+            self.heard(); // They came after it was asked.
         }
     }
 

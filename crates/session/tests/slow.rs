@@ -223,6 +223,20 @@ fn who_was_told_of_silence_is_not_told_again_when_the_socket_is_given_up() {
     assert_eq!((last.as_deref(), path.told.len()), (Some("Resumed"), 3), "{:?}", path.told);
 }
 
+#[test]
+fn who_hears_of_a_suspected_socket_within_a_second_is_told_nothing() {
+    let mut path = SlowPath::new(RATE);
+    path.is_closed = true;
+    path.hold(true);
+    let begun = path.elapsed();
+    path.client_sends(8);
+    path.run(millis(2_500));
+    path.hold(false);
+    path.run(seconds(5));
+    assert_eq!(told_since(&path, begun), told(&[(20, "Suspected")]));
+    assert_eq!(path.up, [8]);
+}
+
 /// A takeover that succeeds in time tells only that.
 #[test]
 fn who_is_raced_in_time_is_not_told_that_it_is_detached() {
