@@ -173,6 +173,14 @@ impl ServerSession {
         }
     }
 
+    /// Handles that bytes of a message which is still coming arrived on the socket of this epoch, last at this
+    /// time. They are life, as a whole message is: call it before [`handle_timeout`](Self::handle_timeout),
+    /// and a message that takes longer than a heartbeat arrives.
+    pub fn handle_bytes(&mut self, at: Instant, epoch: u64) {
+        let at = self.end.at(at);
+        self.end.bytes_came(at, epoch);
+    }
+
     /// Handles that a message on the socket of this epoch was refused for its size, by the WebSocket of
     /// either end: the session is over. Call it as soon as that is known, so that a HELLO which comes
     /// before the socket has gone is told, and before [`handle_closed`](Self::handle_closed).
