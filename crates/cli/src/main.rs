@@ -22,7 +22,7 @@ mod usage;
 use std::{env, process::ExitCode};
 
 use clap::{
-    Arg, Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand,
+    Arg, ArgAction, Command as ClapCommand, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::Resettable,
 };
 
@@ -51,7 +51,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let mut command = Cli::command().mut_subcommands(without_empty_variables);
+    let mut command = Cli::command().mut_subcommands(without_idle_variables);
     let cli = match parse(&mut command) {
         Ok(cli) => cli,
         Err(error) => return usage::explain(&error, &command),
@@ -72,14 +72,18 @@ fn parse(command: &mut ClapCommand) -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&matches).map_err(|error| error.format(command))
 }
 
-/// Lets empty variables count as unset, as files of settings and containers mean them.
-fn without_empty_variables(command: ClapCommand) -> ClapCommand {
-    let command = command.mut_subcommands(without_empty_variables);
-    let is_empty = |arg: &Arg| {
+/// Lets empty variables count as unset, as files of settings and containers mean them, and so those
+/// that switch a flag off, which would contradict options that it excludes.
+fn without_idle_variables(command: ClapCommand) -> ClapCommand {
+    let command = command.mut_subcommands(without_idle_variables);
+    let is_idle = |arg: &Arg| {
         let value = arg.get_env().and_then(env::var_os);
-        value.is_some_and(|value| value.is_empty())
+        let is_flag = matches!(arg.get_action(), ArgAction::SetTrue);
+        value.is_some_and(|value| {
+            value.is_empty() || is_flag && value.to_str().map(flag::yes_or_no) == Some(Ok(false))
+        })
     };
-    command.mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg })
+    command.mut_args(|arg| if is_idle(&arg) { arg.env(Resettable::Reset) } else { arg })
 }
 
 #[cfg(test)]

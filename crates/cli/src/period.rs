@@ -25,6 +25,21 @@ pub(crate) fn some_time(text: &str) -> Result<Period, &'static str> {
     some.ok_or("expected a duration of more than 0s, such as 10s, 500ms or 2m")
 }
 
+/// Reads a duration of whole milliseconds, as they go on the wire, that is not nothing.
+///
+/// # Errors
+/// What was expected.
+pub(crate) fn millisecond_or_more(text: &str) -> Result<Period, &'static str> {
+    let some = text.parse().ok().filter(|Period(period)| *period >= Duration::from_millis(1));
+    some.ok_or("expected a duration of at least 1ms, such as 10s, 500ms or 2m")
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
 /// A text is not a duration.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PeriodError;

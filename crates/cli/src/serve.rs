@@ -54,8 +54,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
 
 fn start(mut args: Args) -> anyhow::Result<ExitCode> {
     args.log.to_stderr();
-    args.admin.check()?;
-    crate::descriptors::raise_limit();
+    args.check(crate::descriptors::raise_limit())?;
     let inherited = Listener::systemd().map_err(|e| anyhow!("cannot use LISTEN_FDS: {e}"))?;
     if args.listen.is_empty() && inherited.is_empty() {
         args.listen.push(ListenAddr::default());

@@ -31,7 +31,8 @@ pub struct Config {
     /// For a client: whether to ask for life when a message goes unacknowledged for 1 s.
     /// Default: yes.
     pub probes: bool,
-    /// For a client: how long it wants its session kept when it is detached. Default: 60 s.
+    /// For a client: how long it wants its session kept when it is detached; nothing: the server
+    /// decides. Default: 60 s.
     pub ttl: Duration,
     /// For a server: what it tells and grants its clients.
     pub terms: Terms,

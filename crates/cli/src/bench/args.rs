@@ -147,7 +147,13 @@ pub(super) struct ConnectArgs {
 
     /// Opens so many a second, whatever becomes of those before. Times count from when a connection
     /// was due.
-    #[arg(short, long, value_name = "PER_SECOND", env = "EVERWIRE_BENCH_RATE")]
+    #[arg(
+        short,
+        long,
+        value_name = "PER_SECOND",
+        env = "EVERWIRE_BENCH_RATE",
+        conflicts_with = "connections"
+    )]
     pub(super) rate: Option<Rate>,
 
     #[command(flatten)]

@@ -150,6 +150,11 @@ impl Plan {
         let run = &common.run;
         check_time("duration", run.duration.0)?;
         check_time("patience", run.patience.0)?;
+        if !scenario.opens_first() && !run.ramp.0.is_zero() {
+            return Err(
+                "'--ramp' is for scenarios that open connections first: expected '--rate'".into()
+            );
+        }
         if run.ramp.0 > LONGEST {
             return Err("invalid value for '--ramp': expected at most 1 day".to_owned());
         }

@@ -34,6 +34,9 @@ Exit status:
   4  the connection ended in another way, or before -n messages came; with --session also when messages were
      lost or may be
   6  --timeout passed
+  130, 143  interrupted by SIGINT (Ctrl-C), by SIGTERM: at the second, or at one before -n messages came, while there
+     was no connection, or where no session was ever attached and there is no --session-store. One alone is
+     otherwise a proper end, with the status of that
 
 Examples:
   everwire connect wss://example.com/live

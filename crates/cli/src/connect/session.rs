@@ -1,12 +1,13 @@
 //! `--session`: one session over any number of connections, from stdin to stdout.
 
-use std::future::pending;
+use std::{future::pending, time::Duration};
 
 use everwire::{
     Message,
     session::{
         Acks, ClientEnd, ClientEvent, ClientReceiver, ClientSender, ClientState, Code, Direction,
-        GapReason, Kind, Receipt, SessionClient, SessionFile, SessionMessage, SessionSendError,
+        GapReason, Kind, Receipt, SessionClient, SessionConfig, SessionFile, SessionMessage,
+        SessionSendError,
     },
 };
 
@@ -50,8 +51,7 @@ fn close_code(args: &Args) -> Result<Code, String> {
 
 fn client(args: &Args, output: &Output) -> Result<SessionClient, String> {
     let observer = args.verbose.then(|| VerboseSession::new(Verbose(output.notices())));
-    let mut builder =
-        SessionClient::builder(args.client(observer)?).max_message(args.max_message());
+    let mut builder = SessionClient::builder(args.client(observer)?).config(config(args));
     if let Some(path) = &args.session_store {
         let store = SessionFile::open(path)
             .map_err(|error| format!("invalid '--session-store': {error}"))?;
@@ -59,6 +59,14 @@ fn client(args: &Args, output: &Output) -> Result<SessionClient, String> {
         builder = builder.store(store).acks(Acks::Manual);
     }
     builder.start().map_err(|error| error.to_string())
+}
+
+fn config(args: &Args) -> SessionConfig {
+    let mut config = SessionConfig::client();
+    config.max_message = args.max_message();
+    config.bye_timeout = args.close_timeout();
+    config.ttl = Duration::ZERO; // As long as the server likes.
+    config
 }
 
 async fn go(exchange: Exchange, client: SessionClient, code: Code) -> Verdict {
@@ -299,5 +307,25 @@ fn plain(message: SessionMessage) -> Message<'static> {
             debug_assert_eq!(message.kind, Kind::Binary);
             Message::binary(message.payload)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_session_is_as_the_options_say() {
+        let line = ["", "--session", "--max-message", "7KiB", "--close-timeout", "3m", "ws://h/"];
+        let config = config(&Line::parse_from(line).args);
+        assert_eq!((config.max_message, config.bye_timeout), (7 << 10, Duration::from_secs(180)));
     }
 }

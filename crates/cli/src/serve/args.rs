@@ -8,6 +8,7 @@ mod trust;
 
 use std::num::NonZeroUsize;
 
+use anyhow::ensure;
 use everwire::{
     Config, MaxAge,
     session::{SessionConfig, SessionsBuilder},
@@ -130,11 +131,35 @@ struct DeflateArgs {
     deflate: DeflateArg,
 
     /// The smallest message that is compressed.
-    #[arg(long, value_name = "SIZE", env = "EVERWIRE_DEFLATE_THRESHOLD", default_value = "512")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "EVERWIRE_DEFLATE_THRESHOLD",
+        default_value = "512",
+        requires = "deflate"
+    )]
     deflate_threshold: Size,
 }
 
 impl Args {
+    /// Checks what single options cannot know; the most descriptors are `descriptors`, if there is a
+    /// limit.
+    ///
+    /// # Errors
+    /// Two contradict each other, or what is asked for cannot be had.
+    pub(super) fn check(&self, descriptors: Option<u64>) -> anyhow::Result<()> {
+        self.admin.check()?;
+        self.sessions.check()?;
+        if let (Some(connections), Some(limit)) = (self.limits.max_connections, descriptors) {
+            ensure!(
+                connections as u64 <= limit,
+                "{connections} connections need as many descriptors, and the limit is {limit}: raise it \
+                 (ulimit -Hn, or LimitNOFILE= of systemd), or lower --max-connections"
+            );
+        }
+        Ok(())
+    }
+
     pub(super) fn threads(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         self.threads.unwrap_or_else(cores)

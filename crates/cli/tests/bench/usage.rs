@@ -27,6 +27,15 @@ fn wrong_usage_is_told_in_one_line() {
         assert!(ran.stderr.contains(says), "{args:?}: {}", ran.stderr);
         assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
     }
+    let connect = |args: &[&str]| run(&[&["connect", "ws://127.0.0.1:1/"], args].concat());
+    for (args, says) in [
+        (&["-c", "5", "--rate", "9"][..], "cannot be used with"),
+        (&["--ramp", "5s"], "'--ramp' is for scenarios that open connections first"),
+    ] {
+        let ran = connect(args);
+        assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{ran:?}");
+        assert!(ran.stderr.contains(says), "{args:?}: {}", ran.stderr);
+    }
     let ran = run(&["echo", "ftp://h/"]);
     assert_eq!(ran.status, 2);
     assert!(ran.stderr.contains("url scheme \"ftp\" is not supported"), "{}", ran.stderr);

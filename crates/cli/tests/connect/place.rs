@@ -10,7 +10,7 @@ use std::{
 
 use everwire::{
     Conn, Handler, Message, Server,
-    session::{SessionHandler, SessionMessage, SessionSender, Sessions},
+    session::{SessionConfig, SessionHandler, SessionMessage, SessionSender, Sessions},
 };
 use everwire_testkit::{ChaosProxy, Cut, Plan};
 use tokio::{
@@ -59,8 +59,13 @@ impl Place {
 
     /// Takes the place of the server, if there is one, without a word and without its sessions.
     pub(crate) fn restart(&mut self) {
+        self.restart_with(SessionConfig::server());
+    }
+
+    /// The same, with sessions as these.
+    pub(crate) fn restart_with(&mut self, config: SessionConfig) {
         self.stop();
-        self.sessions = Sessions::builder().push(|_| Echo);
+        self.sessions = Sessions::builder().config(config).push(|_| Echo);
         let listener = self.listener.try_clone().unwrap();
         let server = Server::builder().listener(listener).push("/", |_| Echo);
         let server = self.runtime.block_on(server.sessions(&self.sessions).start());

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everwire::session::Code;
+use everwire::session::{Code, SessionConfig};
 use everwire_testkit::Cut;
 
 use crate::{
@@ -113,7 +113,8 @@ fn a_session_in_a_file_survives_a_kill_and_an_interrupt() {
     program.tells("= resumed, connection 3");
     program.hears("again");
     program.finish().check(0, "");
-    assert!(!file.exists());
+    // Neither the session nor what kept others away from it is left behind.
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
     assert_eq!(place.sessions.stats().opened, 1);
 }
 
@@ -200,6 +201,22 @@ fn a_session_that_the_server_ends_for_another_one_says_who_ended_it_and_why() {
     let ran = program.finish();
     ran.check(4, "");
     assert!(!ran.stderr.contains("silent"), "{}", ran.stderr);
+}
+
+#[test]
+fn how_long_a_session_is_kept_is_for_the_server_to_say() {
+    let mut place = Place::new();
+    let mut config = SessionConfig::server();
+    config.terms.ttl = Duration::from_millis(100);
+    place.restart_with(config);
+    let mut program = Program::start(&["--session", &place.url()]);
+    program.tells("= attached");
+    program.kill();
+    let until = Instant::now() + Duration::from_secs(30);
+    while place.sessions.stats().expired == 0 {
+        assert!(Instant::now() < until, "it is kept for longer: {:?}", place.sessions.stats());
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]

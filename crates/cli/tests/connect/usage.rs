@@ -57,6 +57,10 @@ fn the_environment_sets_flags() {
     let ran = run_command(command, b"");
     ran.check(0, "x-test=env \n");
     ran.says("< HTTP/1.1 101 Switching Protocols");
+    // What is off contradicts nothing.
+    let mut command = self::command(&["--reconnect", "-n1", &fixture.url("/headers")]);
+    command.env("EVERWIRE_SESSION", "0");
+    run_command(command, b"").check(0, "\n");
     let mut command = self::command(&[&fixture.url("/headers"), "-n1"]);
     for name in ["HEADER", "PING", "COUNT", "VERBOSE", "CA", "PROXY", "TIMEOUT", "KEEPALIVE"] {
         command.env(format!("EVERWIRE_{name}"), "");

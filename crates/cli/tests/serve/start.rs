@@ -108,10 +108,31 @@ fn what_is_wrong_is_said_in_one_line() {
         (&["--tls-cert", "/nope", "--tls-key", "/nope"], "could not read /nope: No such file"),
         (&["--admin", "0.0.0.0:0"], "it needs --admin-token"),
         (&["--admin-token", ""], "--admin-token"),
+        // What would be changed or left out without a word.
+        (&["--session-ttl", "20m"], "--session-ttl 20m exceeds --session-ttl-limit 10m"),
+        (&["--session-ttl", "2s", "--session-ttl-limit", "1s"], "exceeds --session-ttl-limit 1s"),
+        (&["--session-ttl", "999us"], "expected a duration of at least 1ms"),
+        (&["--session-ttl-limit", "0s"], "expected a duration of at least 1ms"),
+        (&["--session-buffer", "1GiB"], "--session-buffer of 1073741824 bytes exceeds"),
+        (&["--no-sessions", "--session-ttl", "1s"], "cannot be used with"),
+        (&["--no-sessions", "--max-detached-sessions", "1"], "cannot be used with"),
+        (&["--deflate-threshold", "1KiB"], "not provided: --deflate <shared|dedicated|off>"),
+        (&["--max-connections", "99999999999"], "99999999999 connections need as many descriptors"),
     ] {
         let line = refused(args);
         assert!(line.starts_with("everwire: ") && line.contains(expected), "{line}");
     }
+}
+
+/// A default gives way to a limit, and a flag that is off contradicts nothing.
+#[test]
+fn what_was_not_said_contradicts_nothing() {
+    let mut command = command();
+    command.args(["--listen", "127.0.0.1:0", "--admin", "off", "--session-ttl-limit", "1s"]);
+    command.args(["--session-memory", "1KiB"]);
+    command.env("EVERWIRE_NO_SESSIONS", "0").env("EVERWIRE_PROXY_PROTOCOL", "no");
+    command.env("EVERWIRE_DANGER_ANY_ORIGIN", "off").env("EVERWIRE_ORIGIN", "https://a.example");
+    Server::spawn(command, 1);
 }
 
 #[test]

@@ -127,7 +127,8 @@ impl SessionClientBuilder {
         self
     }
 
-    /// Sets how long the server is asked to keep the session while it is detached. Default: 60 s.
+    /// Sets how long the server is asked to keep the session while it is detached; nothing: for how
+    /// long is left to the server. Default: 60 s.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.config.ttl = ttl;
         self

@@ -1,12 +1,13 @@
 //! A session in a file of JSON lines.
 
 mod lines;
+mod lock;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::VecDeque,
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -14,7 +15,10 @@ use std::{
 
 use everwire_session::SnapshotChange;
 
-use self::lines::{Line, decode, encode, encode_change};
+use self::{
+    lines::{Line, decode, encode, encode_change},
+    lock::{Lock, is_at},
+};
 use super::{SessionStore, Snapshot};
 
 /// Keeps a session in a file, which only its owner can read: it holds the token.
@@ -26,8 +30,8 @@ use super::{SessionStore, Snapshot};
 /// saved: half a line at the end counts for nothing.
 ///
 /// It is not forced to the disk: a machine that loses its power may leave an older one, which is
-/// told as a gap or a loss. As long as the value lives, a lock file beside it keeps other processes
-/// away.
+/// told as a gap or a loss. As long as the value lives, a lock file beside it (its name with `.lock`) keeps
+/// other processes away. One that a killed process has left behind keeps away nobody.
 ///
 /// # Examples
 ///
@@ -46,8 +50,7 @@ use super::{SessionStore, Snapshot};
 #[derive(Debug)]
 pub struct SessionFile {
     path: PathBuf,
-    /// Locked as long as this lives.
-    _lock: File,
+    _lock: Lock,
     written: Mutex<Option<Written>>,
 }
 
@@ -75,12 +78,9 @@ impl SessionFile {
     pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         let beside = beside(&path, "lock");
-        let lock = OpenOptions::new().create(true).append(true).open(&beside);
-        let lock = lock.map_err(|error| named(&beside, &error))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock, written: Mutex::new(None) }),
-            Err(TryLockError::Error(error)) => Err(named(&beside, &error)),
-            Err(TryLockError::WouldBlock) => Err(io::Error::new(
+        match Lock::take(&beside).map_err(|error| named(&beside, &error))? {
+            Some(lock) => Ok(Self { path, _lock: lock, written: Mutex::new(None) }),
+            None => Err(io::Error::new(
                 io::ErrorKind::ResourceBusy,
                 format!("{} is in use by another process", path.display()),
             )),
@@ -107,20 +107,6 @@ impl SessionFile {
 }
 
 impl Written {
-    /// Returns whether the file is still there: somebody may have removed or replaced it.
-    fn is_at(&self, path: &Path) -> bool {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt;
-
-            let id = |it: io::Result<fs::Metadata>| it.ok().map(|it| (it.dev(), it.ino()));
-            let there = id(fs::metadata(path));
-            there.is_some() && there == id(self.file.metadata())
-        }
-        #[cfg(not(unix))]
-        path.exists()
-    }
-
     /// Writes what has changed behind the rest, unless the whole is better written anew.
     fn append(&mut self, change: &SnapshotChange) -> io::Result<()> {
         let Line { text, lens } = encode_change(change);
@@ -164,7 +150,7 @@ impl SessionStore for SessionFile {
 
     fn save_change(&self, change: &SnapshotChange) -> io::Result<()> {
         let mut written = self.written();
-        let there = written.as_mut().filter(|written| written.is_at(&self.path));
+        let there = written.as_mut().filter(|written| is_at(&written.file, &self.path));
         let appended = there.map_or(Err(io::ErrorKind::Unsupported.into()), |it| it.append(change));
         if appended.is_err() {
             *written = None; // It may end in half a line.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use everwire_proto::{Closure, Message as WsMessage};
-use everwire_session::{Attempt, ClientSession, Event, Message, Snapshot, Transmit};
+use everwire_session::{Attempt, ClientSession, Config, Event, Message, Snapshot, Transmit};
 
 use super::{Link, Orders, Saved, Unsaved};
 use crate::{
@@ -243,7 +243,7 @@ impl Link {
     /// Returns the time for which a goodbye waits for a connection: as long as the server keeps the
     /// session.
     pub(in crate::session::client) fn patience(&self) -> Duration {
-        let ttl = self.look(ClientSession::ttl);
-        if ttl.is_zero() { self.config.ttl } else { ttl }
+        let times = [self.look(ClientSession::ttl), self.config.ttl, Config::client().ttl];
+        times.into_iter().find(|ttl| !ttl.is_zero()).unwrap_or_default()
     }
 }
