@@ -36,7 +36,7 @@ export function treeOf(code) {
   const between = (from, to, nodes) => {
     const trees = [];
     for (const node of nodes) {
-      trees.push(code.slice(from, node.pos), treeOfNode(node));
+      trees.push(code.slice(from, node.getStart(source)), treeOfNode(node));
       from = node.end;
     }
     return [...trees, code.slice(from, to)];
@@ -49,12 +49,13 @@ export function treeOf(code) {
   const treeOfNode = (node) => {
     const list = listOf(node);
     const trees = [];
-    let from = node.pos;
+    let from = node.getStart(source);
     for (let i = 0; i < list.length; i++) {
       let end = i;
       while (end < list.length && isMovable(list[end])) end++;
       if (end - i > 1) {
-        trees.push(...between(from, list[i].pos, []), { group: list.slice(i, end).map(treeOfNode) });
+        // What is before the first, such as the space after `let`, does not move with it.
+        trees.push(code.slice(from, list[i].getStart(source)), { group: list.slice(i, end).map(treeOfNode) });
         from = list[end - 1].end;
         i = end - 1;
       } else {
@@ -62,7 +63,7 @@ export function treeOf(code) {
         from = list[i].end;
       }
     }
-    return list.length ? [...trees, code.slice(from, node.end)] : between(node.pos, node.end, childrenOf(node));
+    return list.length ? [...trees, code.slice(from, node.end)] : between(node.getStart(source), node.end, childrenOf(node));
   };
   return treeOfNode(source);
 }

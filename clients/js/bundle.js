@@ -40,7 +40,7 @@ export async function bundle(entry, owned) {
   const { code } = await minify(text, {
     module: true,
     ecma: 2022,
-    compress: { passes: 2, reduce_funcs: false, pure_getters: true, unsafe: true, unsafe_arrows: true, unsafe_comps: true, keep_fargs: false },
+    compress: { passes: 2, reduce_funcs: false, pure_getters: true, unsafe: true, unsafe_arrows: true, keep_fargs: false },
     mangle: { module: true, nth_identifier: { get: (n) => `$l${n}$` } },
     format: { comments: false },
   });

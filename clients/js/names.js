@@ -68,8 +68,8 @@ function exchange(list, one, other) {
 function rename() {
   const mark = oneOf(ownedMarks);
   const [before, letter] = [names[mark], oneOf(LETTERS)];
-  const other = nextTo[mark].find((each) => names[each] === letter);
-  if (other && nextTo[other].some((each) => each !== mark && names[each] === before)) return () => {};
+  const [other, another] = nextTo[mark].filter((each) => names[each] === letter);
+  if (another || (other && nextTo[other].some((each) => each !== mark && names[each] === before))) return () => {};
   names[mark] = letter;
   if (other) names[other] = before;
   return () => {

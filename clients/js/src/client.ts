@@ -73,7 +73,6 @@ const base64url = (bytes: Uint8Array) =>
 
 export function createClient(source: Provided<string | URL>, options: Options, dispatch: Dispatch): Client {
   const { session: mode = 'auto', early = true, bufferBytes = 1 << 20, bufferMessages = 4096, evict, store } = options;
-  if (!/^(auto|required|off)$/.test(mode)) refuse('SyntaxError', `session: ${mode}`);
   const protocols = offers(options.protocols);
   const reconnect = createReconnect(clock);
   const finished = new AbortController();
@@ -161,7 +160,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       const { size } = data;
       admit(size, volatile);
       const read = async () => sendFrame(encodeData(new Uint8Array(await data.arrayBuffer()), volatile));
-      return inOrder(read, size, reading ?? Promise.resolve());
+      return inOrder(read, size, Promise.resolve(reading));
     }
     const payload = data?.byteLength >= 0 ? new Uint8Array(data.buffer ?? data, data.byteOffset, data.byteLength) : `${data}`;
     const frame = encodeData(payload, volatile); // A copy: the application may write over its own.
@@ -398,7 +397,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   const renew = () => {
     renewAt = Infinity;
-    ticketFor({ attempt: attempts, refresh: true }).then((ticket) => session.authenticate(ticket), complain);
+    ticketFor({ attempt: attempts, refresh: true }).then(session.authenticate, complain);
   };
 
   /** Whether the WebSocket that is there will do. */

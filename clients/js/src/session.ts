@@ -16,6 +16,8 @@ import { EVICTED, createOutbox, type Kept, type Outbox } from './outbox.js';
 
 const WELCOME_WITHIN = 10_000;
 const BYE_WITHIN = 5000;
+/** What part of the patience a suspected socket has until the application is told. */
+const TELL_AFTER = 0.75;
 /** Before a ticket expires a fresh one is shown, but not in a hurry. */
 const RENEW_MIN = 1000;
 /** Of gaps. See docs/protocol.md §7. */
@@ -405,7 +407,7 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
         if (!token.length) return; // Another socket would cost it the session.
         live.suspectDue = 0;
         roundTrip.doubts++;
-        tellDue = clock() + roundTrip.patience();
+        tellDue = clock() + TELL_AFTER * roundTrip.patience();
         on.suspect();
       } else if (clock() >= live.questionDue()) {
         ask();

@@ -77,11 +77,11 @@ describe('where new connections are swallowed too', () => {
     return it;
   };
 
-  test('the application is told within 3.5 s, and nothing is closed for it', async () => {
+  test('the application is told within 3 s, and nothing is closed for it', async () => {
     const { net, socket, log } = await silence();
     await wait(2500);
     expect([log, socket.state]).toEqual([['open'], 'attached']);
-    await wait(1000);
+    await wait(500);
     expect([log, socket.state, socket.readyState]).toEqual([['open', 'detached'], 'detached', 1]);
     expect(net.sockets.map(({ closedWith }) => closedWith)).toEqual([undefined, undefined]);
   });

@@ -72,12 +72,6 @@ describe('options', () => {
       expect(make({ [name]: 2 ** 53 - 1 })().readyState).toBe(0);
     });
   }
-
-  for (const session of ['maybe', '', 'Auto', null, true]) {
-    test(`session: ${JSON.stringify(session)} is refused`, () => {
-      expect(make({ session })).toThrow();
-    });
-  }
 });
 
 test('a binaryType that is none is ignored', () => {
