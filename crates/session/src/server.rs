@@ -24,6 +24,16 @@ const SLOWEST: u64 = 16 << 10;
 
 /// Who a client is, as the application says. All clients of an application that does not ask are
 /// [`ANONYMOUS`](Self::ANONYMOUS).
+///
+/// # Examples
+///
+/// ```
+/// use everwire_session::Principal;
+///
+/// let alice = Principal::new("alice");
+/// assert_eq!(alice.name(), Some("alice"));
+/// assert_ne!(alice, Principal::ANONYMOUS); // Who may not have the sessions of the other.
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Principal(
     /// A thin pointer: every session has one.
