@@ -172,7 +172,7 @@ fn where_nothing_answers_the_application_is_told_that_it_is_detached_and_that_it
     let begun = path.elapsed();
     path.client_sends(8);
     path.run(seconds(6));
-    assert_eq!(told_since(&path, begun), told(&[(20, "Suspected"), (30, "Detached")]));
+    assert_eq!(told_since(&path, begun), told(&[(20, "Suspected"), (27, "Detached")]));
     assert!(path.client.is_told_detached() && path.client.is_attached());
     // What is sent goes out on the socket that is there, which speaks after all.
     path.client_sends(9);
@@ -181,7 +181,7 @@ fn where_nothing_answers_the_application_is_told_that_it_is_detached_and_that_it
     path.run(seconds(6));
     assert_eq!(
         told_since(&path, begun),
-        told(&[(20, "Suspected"), (30, "Detached"), (60, "Resumed")])
+        told(&[(20, "Suspected"), (27, "Detached"), (60, "Resumed")])
     );
     assert!(matches!(path.told.last(), Some((_, Event::Resumed { epoch: 1 }))), "{:?}", path.told);
     assert!(!path.client.is_told_detached() && !path.client.is_suspected());
@@ -200,7 +200,7 @@ fn where_only_a_new_connection_gets_through_the_session_is_resumed_there() {
     path.run(seconds(6));
     assert_eq!(
         told_since(&path, begun),
-        told(&[(20, "Suspected"), (30, "Detached"), (60, "Resumed")])
+        told(&[(20, "Suspected"), (27, "Detached"), (60, "Resumed")])
     );
     assert!(matches!(path.told.last(), Some((_, Event::Resumed { epoch: 2 }))), "{:?}", path.told);
     assert_eq!(path.up, [8]);
@@ -216,7 +216,7 @@ fn who_was_told_of_silence_is_not_told_again_when_the_socket_is_given_up() {
     path.client_sends(8);
     path.run(seconds(40));
     assert!(!path.client.is_attached());
-    assert_eq!(told_since(&path, begun), told(&[(20, "Suspected"), (30, "Detached")]));
+    assert_eq!(told_since(&path, begun), told(&[(20, "Suspected"), (27, "Detached")]));
     path.is_closed = false;
     path.run(seconds(6));
     let last = told_since(&path, begun).pop().map(|(_, name)| name);
