@@ -104,7 +104,8 @@ pub(crate) struct Args {
     pub(super) session: bool,
 
     /// Keeps the session in a file, which the next run goes on with if it comes in time: after an
-    /// interrupt (Ctrl-C), or when this one is killed. Implies --session.
+    /// interrupt (Ctrl-C), or when this one is killed. It then says how many lines of stdin were
+    /// stored: those behind them are to be said again. Implies --session.
     #[arg(
         long,
         value_name = "FILE",

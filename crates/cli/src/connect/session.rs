@@ -7,7 +7,7 @@ use everwire::{
     session::{
         Acks, ClientEnd, ClientEvent, ClientReceiver, ClientSender, ClientState, Code, Direction,
         GapReason, Kind, Receipt, SessionClient, SessionConfig, SessionFile, SessionMessage,
-        SessionSendError,
+        SessionSendError, SessionStore,
     },
 };
 
@@ -55,6 +55,13 @@ fn client(args: &Args, output: &Output) -> Result<SessionClient, String> {
     if let Some(path) = &args.session_store {
         let store = SessionFile::open(path)
             .map_err(|error| format!("invalid '--session-store': {error}"))?;
+        // What cannot be read is told by who needs it.
+        if let Ok(Some(stored)) = store.load() {
+            let (n, waiting) = (stored.next.saturating_sub(1), stored.unacknowledged.len());
+            output.notices().say(format!(
+                "= stored session: {n} messages of ours so far, {waiting} of them not acknowledged"
+            ));
+        }
         // A message is done when it was written to stdout.
         builder = builder.store(store).acks(Acks::Manual);
     }

@@ -5,6 +5,7 @@ mod common;
 mod end;
 mod fixture;
 mod keepalive;
+mod killed;
 mod messages;
 mod place;
 mod progress;
