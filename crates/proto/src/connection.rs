@@ -241,6 +241,26 @@ impl Connection {
 
     /// Returns why the connection ends, once that is decided: while it is
     /// [`Finishing`](State::Finishing), and after. Nothing that arrives any more is an event.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{sync::Arc, time::Instant};
+    /// use everwire_proto::{Cause, CloseCode, Config, Connection};
+    ///
+    /// # fn main() -> Result<(), everwire_proto::SendError> {
+    /// # let (now, config) = (Instant::now(), Arc::new(Config::default()));
+    /// # let random = Box::new(|key: &mut [u8]| key.fill(7));
+    /// # let mut client = Connection::client(config.clone(), now, random);
+    /// # let mut server = Connection::server(config, now, 0);
+    /// client.close(now, CloseCode::NORMAL_CLOSURE, "")?;
+    /// server.handle_input(now, &mut client.transmit_to_vec(now)).for_each(drop);
+    /// // Its answer is not written, the socket is open, and there is no closure yet: but nothing more comes.
+    /// assert_eq!(server.cause(), Some(&Cause::PeerClosed));
+    /// assert!(server.closure().is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     #[inline]
     pub fn cause(&self) -> Option<&Cause> {
@@ -249,6 +269,25 @@ impl Connection {
     }
 
     /// Returns the peer's Close, once it has come.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{sync::Arc, time::Instant};
+    /// use everwire_proto::{CloseCode, Config, Connection};
+    ///
+    /// # fn main() -> Result<(), everwire_proto::SendError> {
+    /// # let (now, config) = (Instant::now(), Arc::new(Config::default()));
+    /// # let random = Box::new(|key: &mut [u8]| key.fill(7));
+    /// # let mut client = Connection::client(config.clone(), now, random);
+    /// # let mut server = Connection::server(config, now, 0);
+    /// client.close(now, CloseCode::GOING_AWAY, "retry=500")?;
+    /// server.handle_input(now, &mut client.transmit_to_vec(now)).for_each(drop);
+    /// let close = server.received_close().expect("it has come");
+    /// assert_eq!((close.code, &*close.reason), (CloseCode::GOING_AWAY, "retry=500"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn received_close(&self) -> Option<&CloseFrame> {
         self.closing.as_ref()?.received.as_ref()

@@ -1,6 +1,7 @@
 //! A client's end of a session.
 
 mod attach;
+mod doubt;
 mod liveness;
 mod snapshot;
 
@@ -12,6 +13,7 @@ use std::{
 
 use bytes::Bytes;
 
+use self::doubt::Doubt;
 pub use self::snapshot::{Snapshot, SnapshotChange};
 use crate::{
     At, Code, Config, EndedBy, Event, Frame, Kind, Lent, Malformed, MessageRef, Meter, Mutation,
@@ -32,6 +34,9 @@ use crate::{
 ///       ▲                       │ closed, 10 s, refused     │
 ///       └───────────────────────┴───── closed, silence ─────┘    BYE, 4509, violation: Ended
 /// ```
+///
+/// An attached socket that was silent for so long that the application was told [`Event::Detached`]
+/// stays attached: that is over, by [`Event::Resumed`], when it speaks after all.
 #[derive(Debug)]
 pub struct ClientSession {
     end: Endpoint,
@@ -46,7 +51,7 @@ pub struct ClientSession {
     heartbeat_timeout: Duration,
     first_spread: Duration,
     ttl: Duration,
-    is_suspected: bool,
+    doubt: Doubt,
     /// How often the session was lost.
     losses: u32,
 }
@@ -91,7 +96,7 @@ impl ClientSession {
             heartbeat_timeout: Duration::from_secs(10),
             first_spread: Duration::from_secs(1),
             ttl: Duration::ZERO,
-            is_suspected: false,
+            doubt: Doubt::default(),
             losses: 0,
         }
     }
@@ -168,10 +173,12 @@ impl ClientSession {
         if !self.end.listening(attempt) {
             return;
         }
-        self.is_suspected = false;
+        self.heard();
+        let before = self.standing();
         let handled = Frame::parse(Role::Server, message)
             .map_err(Violation::from)
             .and_then(|frame| self.handle_frame(now, frame));
+        self.weigh(before);
         if let Err(violation) = handled {
             self.end.violate(violation);
         }
@@ -207,11 +214,16 @@ impl ClientSession {
         message: &'m [u8],
     ) -> Option<MessageRef<'m>> {
         let at = self.end.at(now);
-        let Some(lent) = self.end.lend(at, attempt, message) else {
+        // That it is not detached any more is told before.
+        let lent = match self.doubt.is_away() {
+            false => self.end.lend(at, attempt, message),
+            true => None,
+        };
+        let Some(lent) = lent else {
             self.handle_message(now, attempt, &Bytes::copy_from_slice(message));
             return None;
         };
-        self.is_suspected = false;
+        self.doubt.spoke();
         lent.map_err(|violation| self.end.violate(violation)).ok()
     }
 
@@ -239,6 +251,16 @@ impl ClientSession {
             && let Some(asked) = &mut self.asked
         {
             asked.at = Some(now);
+        }
+    }
+
+    /// Handles that bytes of a message which is still coming arrived on the socket of this attempt, last at
+    /// this time. They are life, as a whole message is: call it before
+    /// [`handle_timeout`](Self::handle_timeout), and a message that takes longer than a heartbeat arrives.
+    pub fn handle_bytes(&mut self, at: Instant, attempt: u64) {
+        let at = self.end.at(at);
+        if self.end.bytes_came(at, attempt) {
+            self.heard();
         }
     }
 
@@ -300,7 +322,12 @@ impl ClientSession {
     /// Returns what happened.
     pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
         let now = self.end.at(now);
-        self.end.poll_event(now)
+        loop {
+            let event = self.end.poll_event(now)?;
+            if self.doubt.is_news(&event) {
+                return Some(event);
+            }
+        }
     }
 
     /// Gives back the credit of all messages up to this number, unless
@@ -319,7 +346,14 @@ impl ClientSession {
     /// Returns whether the path looks dead and nothing has arrived since.
     #[must_use]
     pub const fn is_suspected(&self) -> bool {
-        self.is_suspected
+        self.doubt.is_suspected()
+    }
+
+    /// Returns whether the application was told last that it is detached. The socket may still be there,
+    /// silent.
+    #[must_use]
+    pub const fn is_told_detached(&self) -> bool {
+        self.doubt.is_told()
     }
 
     /// Returns whether the socket of this attempt is the newest and not closed: any other is to be
@@ -345,6 +379,12 @@ impl ClientSession {
     #[must_use]
     pub const fn id(&self) -> &Bytes {
         &self.id
+    }
+
+    /// Returns how many sockets the session has had, as [`Event::Resumed`] tells it; 0 before the first.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Returns the time over which to spread the first attempt after an unexpected loss.

@@ -17,12 +17,14 @@ pub enum Event {
         /// The session's name for logs.
         id: Bytes,
     },
-    /// A socket was attached to the session, which goes on.
+    /// A socket was attached to the session, which goes on. At a client also, with the same epoch: the
+    /// socket that was silent when [`Detached`](Self::Detached) was told has spoken.
     Resumed {
         /// How many sockets the session has had.
         epoch: u64,
     },
-    /// The socket is gone; the session waits for another.
+    /// The socket is gone; the session waits for another. At a client also: the socket was
+    /// [suspected](Self::Suspected), and neither it nor another has spoken since. It stays in use.
     Detached,
     /// A message.
     Message(Message),

@@ -77,7 +77,8 @@
 //! 3. On [`Event::Detached`], [`Event::Refused`] or the end of a socket that was never attached:
 //!    again from 1, with back-off. On [`Event::Suspected`] and [`Event::Goaway`]: again from 1
 //!    beside the old socket, which goes on until `hello`; do not call it if the suspicion is over
-//!    by then ([`is_suspected`](ClientSession::is_suspected)).
+//!    by then ([`is_suspected`](ClientSession::is_suspected)). So it is on [`Event::Detached`] while
+//!    the old socket is still [attached](ClientSession::is_attached), silent.
 //! 4. [`Event::Ended`] is the end; [`Code::may_come_back`] says whether a new session makes sense.
 //!
 //! # Driving a server

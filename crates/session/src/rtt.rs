@@ -31,6 +31,12 @@ impl Rtt {
         let waited = u64::from(self.srtt) + 4 * u64::from(self.var);
         (Duration::from_micros(waited) + Duration::from_millis(200)).clamp(least, most)
     }
+
+    /// Returns the same after so many suspicions that nothing has confirmed: each doubles it, up to 64 s.
+    pub(crate) fn patience_after(self, doubts: u8) -> Duration {
+        let most = Duration::from_secs(64);
+        self.patience().saturating_mul(1 << doubts.min(6)).min(most)
+    }
 }
 
 #[cfg(test)]
@@ -52,5 +58,16 @@ mod tests {
         assert_eq!(patience([2000]), 5000);
         let steady = patience([1500; 100]);
         assert!((1700..1710).contains(&steady), "{steady}");
+    }
+
+    #[test]
+    fn each_doubt_doubles_the_patience_up_to_64_s() {
+        let mut rtt = Rtt::default();
+        let after = |rtt: Rtt, doubts: &[u8]| {
+            doubts.iter().map(|it| rtt.patience_after(*it).as_secs()).collect::<Vec<_>>()
+        };
+        assert_eq!(after(rtt, &[0, 1, 2, 3, 6, 7, u8::MAX]), [1, 2, 4, 8, 64, 64, 64]);
+        rtt.sample(Duration::from_secs(2));
+        assert_eq!(after(rtt, &[0, 1, 2, 3, 4, u8::MAX]), [5, 10, 20, 40, 64, 64]);
     }
 }

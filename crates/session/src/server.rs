@@ -3,6 +3,7 @@
 mod attach;
 mod receive;
 mod rest;
+mod send;
 mod tombstone;
 
 use std::{
@@ -14,8 +15,8 @@ use std::{
 use self::rest::Rest;
 pub use self::{attach::Attach, tombstone::Tombstone};
 use crate::{
-    At, Code, EndedBy, Event, Frame, Kind, Lent, Malformed, Meter, Mutation, Prepared, SendError,
-    Transmit, Violation, at::Span, endpoint::Endpoint, rate::Rate, token::Tokens,
+    At, Code, EndedBy, Event, Frame, Lent, Malformed, Mutation, Transmit, Violation, at::Span,
+    endpoint::Endpoint, rate::Rate, token::Tokens,
 };
 
 /// Who a client is, as the application says. All clients of an application that does not ask are
@@ -80,64 +81,6 @@ pub struct ServerSession {
 }
 
 impl ServerSession {
-    /// Accepts a message for sending and returns its number. It is kept until the client lets it
-    /// be forgotten, with or without a socket; clones of one [`Prepared`] share their memory.
-    ///
-    /// # Errors
-    /// Why it was not accepted; see [`SendError`].
-    pub fn send(&mut self, now: Instant, message: Prepared) -> Result<u64, SendError> {
-        let now = self.end.at(now);
-        self.end.send(now, message)
-    }
-
-    /// Sends a message as [`send`](Self::send) does. Its bytes count on `meter`.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    #[inline]
-    pub fn send_payload(
-        &mut self,
-        now: Instant,
-        kind: Kind,
-        payload: &[u8],
-        meter: &Meter,
-    ) -> Result<u64, SendError> {
-        let now = self.end.at(now);
-        self.end.send_own(now, kind, payload, meter)
-    }
-
-    /// Accepts a message that takes the place of the one with the same key, if that has not left yet.
-    /// It has a number, and is kept as others are, once it leaves: behind all that was accepted by
-    /// [`send`](Self::send), when there is a socket and credit. So one message of each key waits at
-    /// most.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    pub fn send_latest(
-        &mut self,
-        now: Instant,
-        key: u64,
-        message: Prepared,
-    ) -> Result<(), SendError> {
-        let now = self.end.at(now);
-        self.end.send_latest(now, key, message)
-    }
-
-    /// Accepts a message as [`send`](Self::send) does, and one that the client does not take as well:
-    /// both applications are told of it as a gap ([`GapReason::Oversize`](crate::GapReason)).
-    ///
-    /// # Errors
-    /// Why it was not accepted; never [`SendError::TooBig`].
-    pub fn send_or_gap(&mut self, now: Instant, message: Prepared) -> Result<u64, SendError> {
-        let now = self.end.at(now);
-        self.end.send_or_gap(now, message)
-    }
-
-    /// Sends a message that may be dropped; returns whether it was queued.
-    pub fn send_volatile(&mut self, kind: Kind, payload: &[u8]) -> bool {
-        self.end.send_volatile(kind, payload)
-    }
-
     /// Says goodbye once all that was accepted has been sent, and waits for the answer. A detached
     /// session waits for its client to come back, until its ttl or `deadline`.
     pub fn close(&mut self, code: Code, reason: &str, deadline: Option<Instant>) {
@@ -220,9 +163,32 @@ impl ServerSession {
         }
     }
 
+    /// Handles that bytes of a message which is still coming arrived on the socket of this epoch, last at this
+    /// time. They are life, as a whole message is: call it before [`handle_timeout`](Self::handle_timeout),
+    /// and a message that takes longer than a heartbeat arrives.
+    pub fn handle_bytes(&mut self, at: Instant, epoch: u64) {
+        let at = self.end.at(at);
+        self.end.bytes_came(at, epoch);
+    }
+
     /// Handles that a message on the socket of this epoch was refused for its size, by the WebSocket of
     /// either end: the session is over. Call it as soon as that is known, so that a HELLO which comes
     /// before the socket has gone is told, and before [`handle_closed`](Self::handle_closed).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Instant};
+    /// # use everwire_session::{Code, Config, Event, Hello, Oversize, Principal, ServerSession};
+    /// # let (now, mut random) = (Instant::now(), |bytes: &mut [u8]| bytes.fill(7));
+    /// # let (who, config) = (Principal::new("alice"), Arc::new(Config::server()));
+    /// # let hello = Hello::first(1, 1 << 18, 1 << 20);
+    /// # let (mut session, _) = ServerSession::accept(now, config, &hello, who, true, &mut random);
+    /// // The WebSocket beneath has refused a message of two megabytes, and closes with 1009.
+    /// session.handle_too_big(session.epoch(), Oversize::Theirs(2 << 20));
+    /// let end = std::iter::from_fn(|| session.poll_event(now)).last();
+    /// assert!(matches!(end, Some(Event::Ended(end)) if end.code == Code::TOO_BIG));
+    /// ```
     pub fn handle_too_big(&mut self, epoch: u64, oversize: crate::Oversize) {
         if self.end.listening(epoch) {
             let reason = self.end.too_big(oversize);
@@ -326,6 +292,24 @@ impl ServerSession {
 
     /// Returns the latest time that the session was told: what is done now, while somebody is at work
     /// with it, is done then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Instant};
+    /// # use everwire_session::{Config, Hello, Prepared, Principal, ServerSession};
+    /// # let (now, mut random) = (Instant::now(), |bytes: &mut [u8]| bytes.fill(7));
+    /// # let (who, config) = (Principal::new("alice"), Arc::new(Config::server()));
+    /// # let hello = Hello::first(1, 1 << 18, 1 << 20);
+    /// # let (mut session, _) = ServerSession::accept(now, config, &hello, who, true, &mut random);
+    /// # let counts = everwire_session::Counts { window: 1 << 18, ..Default::default() };
+    /// # let (epoch, frame) = (session.epoch(), everwire_session::Frame::Ack(counts).encode());
+    /// session.handle_message(now, epoch, &frame);
+    /// // An answer to what has come is sent at the time at which that came: no clock is read for it.
+    /// session.send(session.last_now(), Prepared::text("answer"))?;
+    /// assert_eq!(session.last_now(), now);
+    /// # Ok::<(), everwire_session::SendError>(())
+    /// ```
     #[must_use]
     #[inline]
     pub const fn last_now(&self) -> Instant {

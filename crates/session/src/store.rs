@@ -43,6 +43,30 @@ impl Default for StoreConfig {
 
 /// What a [`Store`] knows a session by. It says which session it is, always the same: the table keeps
 /// nothing beside it.
+///
+/// # Examples
+///
+/// ```
+/// use everwire_session::{Handle, Principal, SessionId, Store, StoreConfig};
+///
+/// /// A place in a table of sessions.
+/// #[derive(Clone)]
+/// struct Place {
+///     id: SessionId,
+///     index: usize,
+/// }
+///
+/// impl Handle for Place {
+///     fn id(&self) -> &SessionId {
+///         &self.id
+///     }
+/// }
+///
+/// let mut store = Store::new(StoreConfig::default());
+/// let id = SessionId::of_token(&[7; 48]).expect("a token has 48 bytes");
+/// store.insert(&Principal::new("alice"), Place { id, index: 3 });
+/// assert_eq!(store.get(id).map(|place| place.index), Some(3));
+/// ```
 pub trait Handle: Clone {
     /// Returns the session's name.
     fn id(&self) -> &SessionId;
@@ -61,6 +85,28 @@ impl<T: Clone> Handle for (SessionId, T) {
 }
 
 /// What has the name of a session, and never another.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use everwire_session::{Identified, ServerSession, SessionId, Store, StoreConfig};
+///
+/// /// A session that threads share.
+/// struct Shared {
+///     id: SessionId,
+///     session: Mutex<ServerSession>,
+/// }
+///
+/// impl Identified for Shared {
+///     fn id(&self) -> &SessionId {
+///         &self.id
+///     }
+/// }
+///
+/// let store: Store<Arc<Shared>> = Store::new(StoreConfig::default());
+/// assert!(store.is_empty());
+/// ```
 pub trait Identified {
     /// Returns the session's name.
     fn id(&self) -> &SessionId;
@@ -74,6 +120,63 @@ pub trait Identified {
 /// ([`poll_timeout`](Self::poll_timeout)), call `handle_timeout` of the sessions that
 /// [`expired`](Self::expired) names; after a session detached or grew while detached, relieve the
 /// memory as [`pressure`](Self::pressure) says.
+///
+/// # Examples
+/// What to do with the HELLO of a socket:
+///
+/// ```
+/// use std::{sync::{Arc, Mutex}, time::Instant};
+/// use everwire_session::{
+///     Admission, Attach, Config, Found, Hello, Principal, Random, ServerSession, SessionId, Store, Welcome,
+/// };
+///
+/// type Session = (SessionId, Arc<Mutex<ServerSession>>);
+///
+/// /// Returns the session and the epoch of the socket, or the answer before it is closed.
+/// fn attach(
+///     store: &mut Store<Session>,
+///     now: Instant,
+///     hello: &Hello,
+///     who: &Principal,
+///     random: &mut dyn Random,
+/// ) -> Result<(Session, u64), Welcome> {
+///     match store.find(&hello.token, Some(who)) {
+///         Found::Session(found) => {
+///             let attach = found.1.lock().unwrap().attach(now, hello, Some(who), random);
+///             match attach {
+///                 Attach::Attached(epoch) => {
+///                     store.set_attached(found.0);
+///                     return Ok((found, epoch));
+///                 }
+///                 Attach::Refused(answer) => return Err(answer),
+///                 _ => {} // The token is not its own: as if there were none.
+///             }
+///         }
+///         Found::Ended(answer) => return Err(answer),
+///         _ => {}
+///     }
+///     let is_resumable = match store.admit(who) {
+///         Admission::Refused(answer) => return Err(answer),
+///         admission => admission == Admission::Resumable,
+///     };
+///     let config = Arc::new(Config::server());
+///     let (session, id) =
+///         ServerSession::accept(now, config, hello, who.clone(), is_resumable, random);
+///     let (epoch, session) = (session.epoch(), (id, Arc::new(Mutex::new(session))));
+///     store.insert(who, session.clone());
+///     Ok((session, epoch))
+/// }
+///
+/// # use everwire_session::{ClientSession, StoreConfig};
+/// # let (now, mut random) = (Instant::now(), |bytes: &mut [u8]| bytes.fill(7));
+/// # let mut client = ClientSession::new(now, Arc::new(Config::client()));
+/// # let hello = Hello::parse(&client.hello(now).expect("it has not ended").hello)?;
+/// let mut store = Store::new(StoreConfig::default());
+/// let (session, epoch) = attach(&mut store, now, &hello, &Principal::new("alice"), &mut random)
+///     .expect("there is room");
+/// assert_eq!((store.len(), epoch), ((1, 0), 1));
+/// # Ok::<(), everwire_session::Malformed>(())
+/// ```
 #[derive(Debug)]
 pub struct Store<H> {
     config: StoreConfig,
@@ -193,6 +296,22 @@ impl<H: Handle> Store<H> {
     }
 
     /// Notes a session that has begun, with its socket.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Instant};
+    /// # use everwire_session::{Config, Hello, Principal, ServerSession, Store, StoreConfig};
+    /// # let (now, mut random) = (Instant::now(), |bytes: &mut [u8]| bytes.fill(7));
+    /// # let (hello, config) = (Hello::first(1, 1 << 18, 1 << 20), Arc::new(Config::server()));
+    /// # let mut store = Store::new(StoreConfig::default());
+    /// let who = Principal::new("alice");
+    /// let (session, id) =
+    ///     ServerSession::accept(now, config, &hello, who.clone(), true, &mut random);
+    /// // The store keeps the handle: here it is the name, and what belongs to it.
+    /// store.insert(&who, (id, Arc::new(session)));
+    /// assert!(store.get(id).is_some());
+    /// ```
     pub fn insert(&mut self, principal: &Principal, handle: H) {
         if principal.name().is_some() {
             *self.principals.entry(principal.clone()).or_default() += 1;
@@ -232,6 +351,24 @@ impl<H: Handle> Store<H> {
 
     /// Notes that a session of this principal is over, and what is to be remembered of it
     /// ([`tombstone`](crate::ServerSession::tombstone)).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Instant};
+    /// # use everwire_session::{Code, Config, Hello, Principal, ServerSession, Store, StoreConfig};
+    /// # let (now, mut random) = (Instant::now(), |bytes: &mut [u8]| bytes.fill(7));
+    /// # let (hello, config) = (Hello::first(1, 1 << 18, 1 << 20), Arc::new(Config::server()));
+    /// # let mut store = Store::new(StoreConfig::default());
+    /// let who = Principal::new("alice");
+    /// let (mut session, id) =
+    ///     ServerSession::accept(now, config, &hello, who.clone(), true, &mut random);
+    /// store.insert(&who, (id, ()));
+    /// session.end(Code::ENDED, "thrown out");
+    /// // Who comes back with its token within a minute is told so; then there is nothing left of it.
+    /// store.remove(now, id, &who, session.tombstone());
+    /// assert!(store.is_empty());
+    /// ```
     pub fn remove(
         &mut self,
         now: Instant,

@@ -86,6 +86,40 @@ fn a_gap_to_the_last_number_is_possible_and_then_nothing_more_counts() {
     check(&[gap(1, far), text("one too many")], Code::COUNTERS);
 }
 
+/// A HELLO says that 70,000 messages will not come; gaps tell of some. Returns what the server says to
+/// the next message, and whether it then counts it as this one.
+fn says_behind(gaps: &[Frame], number: u64) -> (Vec<Transmit>, bool) {
+    let mut scene = Scene::new();
+    let mut first = hello(1, "alice", Bytes::new());
+    (first.lo, first.next) = (70_001, 70_002);
+    let (socket, _) = scene.hello(&first);
+    assert_eq!(scene.say(socket, &ack(0, 0)), []);
+    for gap in gaps {
+        assert_eq!(scene.say(socket, gap), []);
+    }
+    let said = scene.say(socket, &text("at last"));
+    let counts = Counts { sent: number, window: WINDOW, ..Counts::default() };
+    let answer = scene.say(socket, &Frame::Ping { token: 1, counts });
+    let counted = matches!(&answer[..], [Transmit::Frame(pong)] if matches!(
+        Frame::parse(everwire_session::Role::Server, pong),
+        Ok(Frame::Pong { counts, .. }) if counts.recv == number
+    ));
+    (said, counted)
+}
+
+#[test]
+fn a_server_counts_65_535_messages_that_will_not_come_and_no_more() {
+    for gaps in [vec![gap(1, 70_000)], vec![gap(1, 40_000), gap(40_001, 70_000)]] {
+        assert_eq!(says_behind(&gaps, 70_001), (Vec::new(), true));
+    }
+    for too_few in [1, 40_000, 65_534] {
+        let (said, counted) = says_behind(&[gap(1, too_few)], too_few + 1);
+        assert!(!counted && said.ends_with(&[Transmit::Close(Code::COUNTERS)]), "{too_few}");
+    }
+    // It would be a lie about the others, of which nobody keeps the count.
+    assert_eq!(says_behind(&[gap(1, 65_535)], 65_536), (Vec::new(), true));
+}
+
 #[test]
 fn a_frame_larger_than_agreed_ends_with_4502() {
     let mut config = Config::server();

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use everwire_session::{Acks, Config, Direction, Event, GapReason, Kind, Prepared, SendError};
+use everwire_session::{
+    Acks, Config, Direction, Event, GapReason, Kind, Overflow, Prepared, SendError,
+};
 use everwire_testkit::session::{Pair, texts};
 
 fn seconds(seconds: u64) -> Duration {
@@ -26,6 +28,35 @@ fn messages_that_became_too_old_are_a_gap_to_both() {
     assert_eq!(texts(&events), ["new"]);
     let told = |event: &Event| *event == Event::Gap(Direction::Out, gap);
     assert!(pair.server_events().iter().any(told));
+}
+
+/// More than a server counts of what a HELLO says will not come (protocol §5.3, 12).
+#[test]
+fn seventy_thousand_messages_that_were_evicted_are_one_gap_to_both() {
+    let mut client = Config::client();
+    (client.buffer.entries, client.buffer.overflow) = (2, Overflow::Evict);
+    let mut pair = Pair::with(client, Config::server());
+    pair.cut();
+    for n in 1..=70_002 {
+        pair.client_sends(&n.to_string());
+    }
+    pair.hello();
+    pair.pass();
+    let is_gap = |event: &Event, told| {
+        matches!(event, Event::Gap(direction, gap)
+            if *direction == told && (gap.from, gap.to) == (1, 70_000))
+    };
+    let events = pair.server_events();
+    assert_eq!(events.iter().filter(|event| is_gap(event, Direction::In)).count(), 1);
+    assert_eq!(texts(&events), ["70001", "70002"]);
+    let told = pair.client_events();
+    assert_eq!(told.iter().filter(|event| is_gap(event, Direction::Out)).count(), 1);
+    pair.now += seconds(1);
+    pair.server.handle_timeout(pair.now); // They are acknowledged.
+    pair.pass();
+    pair.client_sends("and on");
+    pair.pass();
+    assert_eq!(texts(&pair.server_events()), ["and on"]);
 }
 
 #[test]

@@ -6,6 +6,8 @@ mod host;
 mod ledger;
 mod pair;
 mod report;
+mod slow;
+mod told;
 mod walk;
 mod wire;
 
@@ -16,5 +18,6 @@ pub use self::{
     ledger::Ledger,
     pair::{Pair, texts},
     report::{Failure, Report},
+    slow::SlowPath,
     walk::walk_session,
 };

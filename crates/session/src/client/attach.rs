@@ -27,7 +27,7 @@ impl ClientSession {
         self.attempt += 1;
         self.end.socket = Some(Socket::new(now));
         self.end.newest = self.attempt;
-        self.is_suspected = false;
+        self.doubt.begin();
         self.end.evict_old(now);
         let resumes = !self.token.0.is_empty();
         if !resumes && self.epoch > 0 {
@@ -96,6 +96,7 @@ impl ClientSession {
         self.end.out.attach(counts.recv, counts.window, accepted.max_message);
         self.end.out.free(counts.done);
         self.take_terms(accepted);
+        self.doubt.attached();
         if status == Status::Resumed {
             self.end.event(Event::Resumed { epoch: self.epoch });
         } else {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ClientSession;
-use crate::{At, Code, Event, endpoint::earliest};
+use crate::{At, Code, endpoint::earliest};
 
 /// How long a message may go unacknowledged in silence before the server is asked.
 const PROBE_AFTER: Duration = Duration::from_secs(1);
@@ -11,13 +11,16 @@ const PROBE_AFTER: Duration = Duration::from_secs(1);
 impl ClientSession {
     pub(super) fn silence_timeout(&self) -> Option<At> {
         if let Some(at) = self.attach_deadline() {
-            return Some(at);
+            return earliest([Some(at), self.tell_at()]);
         }
-        earliest([self.dead_at(), self.suspect_at(), self.probe_at()])
+        earliest([self.dead_at(), self.tell_at(), self.suspect_at(), self.probe_at()])
     }
 
     pub(super) fn handle_silence(&mut self, now: At) {
         let is_due = |at: Option<At>| at.is_some_and(|at| at <= now);
+        if is_due(self.tell_at()) {
+            self.tell();
+        }
         if is_due(self.attach_deadline()) {
             self.asked = None;
             return self.end.detach(Some(Code::TIMEOUT));
@@ -26,8 +29,7 @@ impl ClientSession {
             return self.end.detach(Some(Code::TIMEOUT));
         }
         if is_due(self.suspect_at()) {
-            self.is_suspected = true;
-            self.end.event(Event::Suspected);
+            self.suspect(now);
         }
         if is_due(self.probe_at()) {
             self.end.ping();
@@ -48,9 +50,9 @@ impl ClientSession {
     /// take over: it would cost the session.
     fn suspect_at(&self) -> Option<At> {
         let socket = self.end.socket.as_ref().filter(|_| self.end.is_attached())?;
-        let may_suspect = !self.is_suspected && !self.token.0.is_empty();
+        let may_suspect = !self.is_suspected() && !self.token.0.is_empty();
         let ping = socket.silent_since().filter(|_| may_suspect)?;
-        Some(ping.at + self.end.rtt.patience())
+        Some(ping.at + self.end.rtt.patience_after(self.doubt.doubts()))
     }
 
     /// Returns when to ask because a message is not acknowledged and nothing arrives.

@@ -47,6 +47,14 @@ impl Endpoint {
         self.message(now, volatile, message)
     }
 
+    /// Notes that bytes came on the socket of this name, last at this time: the peer lives. Returns whether
+    /// that is news.
+    pub(crate) fn bytes_came(&mut self, at: At, id: u64) -> bool {
+        let is_attached = self.is_attached() && self.newest == id;
+        let socket = self.socket.as_mut().filter(|socket| is_attached && socket.last_received < at);
+        socket.map(|socket| socket.last_received = at).is_some()
+    }
+
     /// Notes that the peer lives, and counts frames that say nothing.
     pub(crate) fn strike(&mut self, now: At, frame: &Frame) -> Result<(), Violation> {
         let Some(socket) = &mut self.socket else { return Ok(()) };

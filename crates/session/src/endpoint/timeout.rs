@@ -76,7 +76,9 @@ impl Endpoint {
     fn overdue_ping(&self) -> Option<At> {
         let socket = self.socket.as_ref()?;
         let at = self.out.waiting_since()? + self.config.ack_timeout / 6;
-        let was_asked = socket.ping_due || socket.ping().is_some_and(|ping| ping.at >= at);
+        // One that is silent is being asked: another PING would only give it more time.
+        let is_asked = socket.ping_due || socket.silent_since().is_some();
+        let was_asked = is_asked || socket.ping().is_some_and(|ping| ping.at >= at);
         (!was_asked).then_some(at)
     }
 

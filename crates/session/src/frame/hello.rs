@@ -73,6 +73,22 @@ impl Hello {
     ///
     /// # Errors
     /// As [`parse_base64`](Self::parse_base64).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use everwire_session::{Frame, Hello, Malformed, SUBPROTOCOL, SUBPROTOCOL_HELLO_PREFIX};
+    ///
+    /// // What a browser offers, for it cannot send a header.
+    /// let hello = Frame::Hello(Hello::first(1, 1 << 18, 1 << 20)).encode();
+    /// let offer = format!("{SUBPROTOCOL_HELLO_PREFIX}{}", Hello::base64(&hello));
+    ///
+    /// let found = Hello::in_request([], [SUBPROTOCOL, &offer]).transpose()?;
+    /// assert_eq!(found.map(|hello| hello.attempt), Some(1));
+    /// // No HELLO: the first message is to be it.
+    /// assert_eq!(Hello::in_request([], [SUBPROTOCOL]), None);
+    /// # Ok::<(), Malformed>(())
+    /// ```
     pub fn in_request<'r>(
         headers: impl IntoIterator<Item = &'r [u8]>,
         offers: impl IntoIterator<Item = &'r str>,

@@ -14,6 +14,7 @@ use everwire_session::{
 
 use super::{
     Failure, Fault, Host, Ledger, Report,
+    told::Told,
     wire::{Item, Socket, whole},
 };
 use crate::Rng;
@@ -70,6 +71,7 @@ struct World {
     client: ClientSession,
     /// What the client's application was lent, and has not looked at.
     lent: VecDeque<Event>,
+    told: Told,
     /// The session's name, which a client that was killed has to learn again.
     id: Bytes,
     host: Host,
@@ -128,6 +130,7 @@ impl World {
             config,
             client: session,
             lent: VecDeque::new(),
+            told: Told::default(),
             id: Bytes::new(),
             host: Host::new(server, StoreConfig::default(), plan.seed),
             sockets: Vec::new(),
@@ -275,6 +278,7 @@ impl World {
         self.down.rewind(snapshot.recv);
         self.dealt_with = snapshot.recv;
         self.lent.clear();
+        self.told = Told::default();
         self.client = ClientSession::restored(self.now, self.config.clone(), snapshot);
         self.client.set_ticket("alice");
         self.report.restarts += 1;
@@ -384,6 +388,7 @@ impl World {
     }
 
     fn client_event(&mut self, event: Event) -> Result<(), Fault> {
+        self.told.hear(&event).map_err(Fault::Other)?;
         match event {
             Event::Message(message) => {
                 self.last_progress = self.now;

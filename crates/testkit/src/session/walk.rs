@@ -11,6 +11,7 @@ use everwire_session::{
     ServerSession, Transmit,
 };
 
+use super::told::Told;
 use crate::Rng;
 
 /// Bytes that say what to do next; none left says nothing.
@@ -78,6 +79,7 @@ struct Ends {
     attempt: u64,
     epoch: u64,
     ended: [bool; 2],
+    told: Told,
 }
 
 impl Ends {
@@ -85,7 +87,8 @@ impl Ends {
         let now = crate::start();
         let client = ClientSession::new(now, Arc::new(Config::client()));
         let rng = Rng::new(seed);
-        Self { now, rng, client, server: None, attempt: 0, epoch: 0, ended: [false; 2] }
+        let (ended, told) = ([false; 2], Told::default());
+        Self { now, rng, client, server: None, attempt: 0, epoch: 0, ended, told }
     }
 
     fn step(&mut self, script: &mut Script<'_>) {
@@ -179,6 +182,7 @@ impl Ends {
         while let Some(event) = self.client.poll_event(now) {
             assert!(!self.ended[0], "{event:?} after the client's end");
             self.ended[0] = matches!(event, Event::Ended(_));
+            self.told.hear(&event).expect("the client's application is told what is new");
         }
         assert_eq!(self.ended[0], self.client.is_ended());
         let Some(server) = &mut self.server else { return };

@@ -57,6 +57,11 @@ pub(super) fn whole(lent: Option<Lent<'_>>) -> Option<Transmit> {
 #[derive(Debug)]
 pub(super) struct Wire {
     latency: Duration,
+    /// Bytes a second; nothing for any number.
+    rate: Option<u64>,
+    is_held: bool,
+    /// When all that was sent has been let in.
+    free_at: Option<Instant>,
     queue: VecDeque<(Instant, Item)>,
     sent: u64,
     cut_after: u64,
@@ -65,7 +70,21 @@ pub(super) struct Wire {
 
 impl Wire {
     fn new(latency: Duration, cut_after: u64) -> Self {
-        Self { latency, queue: VecDeque::new(), sent: 0, cut_after, is_dead: false }
+        Self {
+            latency,
+            rate: None,
+            is_held: false,
+            free_at: None,
+            queue: VecDeque::new(),
+            sent: 0,
+            cut_after,
+            is_dead: false,
+        }
+    }
+
+    /// Returns one that takes so many bytes a second, and is not cut.
+    pub(super) fn slow(latency: Duration, rate: u64) -> Self {
+        Self { rate: Some(rate), ..Self::new(latency, u64::MAX) }
     }
 
     /// Sends; returns whether the cut came within it.
@@ -81,18 +100,35 @@ impl Wire {
         if self.sent > self.cut_after {
             return true;
         }
+        let mut leaves = now;
+        if let Some(rate) = self.rate {
+            // It arrives when its last byte does, behind all that was sent before.
+            let takes = Duration::from_micros((len + overhead) * 1_000_000 / rate);
+            leaves = self.free_at.map_or(now, |at| at.max(now)) + takes;
+            self.free_at = Some(leaves);
+        }
         let earliest = self.queue.back().map_or(now, |(at, _)| *at);
-        self.queue.push_back((earliest.max(now + self.latency), item));
+        self.queue.push_back((earliest.max(leaves + self.latency), item));
         false
     }
 
     pub(super) fn next_at(&self) -> Option<Instant> {
-        self.queue.front().map(|(at, _)| *at)
+        self.queue.front().filter(|_| !self.is_held).map(|(at, _)| *at)
     }
 
     pub(super) fn take(&mut self, now: Instant) -> Option<Item> {
         let is_due = self.next_at().is_some_and(|at| at <= now);
         is_due.then(|| self.queue.pop_front()).flatten().map(|(_, item)| item)
+    }
+
+    /// Returns whether bytes of something are coming out of it.
+    pub(super) fn is_busy(&self, now: Instant) -> bool {
+        !self.is_held && self.free_at.is_some_and(|at| at > now)
+    }
+
+    /// Keeps what is on its way, and all that is sent from now on; or lets it arrive again.
+    pub(super) const fn hold(&mut self, holds: bool) {
+        self.is_held = holds;
     }
 
     fn kill(&mut self, loses_all: bool) {

@@ -1,6 +1,9 @@
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -139,4 +142,38 @@ async fn no_acknowledgement_and_no_end_is_late() {
     let ttl = Config::client().ttl;
     assert!((ttl..ttl + slack).contains(&lived), "{lived:?}");
     assert_eq!(entries(sessions.0.alarm()), 0);
+}
+
+/// Counts the sessions that have ended.
+struct Counted(Arc<AtomicUsize>);
+
+impl SessionHandler for Counted {
+    fn on_message(&mut self, _: &SessionSender, _: SessionMessage) {}
+
+    fn on_end(&mut self, _: &End) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn others_have_their_turn_when_it_has_rung_for_256_sessions() {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let counted = ended.clone();
+    let sessions = Sessions::builder().push(move |_| Counted(counted.clone()));
+    let mut visitors = Vec::new();
+    for _ in 0..600 {
+        visitors.push(Visitor::connect(&sessions).await);
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await; // The last is confirmed as well.
+    visitors.iter().for_each(|visitor| visitor.ws.abort());
+    let last = Duration::from_secs(1);
+    tokio::time::sleep(Config::client().ttl - last).await;
+    assert_eq!((sessions.stats().detached, ended.load(Ordering::Relaxed)), (600, 0));
+    tokio::time::advance(last + Duration::from_millis(5)).await;
+    let mut seen = BTreeSet::new();
+    for _ in 0..100 {
+        seen.insert(ended.load(Ordering::Relaxed));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(Vec::from_iter(seen), [0, 256, 512, 600]);
 }

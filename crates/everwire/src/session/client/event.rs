@@ -18,15 +18,16 @@ pub enum ClientEvent {
         /// Its name for logs.
         id: Bytes,
     },
-    /// The connection is gone, another one is being opened. What is sent now is kept for it.
+    /// The connection is gone, or silent although it was asked, and another one is being opened. What is
+    /// sent now is kept for it, unless the silent one takes it.
     Detached {
-        /// How the connection ended; nothing if it was given up, because it was silent or because its
+        /// How the connection ended; nothing if it is silent, or was given up because it was or because its
         /// session had ended.
         closure: Option<Arc<Closure>>,
     },
-    /// The session goes on, on another connection.
+    /// The session goes on, on another connection, or on the one that was silent.
     Resumed {
-        /// How many connections it has had.
+        /// How many connections it has had: one more than before, unless it is the silent one.
         epoch: u64,
     },
     /// A message.
@@ -117,12 +118,12 @@ pub enum ClientState {
         /// How long it was until it begins when this was decided; nothing once it is under way.
         delay: Duration,
         /// How the attempt before it failed, or the connection before it ended; nothing before the
-        /// first, or if that connection was given up because it was silent.
+        /// first, or if that connection is silent.
         last: Option<Ending>,
     },
     /// Messages flow.
     Attached,
-    /// The session waits for another connection.
+    /// The session waits for another connection, or for a silent one to speak.
     Detached {
         /// As for [`Connecting`](Self::Connecting).
         attempt: u32,

@@ -50,6 +50,8 @@ pub(super) struct Runner {
     /// When a connection was attached last, and how often we were asked to move since that lasted.
     attached: Option<Instant>,
     n_advised: u32,
+    /// Which of the session's connections that was.
+    epoch: u64,
     /// How long it took to open the connection that is being attached.
     took: Duration,
     told: Option<(u8, u32, Phase)>,
@@ -59,7 +61,11 @@ pub(super) struct Runner {
 /// A wish for another connection beside one that is attached.
 struct Beside {
     at: Instant,
+    /// How long that was when it was decided.
+    delay: Duration,
     n_failed: u32,
+    /// How the last attempt failed.
+    last: Option<Ending>,
     /// The path looks dead: the wish is over when it speaks.
     is_suspicion: bool,
 }
@@ -82,6 +88,7 @@ impl Runner {
             last: None,
             attached: None,
             n_advised: 0,
+            epoch: 0,
             took: Duration::ZERO,
             // What its handles see before anything is told.
             told: Some((1, 1, Phase::Attempting)),
@@ -209,13 +216,15 @@ impl Runner {
 
     fn event(&mut self, event: Event) {
         match event {
+            // The connection that was silent has spoken. What is tried beside it is dropped as if nobody
+            // had been told.
+            Event::Resumed { epoch } if epoch == self.epoch => {}
             Event::Opened { .. } | Event::Resumed { .. } => self.attached(),
             Event::Detached => self.link.detached(),
             Event::Refused(welcome) => self.refused(welcome),
             Event::Goaway(goaway) => self.go_away(goaway),
             Event::Suspected => {
-                let wish = Beside { at: clock::now(), n_failed: 0, is_suspicion: true };
-                self.beside.get_or_insert(wish);
+                self.beside.get_or_insert(Beside::new(clock::now(), true));
             }
             Event::TicketWanted(_) => {
                 let (setup, info) = (self.setup.clone(), self.info(true));
@@ -231,6 +240,7 @@ impl Runner {
         self.beside = None;
         let (now, spread) = (clock::now(), self.link.look(ClientSession::first_spread));
         self.attached = Some(now);
+        self.epoch = self.link.look(ClientSession::epoch);
         self.machine.set_first_spread(spread);
         if self.machine.phase() == Phase::Attempting {
             self.machine.handle_opened(now, self.took);
@@ -409,15 +419,21 @@ impl Runner {
         if self.is_over() {
             return;
         }
-        let (phase, attempt) = (self.machine.phase(), self.machine.attempt());
-        let is_attached = self.link.look(ClientSession::is_attached);
+        let (is_there, is_told) = self.link.look(|it| (it.is_attached(), it.is_told_detached()));
+        let is_attached = is_there && !is_told;
+        // The connection is there, silent, and another is tried.
+        let beside = self.beside.as_ref().filter(|_| is_there && is_told);
+        let (phase, attempt) = match beside {
+            Some(beside) => (beside.phase(self.opening.is_some()), beside.n_failed + 1),
+            None => (self.machine.phase(), self.machine.attempt()),
+        };
         let delay = match phase {
             // It will be told in a moment that it is under way.
             Phase::Scheduled { at, .. } if at <= clock::now() => return,
             Phase::Scheduled { delay, .. } => delay,
             _ => Duration::ZERO,
         };
-        let last = self.last.clone();
+        let last = beside.map_or(&self.last, |beside| &beside.last).clone();
         let state = match (is_attached, self.was_welcome) {
             (true, _) => ClientState::Attached,
             (false, false) => ClientState::Connecting { attempt, delay, last },
@@ -426,6 +442,19 @@ impl Runner {
         let told = if is_attached { (0, 0, Phase::Open) } else { (1, attempt, phase) };
         if self.told.replace(told) != Some(told) {
             self.link.publish(state);
+        }
+    }
+}
+
+impl Beside {
+    fn new(at: Instant, is_suspicion: bool) -> Self {
+        Self { at, n_failed: 0, last: None, delay: Duration::ZERO, is_suspicion }
+    }
+
+    fn phase(&self, is_opening: bool) -> Phase {
+        match is_opening {
+            true => Phase::Attempting,
+            false => Phase::Scheduled { at: self.at, delay: self.delay },
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use everwire::{
     Client, Drain,
     dial::ProxyConfig,
-    reconnect::BoxError,
+    reconnect::{BoxError, ReconnectPolicy},
     session::{ClientState, SessionClient, Sessions},
 };
 use tokio::time::Instant;
@@ -61,6 +61,30 @@ async fn advice_gives_way_to_that_of_the_close_and_to_an_end_that_it_did_not_for
         check(&LATER, Some((4408, "")), 0..1010).await;
         check(&LATER, None, 0..1010).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_advice_whose_attempt_has_failed_the_back_off_stands() {
+    let longest = Duration::from_secs(40);
+    let mut policy = ReconnectPolicy::default();
+    (policy.base, policy.cap) = (longest, longest);
+    let mut waits = Vec::new();
+    for _ in 0..20 {
+        let (builder, mut connections) = scripted::piped();
+        let mut client = builder.policy(policy.clone()).start().unwrap();
+        let mut raw = scripted::welcome(connections.recv().await.unwrap()).await;
+        assert_eq!(hear(&mut client).await, "attached");
+        raw.write(&scripted::frame(&AT_ONCE)).await;
+        drop(connections.recv().await.unwrap());
+        let began = Instant::now();
+        raw.write(&scripted::close(1012, "")).await;
+        raw.read_close().await;
+        drop(raw);
+        connections.recv().await.unwrap();
+        waits.push(began.elapsed());
+    }
+    assert!(waits.iter().all(|wait| *wait < longest + Duration::from_millis(10)), "{waits:?}");
+    assert!(waits.iter().max() > Some(&Duration::from_secs(10)), "at once: {waits:?}");
 }
 
 /// A server that has no advice for its Close says by GOAWAY that a second is enough.

@@ -6,6 +6,7 @@ mod ends;
 mod faulty;
 mod moves;
 mod paths;
+mod silent;
 mod stored;
 mod unkept;
 

@@ -57,7 +57,7 @@ impl Runner {
             self.place = Some(way.place(goaway.url));
         }
         let at = later(now, delay);
-        self.beside = Some(Beside { at, n_failed: 0, is_suspicion: false });
+        self.beside = Some(Beside::new(at, false));
     }
 
     pub(super) fn failed(&mut self, error: AttemptError, is_beside: bool) {
@@ -80,7 +80,9 @@ impl Runner {
         if let Some(beside) = &mut self.beside {
             beside.n_failed += 1;
             let longest = self.setup.policy.longest_delay(beside.n_failed, Duration::ZERO);
-            beside.at = later(clock::now(), uniform(longest));
+            beside.delay = uniform(longest);
+            beside.at = later(clock::now(), beside.delay);
+            beside.last = Some(Ending::Failed(Arc::new(error)));
         }
     }
 
