@@ -59,7 +59,8 @@ fn client(args: &Args, output: &Output) -> Result<SessionClient, String> {
         if let Ok(Some(stored)) = store.load() {
             let (n, waiting) = (stored.next.saturating_sub(1), stored.unacknowledged.len());
             output.notices().say(format!(
-                "= stored session: {n} messages of ours so far, {waiting} of them not acknowledged"
+                "= stored session: {n} {} of ours so far, {waiting} not acknowledged",
+                if n == 1 { "message" } else { "messages" }
             ));
         }
         // A message is done when it was written to stdout.

@@ -159,6 +159,32 @@ fn an_interrupt_loses_nothing_and_doubles_nothing_that_waits_for_stdout() {
 }
 
 #[test]
+fn a_store_that_fails_is_told_once_and_again_when_it_has_recovered() {
+    let place = Place::new();
+    let folder = tempfile::tempdir().unwrap();
+    let within = folder.path().join("within");
+    std::fs::create_dir(&within).unwrap();
+    let file = within.join("session.json");
+    let mut program = Program::start(&["--session-store", file.to_str().unwrap(), &place.url()]);
+    program.tells("= attached");
+    std::fs::remove_dir_all(&within).unwrap();
+    for line in ["1", "2", "3"] {
+        program.say(&format!("{line}\n"));
+        program.hears(line);
+    }
+    std::fs::create_dir(&within).unwrap();
+    program.say("4\n");
+    program.hears("4");
+    program.tells(" WARN session is stored again");
+    let ran = program.finish();
+    ran.check(0, "");
+    let warning =
+        " WARN session cannot be stored: it goes on, and would not survive this process error=";
+    assert_eq!(ran.stderr.matches(warning).count(), 1, "{}", ran.stderr);
+    ran.says(&format!("{warning}{}: No such file", file.display()));
+}
+
+#[test]
 fn one_program_has_a_file_at_a_time() {
     let place = Place::new();
     let folder = tempfile::tempdir().unwrap();
