@@ -166,6 +166,7 @@ class Runner {
 
   step(step: any): void {
     const socket = this.sockets[(step.socket ?? this.sockets.length) - 1]!;
+    if (!('output' in step || 'event' in step || 'closes' in step)) this.end();
     switch (Object.keys(step).find((key) => key in this.#steps)) {
       default:
         throw new Error(`unknown step ${JSON.stringify(step)}`);
@@ -207,6 +208,7 @@ class Runner {
 
   #steps = { open: 1, output: 1, input: 1, input_text: 1, cut: 1, wait: 1, send: 1, close: 1, ticket: 1, event: 1, closes: 1 };
 
+  /** All that was said so far has been asked for, but acknowledgements. */
   end(): void {
     expect(this.outputs.filter((output) => !isAck(output))).toEqual([]);
     expect(this.events).toEqual([]);

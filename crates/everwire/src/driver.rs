@@ -322,8 +322,7 @@ impl<S: Stream, A: App> Driver<S, A> {
     }
 
     fn publish(&self) {
-        let proto = &self.proto;
-        self.shared.publish(proto.counters(), proto.last_received(), proto.transmit_len());
+        self.shared.publish(&self.proto);
     }
 
     /// Goes round until neither the socket nor the handles have anything left, or it is others' turn.

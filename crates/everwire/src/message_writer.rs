@@ -18,6 +18,24 @@ use crate::{
 /// Dropped before anything was written, it leaves no trace. Dropped later, it ends the connection
 /// with [`Cause::Cancelled`]: the peer has the beginning of a message that has no end, and to end it
 /// there would pass a part off as the whole.
+///
+/// # Examples
+/// ```no_run
+/// use everwire::{MessageKind, Sender};
+///
+/// /// Sends a file as one message, of which no more than a piece is in memory.
+/// async fn send_file(sender: &Sender, path: &str) -> Result<(), Box<dyn std::error::Error>> {
+///     let mut file = std::fs::File::open(path)?;
+///     let mut message = sender.stream_message(MessageKind::Binary).await?;
+///     let mut piece = vec![0; 64 << 10];
+///     loop {
+///         match std::io::Read::read(&mut file, &mut piece)? {
+///             0 => return Ok(message.finish().await?),
+///             n => message.write(&piece[..n]).await?,
+///         }
+///     }
+/// }
+/// ```
 pub struct MessageWriter {
     sender: Sender,
     kind: MessageKind,

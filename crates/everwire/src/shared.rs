@@ -5,6 +5,7 @@ mod cast;
 mod ending;
 mod inbox;
 mod outbox;
+mod received;
 mod state;
 mod waiting;
 mod wake;
@@ -22,7 +23,7 @@ use std::{
 
 use everwire_proto::{Config, Connection, Counters, DeflateParams, SendError, State as ProtoState};
 
-use self::agreed::Agreed;
+use self::{agreed::Agreed, received::Received};
 pub(crate) use self::{
     cast::{Cast, LastCast},
     inbox::{Decided, Inbox},
@@ -78,7 +79,7 @@ pub(crate) struct Shared {
     deflate: Agreed,
     /// Bytes that the driver has encoded and not yet written.
     transmit_len: AtomicUsize,
-    last_received: AtomicU64,
+    received: Received,
     bytes_received: AtomicU64,
     bytes_sent: AtomicU64,
     messages_received: AtomicU64,
@@ -124,7 +125,7 @@ impl Shared {
             rest: Rest::kept(subprotocol, data),
             deflate: deflate.into(),
             transmit_len: AtomicUsize::new(0),
-            last_received: AtomicU64::new(0),
+            received: Received::default(),
             bytes_received: AtomicU64::new(0),
             bytes_sent: AtomicU64::new(0),
             messages_received: AtomicU64::new(0),
@@ -166,17 +167,18 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Publishes what the registry shows.
+    /// Publishes what the registry shows, and what sessions ask for.
     #[inline]
-    pub(crate) fn publish(&self, counters: &Counters, last_received: Instant, transmit_len: usize) {
+    pub(crate) fn publish(&self, proto: &Connection) {
+        let counters = proto.counters();
         if self.bytes_received.load(Ordering::Relaxed) != counters.bytes_received {
-            self.last_received.store(crate::clock::millis(last_received), Ordering::Relaxed);
+            self.received.store(proto);
             self.bytes_received.store(counters.bytes_received, Ordering::Relaxed);
         }
         self.bytes_sent.store(counters.bytes_sent, Ordering::Relaxed);
         self.messages_received.store(counters.messages_received, Ordering::Relaxed);
         self.messages_sent.store(counters.messages_sent, Ordering::Relaxed);
-        self.publish_transmit_len(transmit_len);
+        self.publish_transmit_len(proto.transmit_len());
     }
 
     /// Publishes how many bytes wait to be written.
@@ -195,7 +197,12 @@ impl Shared {
     }
 
     pub(crate) fn last_received(&self) -> Instant {
-        crate::clock::at_millis(self.last_received.load(Ordering::Relaxed).max(self.since))
+        crate::clock::at_millis(self.received.millis().max(self.since))
+    }
+
+    /// Returns when the last bytes came of a message that has not come whole; nothing if there is none.
+    pub(crate) fn mid_message(&self) -> Option<Instant> {
+        self.received.is_mid_message().then(|| self.last_received())
     }
 
     /// Returns how many bytes wait to be sent, and whether there is room for more.

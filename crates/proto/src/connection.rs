@@ -307,6 +307,14 @@ impl Connection {
         self.liveness.last_received()
     }
 
+    /// Returns whether the beginning of a message has arrived, and its end has not. While
+    /// [`last_received`](Self::last_received) moves, it is on its way.
+    #[must_use]
+    #[inline]
+    pub fn is_mid_message(&self) -> bool {
+        self.inbound.is_mid_message()
+    }
+
     /// Returns the smoothed round-trip time, once a Ping was answered.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {

@@ -133,6 +133,18 @@ impl ClientSession {
     ///
     /// # Errors
     /// As [`send`](Self::send).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Instant};
+    /// # use everwire_session::{ClientSession, Config, Kind, Meter};
+    /// # let (now, config) = (Instant::now(), Arc::new(Config::client()));
+    /// let mut session = ClientSession::new(now, config);
+    /// let number = session.send_payload(now, Kind::Text, b"hello", &Meter::default())?;
+    /// assert_eq!((number, session.buffered()), (1, (5, 1)));
+    /// # Ok::<(), everwire_session::SendError>(())
+    /// ```
     #[inline]
     pub fn send_payload(
         &mut self,
@@ -259,8 +271,10 @@ impl ClientSession {
     /// [`handle_timeout`](Self::handle_timeout), and a message that takes longer than a heartbeat arrives.
     pub fn handle_bytes(&mut self, at: Instant, attempt: u64) {
         let at = self.end.at(at);
-        if self.end.bytes_came(at, attempt) {
-            self.heard();
+        let is_news = self.end.bytes_came(at, attempt);
+        let socket = self.end.socket.as_ref().filter(|_| is_news);
+        if socket.is_some_and(|socket| socket.silent_since().is_none()) {
+            self.heard(); // They came after it was asked.
         }
     }
 
@@ -306,6 +320,31 @@ impl ClientSession {
     /// Returns the next message to send on the socket of this attempt, as
     /// [`poll_transmit`](Self::poll_transmit) does, but lends it. `None` says nothing: ask
     /// `poll_transmit`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Instant;
+    /// use everwire_session::{ClientSession, Code, Transmit};
+    ///
+    /// /// Writes what there is to say, copying no message; returns with which code to close, if it is to be.
+    /// fn transmit(
+    ///     session: &mut ClientSession,
+    ///     now: Instant,
+    ///     attempt: u64,
+    ///     mut write: impl FnMut(&[u8]),
+    /// ) -> Option<Code> {
+    ///     loop {
+    ///         while let Some(message) = session.poll_message(now, attempt) {
+    ///             write(message.as_slice());
+    ///         }
+    ///         match session.poll_transmit(now, attempt)? {
+    ///             Transmit::Frame(frame) => write(&frame),
+    ///             Transmit::Close(code) => return Some(code),
+    ///         }
+    ///     }
+    /// }
+    /// ```
     #[inline]
     pub fn poll_message(&mut self, now: Instant, attempt: u64) -> Option<Lent<'_>> {
         let now = self.end.at(now);

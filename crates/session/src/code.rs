@@ -5,6 +5,16 @@ use std::fmt;
 /// Why a session or a socket ends: a number of 1000, or 3000 to 4999.
 ///
 /// 4000 to 4499 say that it makes sense to come back, 4500 to 4999 that it does not.
+///
+/// # Examples
+///
+/// ```
+/// use everwire_session::Code;
+///
+/// let mine = Code::new(4600).expect("3000 to 4999 can be said");
+/// assert!(!mine.may_come_back() && Code::BUSY.may_come_back());
+/// assert_eq!(Code::new(1001), None); // It says why a connection closes, which ends no session.
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(u16);
 

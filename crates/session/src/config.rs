@@ -3,6 +3,18 @@
 use std::time::Duration;
 
 /// Settings of an end. Plain data; shared by `Arc`.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use everwire_session::{Acks, Config, Overflow};
+///
+/// let mut config = Config::server();
+/// config.acks = Acks::Released; // Who takes nothing stops the client, and nobody else.
+/// config.buffer.overflow = Overflow::End; // Who is away for too long has lost nothing unnoticed.
+/// config.terms.ttl = Duration::from_secs(300);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {

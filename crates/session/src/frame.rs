@@ -98,6 +98,18 @@ pub struct Goaway {
 }
 
 /// A frame.
+///
+/// # Examples
+///
+/// ```
+/// use everwire_session::{Frame, GapReason, GapRange, Role};
+///
+/// // What came from a server: it says that its messages 3 to 9 will not come.
+/// let frame = Frame::parse(Role::Server, &b"\x70\x03\x09\x02"[..].into())?;
+/// assert_eq!(frame, Frame::Gap(GapRange { from: 3, to: 9, reason: GapReason::EvictedAge }));
+/// assert_eq!(&frame.encode()[..], b"\x70\x03\x09\x02");
+/// # Ok::<(), everwire_session::Malformed>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Frame {

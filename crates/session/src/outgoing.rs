@@ -330,6 +330,11 @@ impl Outgoing {
         self.position
     }
 
+    /// Returns what the messages cost that were put on this socket and are not acknowledged.
+    pub(crate) const fn in_flight(&self) -> u64 {
+        self.in_flight
+    }
+
     pub(crate) const fn acked(&self) -> u64 {
         self.acked
     }

@@ -19,8 +19,21 @@ use crate::{
     endpoint::Endpoint, rate::Rate, token::Tokens,
 };
 
+/// The slowest path, in bytes a second, on which a client is given the time to hear all before a PING.
+const SLOWEST: u64 = 16 << 10;
+
 /// Who a client is, as the application says. All clients of an application that does not ask are
 /// [`ANONYMOUS`](Self::ANONYMOUS).
+///
+/// # Examples
+///
+/// ```
+/// use everwire_session::Principal;
+///
+/// let alice = Principal::new("alice");
+/// assert_eq!(alice.name(), Some("alice"));
+/// assert_ne!(alice, Principal::ANONYMOUS); // Who may not have the sessions of the other.
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Principal(
     /// A thin pointer: every session has one.
@@ -386,7 +399,13 @@ impl ServerSession {
 
     fn dead_at(&self) -> Option<At> {
         let socket = self.end.socket.as_ref().filter(|_| self.end.is_attached())?;
-        Some(socket.silent_since()?.at + self.end.config.terms.heartbeat_timeout)
+        let patience = self.end.config.terms.heartbeat_timeout + self.time_on_its_way();
+        Some(socket.silent_since()?.at + patience)
+    }
+
+    /// Returns how long what is not acknowledged may be on its way, with the PING behind it.
+    fn time_on_its_way(&self) -> Duration {
+        Duration::from_micros(self.end.out.in_flight().saturating_mul(1_000_000) / SLOWEST)
     }
 
     fn ping_at(&self) -> Option<At> {

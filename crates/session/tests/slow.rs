@@ -82,21 +82,30 @@ fn large_messages_pass_each_other_on_a_slow_path() {
     assert_eq!((path.up.len(), path.down.len()), (5, 5));
 }
 
-/// Bytes that arrive are life to an end that sees them: this takes 52 s, longer than both heartbeats.
+/// This takes 52 s, longer than both heartbeats. Bytes that arrive are life to an end that sees them; a
+/// server gives its own message time to arrive, with the PING behind it.
 #[test]
 fn a_message_may_take_longer_than_the_heartbeat_where_bytes_are_seen() {
     let mut path = SlowPath::new(20_000);
     path.client_sees_bytes = true;
     path.server_sends(1 << 20);
-    for _ in 0..11 {
-        path.client_sends(8);
-        path.run(seconds(5));
-    }
+    path.run(seconds(55));
     assert_eq!((path.down.len(), path.resumed), (1, 0), "{:?}", path.told);
     path.client_sends(1 << 20);
     path.server_sends(8);
     path.run(seconds(180));
-    assert_eq!(path.up.len(), 12, "{:?}", path.told);
+    assert_eq!(path.up.len(), 1, "{:?}", path.told);
+    let is_detached = |event: &Event| *event == Event::Detached;
+    assert_eq!(path.times(is_detached), []);
+}
+
+/// A page of a browser sees whole messages only: it gives up after 35 s, and this takes 33 s.
+#[test]
+fn a_message_comes_down_to_a_page_if_it_takes_less_than_the_heartbeat_and_its_timeout() {
+    let mut path = SlowPath::new(32_000);
+    path.server_sends(1 << 20);
+    path.run(seconds(34));
+    assert_eq!((path.down.len(), &path.told[..]), (1, &[][..]));
 }
 
 #[test]
@@ -163,7 +172,7 @@ fn where_nothing_answers_the_application_is_told_that_it_is_detached_and_that_it
     let begun = path.elapsed();
     path.client_sends(8);
     path.run(seconds(6));
-    assert_eq!(told_since(&path, begun), told(&[(20, "Suspected"), (30, "Detached")]));
+    assert_eq!(told_since(&path, begun), told(&[(20, "Suspected"), (27, "Detached")]));
     assert!(path.client.is_told_detached() && path.client.is_attached());
     // What is sent goes out on the socket that is there, which speaks after all.
     path.client_sends(9);
@@ -172,7 +181,7 @@ fn where_nothing_answers_the_application_is_told_that_it_is_detached_and_that_it
     path.run(seconds(6));
     assert_eq!(
         told_since(&path, begun),
-        told(&[(20, "Suspected"), (30, "Detached"), (60, "Resumed")])
+        told(&[(20, "Suspected"), (27, "Detached"), (60, "Resumed")])
     );
     assert!(matches!(path.told.last(), Some((_, Event::Resumed { epoch: 1 }))), "{:?}", path.told);
     assert!(!path.client.is_told_detached() && !path.client.is_suspected());
@@ -191,7 +200,7 @@ fn where_only_a_new_connection_gets_through_the_session_is_resumed_there() {
     path.run(seconds(6));
     assert_eq!(
         told_since(&path, begun),
-        told(&[(20, "Suspected"), (30, "Detached"), (60, "Resumed")])
+        told(&[(20, "Suspected"), (27, "Detached"), (60, "Resumed")])
     );
     assert!(matches!(path.told.last(), Some((_, Event::Resumed { epoch: 2 }))), "{:?}", path.told);
     assert_eq!(path.up, [8]);
@@ -207,11 +216,25 @@ fn who_was_told_of_silence_is_not_told_again_when_the_socket_is_given_up() {
     path.client_sends(8);
     path.run(seconds(40));
     assert!(!path.client.is_attached());
-    assert_eq!(told_since(&path, begun), told(&[(20, "Suspected"), (30, "Detached")]));
+    assert_eq!(told_since(&path, begun), told(&[(20, "Suspected"), (27, "Detached")]));
     path.is_closed = false;
     path.run(seconds(6));
     let last = told_since(&path, begun).pop().map(|(_, name)| name);
     assert_eq!((last.as_deref(), path.told.len()), (Some("Resumed"), 3), "{:?}", path.told);
+}
+
+#[test]
+fn who_hears_of_a_suspected_socket_within_a_second_is_told_nothing() {
+    let mut path = SlowPath::new(RATE);
+    path.is_closed = true;
+    path.hold(true);
+    let begun = path.elapsed();
+    path.client_sends(8);
+    path.run(millis(2_500));
+    path.hold(false);
+    path.run(seconds(5));
+    assert_eq!(told_since(&path, begun), told(&[(20, "Suspected")]));
+    assert_eq!(path.up, [8]);
 }
 
 /// A takeover that succeeds in time tells only that.

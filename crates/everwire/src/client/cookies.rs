@@ -11,6 +11,25 @@ use http::HeaderValue;
 use crate::dial::{Scheme, Target};
 
 /// Keeps cookies for a client.
+///
+/// # Examples
+/// ```
+/// use everwire::{CookieStore, dial::Target};
+/// use http::HeaderValue;
+///
+/// /// A cookie that somebody else keeps, and nobody sets.
+/// struct Login(HeaderValue);
+///
+/// impl CookieStore for Login {
+///     fn get(&self, _: &Target) -> Option<HeaderValue> {
+///         let mut cookie = self.0.clone();
+///         cookie.set_sensitive(true); // It is not shown.
+///         Some(cookie)
+///     }
+///
+///     fn set(&self, _: &Target, _: &mut dyn Iterator<Item = &HeaderValue>) {}
+/// }
+/// ```
 pub trait CookieStore: Send + Sync + 'static {
     /// Returns the value of the `Cookie` header for `target`, if there are cookies for it.
     fn get(&self, target: &Target) -> Option<HeaderValue>;

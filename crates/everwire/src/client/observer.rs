@@ -12,6 +12,31 @@ use crate::dial::Target;
 /// The methods are called in the middle of the work and must not block. Header values that are
 /// secrets are [sensitive](http::HeaderValue::is_sensitive): do not show them. A closure that takes
 /// a [`FrameLine`] is an observer of frames.
+///
+/// # Examples
+/// ```
+/// use everwire::{Client, ClientObserver, FrameLine, dial::Target};
+/// use http::{Request, Response};
+///
+/// struct Log;
+///
+/// impl ClientObserver for Log {
+///     fn request(&self, target: &Target, request: &Request<()>) {
+///         eprintln!("> {} {target}", request.method());
+///     }
+///
+///     fn response(&self, response: &Response<()>) {
+///         eprintln!("< {}", response.status());
+///     }
+///
+///     fn frame(&self, frame: FrameLine<'_>) {
+///         eprintln!("{frame}");
+///     }
+/// }
+///
+/// let client = Client::new("wss://example.com/")?.observer(Log);
+/// # Ok::<(), everwire::dial::UrlError>(())
+/// ```
 pub trait ClientObserver: Send + Sync + 'static {
     /// Is called with each request, before it is sent.
     fn request(&self, target: &Target, request: &Request<()>) {

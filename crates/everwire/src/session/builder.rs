@@ -11,6 +11,16 @@ use super::{
 };
 
 /// Who showed a ticket.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use everwire::session::{Identity, Principal};
+///
+/// // Before the hour is over the client is asked for another ticket, without a break.
+/// let identity = Identity::new(Principal::new("alice")).valid_for(Duration::from_secs(3600));
+/// assert_eq!(identity.principal.name(), Some("alice"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Identity {
@@ -36,6 +46,23 @@ impl Identity {
 }
 
 /// What [`Sessions`] are made of. See [`Sessions::builder`].
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use everwire::session::{Session, SessionConfig, Sessions, StoreConfig};
+///
+/// async fn serve(mut session: Session) {
+///     while session.next().await.is_some() {}
+/// }
+///
+/// let mut config = SessionConfig::server();
+/// config.terms.ttl = Duration::from_secs(300); // For how long a client may be away.
+/// config.buffer.bytes = 64 << 10; // What is kept for it meanwhile.
+/// let mut store = StoreConfig::default();
+/// store.bytes = 1 << 30; // For all together.
+/// let sessions = Sessions::builder().config(config).store(store).pull(serve);
+/// ```
 #[derive(Default)]
 pub struct SessionsBuilder {
     config: Option<Config>,

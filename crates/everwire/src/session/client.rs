@@ -165,6 +165,25 @@ impl Deref for SessionClient {
 }
 
 /// The sending half of a [`SessionClient`], and its controls. Cheap to clone.
+///
+/// # Examples
+/// ```no_run
+/// use everwire::session::{Code, SessionClient};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let (sender, mut receiver) = SessionClient::connect("wss://example.com/orders")?.split();
+/// tokio::spawn(async move {
+///     while let Some(event) = receiver.next().await {
+///         println!("{event:?}");
+///     }
+/// });
+/// sender.send("two of them").await?;
+/// let end = sender.close(Code::NORMAL, "").await;
+/// for message in &end.unacknowledged {
+///     println!("may not have arrived: {message:?}");
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct ClientSender {
     link: Arc<Link>,
@@ -297,6 +316,23 @@ impl fmt::Debug for SessionClient {
 
 /// Names a message of the server that was handed out, of one session among those that a client has
 /// one after the other.
+///
+/// # Examples
+/// ```no_run
+/// use everwire::{Client, session::{Acks, SessionClient}};
+///
+/// # async fn write_to_database(_: everwire::session::SessionMessage) {}
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = SessionClient::builder(Client::new("wss://example.com/orders")?);
+/// let mut client = client.acks(Acks::Manual).start()?;
+/// while let Some(Ok(message)) = client.recv().await {
+///     let receipt = client.receipt();
+///     write_to_database(message).await;
+///     // Only now may the server forget it.
+///     receipt.into_iter().for_each(|receipt| client.release(receipt));
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     generation: u64,
@@ -383,6 +419,22 @@ impl fmt::Debug for ClientReceiver {
 }
 
 /// A watch over what a client is doing.
+///
+/// # Examples
+/// ```no_run
+/// use everwire::session::{ClientState, SessionClient};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = SessionClient::connect("wss://example.com/orders")?;
+/// let mut states = client.states();
+/// while let Some(state) = states.next().await {
+///     match state {
+///         ClientState::Attached => println!("online"),
+///         other => println!("offline: {other}"), // As in "detached, connecting in 0.6 s, attempt 2".
+///     }
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ClientStates {
     watch: watch::Receiver<ClientState>,

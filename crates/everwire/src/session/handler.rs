@@ -10,6 +10,38 @@ use super::SessionSender;
 /// The methods are called one after the other, by whoever drives the session at that moment, and
 /// must not block. The sender can be used inside of them. A panic ends the session with
 /// [`Code::ENDED`](super::Code::ENDED); no method is called afterwards.
+///
+/// # Examples
+/// ```
+/// use everwire::session::{Direction, End, GapRange, SessionHandler, SessionMessage, SessionSender};
+///
+/// /// What is typed into a form, field by field.
+/// #[derive(Default)]
+/// struct Form {
+///     fields: Vec<String>,
+/// }
+///
+/// impl SessionHandler for Form {
+///     fn on_session(&mut self, session: &SessionSender) {
+///         session.send_text("ready").ok();
+///     }
+///
+///     fn on_message(&mut self, _: &SessionSender, message: SessionMessage) {
+///         self.fields.extend(message.as_text().map(str::to_owned));
+///     }
+///
+///     fn on_gap(&mut self, session: &SessionSender, direction: Direction, gap: GapRange) {
+///         if direction == Direction::In {
+///             // The client gave up these while it was away, and has been told as well.
+///             session.send_text(&format!("again, please: {} to {}", gap.from, gap.to)).ok();
+///         }
+///     }
+///
+///     fn on_end(&mut self, end: &End) {
+///         println!("{} after {} fields, {} unread", end.code, self.fields.len(), end.unacknowledged.len());
+///     }
+/// }
+/// ```
 pub trait SessionHandler: Send + 'static {
     /// Is called once, first.
     fn on_session(&mut self, session: &SessionSender) {

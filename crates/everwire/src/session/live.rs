@@ -229,6 +229,11 @@ impl Live {
         }
         state.alarm = None;
         if state.session.poll_timeout().is_some_and(|at| at <= now) {
+            // A message that takes long is life, which the session does not see before its end.
+            let (epoch, socket) = (state.session.epoch(), state.socket.as_ref());
+            if let Some(at) = socket.and_then(|socket| socket.mid_message()) {
+                state.session.handle_bytes(at, epoch);
+            }
             state.session.handle_timeout(now);
         }
         self.settle(state, now, None);

@@ -36,6 +36,29 @@ pub enum SessionEvent {
 /// [`SessionSender`].
 ///
 /// Dropping it says goodbye to the client with 1000, once all that was sent has reached it.
+///
+/// # Examples
+/// ```
+/// use everwire::session::{Code, Session, Sessions};
+///
+/// /// Adds up numbers; what is missing is asked for again.
+/// async fn sum(mut session: Session) {
+///     let mut sum = 0;
+///     while let Some(message) = session.recv().await {
+///         match message {
+///             Ok(message) => match message.as_text().and_then(|text| text.parse::<u64>().ok()) {
+///                 Some(number) => sum += number,
+///                 None => return session.end(Code::MALFORMED, "not a number"),
+///             },
+///             Err(gap) => drop(session.send_text(&format!("again from {}", gap.from))),
+///         }
+///     }
+///     // `recv` is `None` for ever: the session is over, not its connection alone.
+///     println!("{sum}; ended by {:?}", session.end_of_session().map(|end| end.by));
+/// }
+///
+/// let sessions = Sessions::builder().pull(sum);
+/// ```
 pub struct Session {
     sender: SessionSender,
     queue: Arc<Queue>,
@@ -99,6 +122,19 @@ impl Session {
     ///
     /// # Cancel safety
     /// Dropped before it is done, nothing was sent.
+    ///
+    /// # Examples
+    /// ```
+    /// use everwire::session::{Session, SessionSendError};
+    ///
+    /// /// Sends more than any buffer takes, as fast as the client has it.
+    /// async fn count(session: &Session) -> Result<(), SessionSendError> {
+    ///     for n in 0..10_000_000 {
+    ///         session.send_text_when_room(&n.to_string()).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub async fn send_text_when_room(&self, text: &str) -> Result<(), SendError> {
         poll_fn(|cx| {
             // Before trying, so that room that comes in between is not missed.

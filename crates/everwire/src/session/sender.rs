@@ -12,6 +12,36 @@ use super::live::Live;
 /// keep the session alive.
 ///
 /// What is sent is kept until the client has it, whether or not a connection is there.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use everwire::session::{Code, Principal, Sessions};
+///
+/// /// Tells everybody, who is away too.
+/// fn announce(sessions: &Sessions, news: &str) {
+///     let message = sessions.text(news); // Kept once, however many have not read it.
+///     for session in sessions.all() {
+///         if let Err(error) = session.send(message.clone()) {
+///             eprintln!("not told to {:?}: {error}", session.principal());
+///         }
+///     }
+/// }
+///
+/// /// Ends all sessions of somebody: they cannot be resumed.
+/// fn throw_out(sessions: &Sessions, who: &Principal) {
+///     sessions.all().iter().filter(|session| session.principal() == *who).for_each(|session| {
+///         session.end(Code::ENDED, "account closed");
+///     });
+/// }
+///
+/// /// Sends the clients to another server that knows their sessions, over half a minute.
+/// fn move_away(sessions: &Sessions, url: &str) {
+///     for session in sessions.all() {
+///         session.go_away(Duration::ZERO, Duration::from_secs(30), url);
+///     }
+/// }
+/// ```
 #[derive(Clone)]
 pub struct SessionSender(pub(super) Arc<Live>);
 

@@ -30,6 +30,22 @@ type Make = Box<dyn Fn(&SessionSender) -> Box<dyn SessionHandler> + Send + Sync>
 /// back on another path than it left.
 ///
 /// See the [module](super) for an example.
+///
+/// # Examples
+/// ```
+/// use everwire::session::{SessionId, Sessions};
+///
+/// /// Pokes a session by its name, and tells how it stands with all.
+/// fn poke(sessions: &Sessions, name: SessionId) -> String {
+///     match sessions.get(name) {
+///         Some(session) if session.is_attached() => drop(session.send_text("are you there?")),
+///         Some(_) => return "away".into(), // What is sent now would wait for it.
+///         None => return "gone".into(),
+///     }
+///     let stats = sessions.stats();
+///     format!("{} sessions, {} away, {} bytes kept", stats.sessions, stats.detached, stats.bytes)
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Sessions(pub(super) Arc<Table>);
 

@@ -5,6 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use everwire_session::{Direction, EndedBy, Event};
 
 /// What a server's sessions are doing, and have done since it started.
+///
+/// # Examples
+/// ```
+/// use everwire::session::Sessions;
+///
+/// fn is_in_trouble(sessions: &Sessions) -> bool {
+///     let stats = sessions.stats();
+///     // Most of them are cut off at once: something between us and them has failed.
+///     stats.sessions > 100 && stats.detached * 2 > stats.sessions
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionStats {

@@ -79,7 +79,8 @@ impl ClientSession {
     /// Suspects the socket. The next suspicion takes longer, unless something says that this one was
     /// right: what is large hides the answer, and would begin anew on each socket.
     pub(super) fn suspect(&mut self, now: At) {
-        let tell_at = now + self.end.rtt.patience();
+        // A little before it would be three patiences since something was said.
+        let tell_at = now + self.end.rtt.patience() * 3 / 4;
         let doubt = &mut self.doubt;
         doubt.is_suspected = true;
         doubt.doubts = doubt.doubts.saturating_add(1);

@@ -36,6 +36,28 @@ impl Snapshot {
 /// What has changed since a [`Snapshot`] was stored: with it that becomes the present one.
 ///
 /// It costs what is new, however many messages wait. The token in it is secret; `Debug` does not show it.
+///
+/// # Examples
+///
+/// ```
+/// # use std::{sync::Arc, time::Instant};
+/// # use everwire_session::{ClientSession, Config, Prepared};
+/// # let (now, config) = (Instant::now(), Arc::new(Config::client()));
+/// let mut session = ClientSession::new(now, config);
+/// // A log: the whole, then what has changed.
+/// let whole = session.snapshot();
+/// let (mut known, mut log) = (session.marks(), Vec::new());
+/// for text in ["one", "two"] {
+///     session.send(now, Prepared::text(text))?;
+///     log.push(session.change_since(&known));
+///     known = session.marks();
+/// }
+/// // Another process reads it.
+/// let mut read = whole;
+/// assert!(log.into_iter().all(|change| read.apply(change)));
+/// assert_eq!(read, session.snapshot());
+/// # Ok::<(), everwire_session::SendError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SnapshotChange {
@@ -160,6 +182,22 @@ impl ClientSession {
     }
 
     /// Returns how often the session was lost and another took its place, with numbers of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Instant};
+    /// # use everwire_session::{ClientSession, Config};
+    /// # let (now, config) = (Instant::now(), Arc::new(Config::client()));
+    /// let mut session = ClientSession::new(now, config);
+    /// let (losses, mut stored) = (session.losses(), session.snapshot());
+    /// // After whatever has happened since:
+    /// let is_same = session.losses() == losses;
+    /// if !(is_same && stored.apply(session.change_since(&stored))) {
+    ///     stored = session.snapshot(); // Another session: its numbers begin anew.
+    /// }
+    /// assert_eq!(stored, session.snapshot());
+    /// ```
     #[must_use]
     pub const fn losses(&self) -> u32 {
         self.losses
@@ -167,6 +205,21 @@ impl ClientSession {
 
     /// Returns the client's end of a session as it was stored. What was stored too late shows as a
     /// gap, or as a loss.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Instant};
+    /// # use everwire_session::{ClientSession, Config, Prepared};
+    /// # let (now, config) = (Instant::now(), Arc::new(Config::client()));
+    /// let mut session = ClientSession::new(now, config.clone());
+    /// session.send(now, Prepared::text("kept"))?;
+    /// let stored = session.snapshot();
+    /// drop(session); // The process has died.
+    /// let session = ClientSession::restored(now, config, stored);
+    /// assert_eq!(session.buffered(), (4, 1));
+    /// # Ok::<(), everwire_session::SendError>(())
+    /// ```
     #[must_use]
     pub fn restored(now: Instant, config: Arc<Config>, snapshot: Snapshot) -> Self {
         let mut this = Self::new(now, config);

@@ -23,6 +23,28 @@ pub struct PathRecord {
 ///
 /// The methods are called on a thread where they may block, and seldom: when a connection opens,
 /// and when something was learnt. Losing what was saved costs another search, nothing else.
+///
+/// # Examples
+/// ```
+/// use std::{collections::HashMap, sync::Mutex};
+/// use everwire::reconnect::{AdaptiveKeepalive, KeepaliveStore, PathRecord};
+///
+/// /// As many paths as a device meets in its life.
+/// #[derive(Default)]
+/// struct Paths(Mutex<HashMap<String, PathRecord>>);
+///
+/// impl KeepaliveStore for Paths {
+///     fn load(&self, label: &str) -> Option<PathRecord> {
+///         self.0.lock().expect("nobody panics").get(label).copied()
+///     }
+///
+///     fn save(&self, label: &str, record: PathRecord) {
+///         self.0.lock().expect("nobody panics").insert(label.to_owned(), record);
+///     }
+/// }
+///
+/// let keepalive = AdaptiveKeepalive::new(Paths::default());
+/// ```
 pub trait KeepaliveStore: Send + Sync + 'static {
     /// Returns what is known of the path with this label.
     fn load(&self, label: &str) -> Option<PathRecord>;

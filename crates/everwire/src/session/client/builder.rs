@@ -26,6 +26,21 @@ use crate::{
 };
 
 /// Everything that can be chosen of a [`SessionClient`].
+///
+/// # Examples
+/// ```no_run
+/// use std::time::Duration;
+/// use everwire::{Client, session::SessionClient};
+///
+/// # async fn fresh_ticket(_: bool) -> Result<String, everwire::reconnect::BoxError> { Ok(String::new()) }
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = SessionClient::builder(Client::new("wss://example.com/orders")?)
+///     .ticket(|info| fresh_ticket(info.refresh_token)) // Asked before each attempt.
+///     .ttl(Duration::from_secs(300)) // For how long the server is asked to wait for us.
+///     .start()?;
+/// client.send("two of them").await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "nothing happens before `start`"]
 pub struct SessionClientBuilder {
     setup: Setup,

@@ -1,6 +1,10 @@
 //! The connection that carries a client's session.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use everwire_proto::{CloseCode, Closure, Compress, Message, Payload, SendError};
@@ -100,6 +104,11 @@ impl Carrier {
         }
         link.receive(self.attempt, message);
         Heard::Messages
+    }
+
+    /// Returns when the last bytes came of a message that has not come whole; nothing if there is none.
+    pub(super) fn mid_message(&self) -> Option<Instant> {
+        self.sender.shared().mid_message()
     }
 
     pub(super) fn close(&mut self, code: Code) {

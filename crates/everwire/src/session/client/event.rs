@@ -10,6 +10,29 @@ use crate::reconnect::{AttemptError, Ending};
 
 /// What happened to a client's session, in order: what is missing is told before the next message,
 /// and [`Ended`](Self::Ended) comes once and last.
+///
+/// # Examples
+/// ```no_run
+/// use everwire::session::{ClientEvent, Direction, SessionClient};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut client = SessionClient::connect("wss://example.com/orders")?;
+/// while let Some(event) = client.next().await {
+///     match event {
+///         ClientEvent::Message(message) => println!("{:?}", message.as_text()),
+///         ClientEvent::Gap(Direction::In, gap) => println!("{} to {} will not come", gap.from, gap.to),
+///         // What was sent before may not have arrived, and nobody has it any more.
+///         ClientEvent::Lost { unacknowledged, .. } => {
+///             for message in unacknowledged.iter().filter_map(|message| message.as_text()) {
+///                 client.send(message).await?;
+///             }
+///         }
+///         ClientEvent::Ended(end) => println!("{end}"),
+///         _ => {} // Connections come and go.
+///     }
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientEvent {
@@ -46,6 +69,22 @@ pub enum ClientEvent {
 }
 
 /// What is missing before the next message.
+///
+/// # Examples
+/// ```no_run
+/// use everwire::session::{Missing, SessionClient};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut client = SessionClient::connect("wss://example.com/prices")?;
+/// while let Some(received) = client.recv().await {
+///     match received {
+///         Ok(message) => println!("{:?}", message.as_text()),
+///         Err(Missing::Gap(gap)) => println!("{} prices are missing", gap.to - gap.from + 1),
+///         Err(missing) => println!("begin anew: {missing}"),
+///     }
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Missing {
@@ -75,6 +114,16 @@ pub struct SessionEnd {
 }
 
 /// How it all ended, for a client.
+///
+/// # Examples
+/// ```no_run
+/// # async fn example(client: everwire::session::SessionClient) {
+/// let end = client.close(everwire::session::Code::NORMAL, "done").await;
+/// if !end.is_clean() {
+///     eprintln!("{end}"); // As in "session expired with 4408; 2 messages were not acknowledged".
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClientEnd {

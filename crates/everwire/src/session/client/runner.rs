@@ -122,7 +122,7 @@ impl Runner {
 
     /// Waits for something to happen, or for something to be due.
     async fn wait(&mut self, farewell: Option<Instant>) -> Happened {
-        let session = self.link.handle_timeout();
+        let session = self.link.look(ClientSession::poll_timeout);
         let is_running = !self.is_over();
         let attempt = match (&self.carrier, &self.opening) {
             (_, Some(_)) => None,
@@ -172,7 +172,7 @@ impl Runner {
     fn settle(&mut self) {
         self.obey();
         loop {
-            self.link.handle_timeout();
+            self.link.handle_timeout(self.carrier.as_ref());
             self.transmit();
             let events = self.link.take_events();
             if events.is_empty() {
@@ -367,6 +367,8 @@ impl Runner {
     /// Lets a new connection carry the session.
     fn adopt(&mut self, opened: Opened, is_beside: bool) {
         let Opened { ws, said, took, way } = opened;
+        // Now is the time to know whether the old one speaks.
+        self.link.handle_timeout(self.carrier.as_ref());
         if is_beside && (self.is_over_suspicion() || self.is_closing_carrier()) {
             // The old one spoke before we said anything on the new one.
             self.beside = None;

@@ -17,7 +17,7 @@ use tokio::{
 use super::{builder, client, hear, proxied};
 use crate::{
     common::{read_head, soon, until},
-    echo,
+    echo, scripted,
 };
 
 /// A path on which what a client sends behind its request is held back until it is let go, and
@@ -79,30 +79,21 @@ async fn pass(
     }
 }
 
-/// The server hears nothing of a client but its requests, and yet both sessions are there and all
-/// that was to be sent has come: no round trip is needed beyond the upgrade.
 /// A server is given its time for the answer, however long it takes to get there.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_time_to_attach_begins_when_the_connection_is_open() {
-    let (_server, url, ..) = echo(Sessions::builder()).await;
-    let target: SocketAddr = url.trim_start_matches("ws://").trim_end_matches('/').parse().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let slow = format!("ws://{}/", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(1500)).await;
-                let mut server = TcpStream::connect(target).await.unwrap();
-                tokio::io::copy_bidirectional(&mut client, &mut server).await.ok();
-            });
-        }
-    });
+    let (builder, mut connections) = scripted::piped();
     let mut config = everwire::session::SessionConfig::client();
     config.attach_timeout = Duration::from_secs(1);
-    let mut client = builder(&slow).config(config).start().unwrap();
+    let mut client = builder.config(config).start().unwrap();
+    let slow = connections.recv().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let _server = scripted::welcome(slow).await;
     assert_eq!(hear(&mut client).await, "attached");
 }
 
+/// The server hears nothing of a client but its requests, and yet both sessions are there and all
+/// that was to be sent has come: no round trip is needed beyond the upgrade.
 #[tokio::test]
 async fn a_hello_in_the_upgrade_costs_no_further_round_trip() {
     let (_server, url, notes, sessions) = echo(Sessions::builder()).await;

@@ -216,3 +216,23 @@ async fn who_was_told_of_the_silence_hears_no_more_of_its_end() {
     let told = soon(client.next()).await;
     assert!(matches!(told, Some(ClientEvent::Resumed { epoch: 2 })), "{told:?}");
 }
+
+/// Its bytes are life, where whole messages are not to be seen: three seconds each way, and heartbeats of
+/// one with a second to answer.
+#[tokio::test]
+async fn a_message_arrives_that_takes_longer_than_the_heartbeat() {
+    let mut config = SessionConfig::server();
+    config.terms.heartbeat = Duration::from_secs(1);
+    config.terms.heartbeat_timeout = Duration::from_secs(1);
+    let (_server, url, notes, _) = echo(Sessions::builder().config(config)).await;
+    let narrows = Narrows::new(&url, 20_000).await;
+    let mut config = SessionConfig::client();
+    config.probes = false; // Only the heartbeats are in the way.
+    let mut client = builder(&narrows.url).config(config).start().unwrap();
+    assert_eq!(hear(&mut client).await, "attached");
+    let large = "x".repeat(60_000);
+    client.send(large.as_str()).await.unwrap();
+    let (message, told) = hear_message(&mut client).await;
+    assert!(message == large, "{} bytes came: {told:?}", message.len());
+    assert_eq!(notes.all().iter().filter(|note| **note == large).count(), 1);
+}

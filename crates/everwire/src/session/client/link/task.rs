@@ -1,10 +1,6 @@
 //! What the task of a client calls.
 
-use std::{
-    sync::Arc,
-    task::Waker,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, task::Waker, time::Duration};
 
 use everwire_proto::{Closure, Message as WsMessage};
 use everwire_session::{Attempt, ClientSession, Config, Event, Message, Snapshot, Transmit};
@@ -13,7 +9,7 @@ use super::{Link, Orders, Saved, Unsaved};
 use crate::{
     clock,
     session::{
-        client::{ClientEnd, ClientEvent, ClientState, SessionEnd},
+        client::{ClientEnd, ClientEvent, ClientState, SessionEnd, carrier::Carrier},
         oversize::oversize,
     },
     shared::Decided,
@@ -87,14 +83,20 @@ impl Link {
         inner.session.handle_closed(attempt, code);
     }
 
-    /// Tells the session the time if something is due; returns when something will be.
-    pub(in crate::session::client) fn handle_timeout(&self) -> Option<Instant> {
+    /// Tells the session the time if something is due, and before that what it does not see: that a message
+    /// is still coming on this connection.
+    pub(in crate::session::client) fn handle_timeout(&self, carrier: Option<&Carrier>) {
         let now = clock::now();
         let mut inner = self.lock();
-        if inner.session.poll_timeout().is_some_and(|at| at <= now) {
+        let is_due = inner.session.poll_timeout().is_some_and(|at| at <= now);
+        if let Some(carrier) = carrier.filter(|_| is_due || inner.session.is_suspected())
+            && let Some(at) = carrier.mid_message()
+        {
+            inner.session.handle_bytes(at, carrier.attempt);
+        }
+        if is_due {
             inner.session.handle_timeout(now);
         }
-        inner.session.poll_timeout()
     }
 
     /// Returns what the session has to say, unless something has to be stored before that.
