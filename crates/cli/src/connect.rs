@@ -11,6 +11,7 @@ mod progress;
 mod reconnecting;
 mod session;
 mod single;
+mod store;
 mod verbose;
 mod verdict;
 

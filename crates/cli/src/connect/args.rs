@@ -32,7 +32,7 @@ Exit status:
   2  wrong usage
   3  no connection: the server refused or could not be reached
   4  the connection ended in another way, or before -n messages came; with --session also when messages were
-     lost or may be
+     lost or may be, or when it was left to the next run and could not be stored
   6  --timeout passed
   130, 143  interrupted by SIGINT (Ctrl-C), by SIGTERM: at the second, or at one before -n messages came, while there
      was no connection, or where no session was ever attached and there is no --session-store. One alone is

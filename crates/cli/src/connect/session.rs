@@ -6,8 +6,7 @@ use everwire::{
     Message,
     session::{
         Acks, ClientEnd, ClientEvent, ClientReceiver, ClientSender, ClientState, Code, Direction,
-        GapReason, Kind, Receipt, SessionClient, SessionConfig, SessionFile, SessionMessage,
-        SessionSendError, SessionStore,
+        GapReason, Kind, Receipt, SessionClient, SessionConfig, SessionMessage, SessionSendError,
     },
 };
 
@@ -17,6 +16,7 @@ use super::{
     exchange::Exchange,
     output::{Notices, Room},
     progress::Progress,
+    store::{Behind, Store},
     verbose::{Verbose, VerboseSession},
     verdict::Course,
 };
@@ -32,12 +32,13 @@ pub(super) async fn run(args: Args) -> Verdict {
         Ok(code) => code,
         Err(error) => return Verdict::usage(error),
     };
-    let client = match client(&args, &output) {
+    let is_behind = Behind::default();
+    let client = match client(&args, &output, &is_behind) {
         Ok(client) => client,
         Err(error) => return Verdict::usage(error),
     };
     match Exchange::start(args, output) {
-        Ok(exchange) => go(exchange, client, code).await,
+        Ok(exchange) => go(exchange, client, code, is_behind).await,
         Err(error) => Verdict::usage(error),
     }
 }
@@ -49,19 +50,11 @@ fn close_code(args: &Args) -> Result<Code, String> {
     })
 }
 
-fn client(args: &Args, output: &Output) -> Result<SessionClient, String> {
+fn client(args: &Args, output: &Output, is_behind: &Behind) -> Result<SessionClient, String> {
     let observer = args.verbose.then(|| VerboseSession::new(Verbose(output.notices())));
     let mut builder = SessionClient::builder(args.client(observer)?).config(config(args));
     if let Some(path) = &args.session_store {
-        let store = SessionFile::open(path)
-            .map_err(|error| format!("invalid '--session-store': {error}"))?;
-        // What cannot be read is told by who needs it.
-        if let Ok(Some(stored)) = store.load() {
-            let (n, waiting) = (stored.next.saturating_sub(1), stored.unacknowledged.len());
-            output.notices().say(format!(
-                "= stored session: {n} messages of ours so far, {waiting} of them not acknowledged"
-            ));
-        }
+        let store = Store::open(path, is_behind.clone(), &output.notices())?;
         // A message is done when it was written to stdout.
         builder = builder.store(store).acks(Acks::Manual);
     }
@@ -76,7 +69,7 @@ fn config(args: &Args) -> SessionConfig {
     config
 }
 
-async fn go(exchange: Exchange, client: SessionClient, code: Code) -> Verdict {
+async fn go(exchange: Exchange, client: SessionClient, code: Code, is_behind: Behind) -> Verdict {
     let (sender, mut receiver) = client.split();
     let room = exchange.output.room();
     let mut states = sender.states();
@@ -115,7 +108,7 @@ async fn go(exchange: Exchange, client: SessionClient, code: Code) -> Verdict {
         }
     };
     run.sender.ended().await; // Until all is closed.
-    conclude(run.exchange, &end, code, run.lost)
+    conclude(run.exchange, &end, code, run.lost, is_behind.get())
 }
 
 /// What becomes of a session's events.
@@ -184,11 +177,12 @@ impl Run {
 }
 
 /// Lists what is left over, and judges the end.
-fn conclude(exchange: Exchange, end: &ClientEnd, code: Code, lost: bool) -> Verdict {
+fn conclude(exchange: Exchange, end: &ClientEnd, code: Code, lost: bool, behind: bool) -> Verdict {
     let (attached, asked) = (exchange.has_attached, exchange.has_closed().then_some(code));
     let were_sent = attached || exchange.args.session_store.is_some();
     unacknowledged(&exchange.output.notices(), &end.unacknowledged, were_sent);
-    exchange.end(|missing| Verdict::session(end, &Course { attached, asked, lost }, missing))
+    exchange
+        .end(|missing| Verdict::session(end, &Course { attached, asked, lost, behind }, missing))
 }
 
 /// Leaves the session to the next run, once stdout has what it was given: else that came again.

@@ -16,6 +16,8 @@ pub(super) struct Course {
     pub(super) asked: Option<Code>,
     /// Messages were lost.
     pub(super) lost: bool,
+    /// What is stored is not the session as it was left.
+    pub(super) behind: bool,
 }
 
 /// How it all ended.
@@ -75,6 +77,10 @@ impl Verdict {
                     _ => "",
                 };
                 return Self::down(&format!("{end}{hint}"), missing);
+            }
+            ClientStop::Left if course.behind => {
+                let line = "session left, but not stored: the next run does not find it as it is";
+                return Self { status: 4, line: Some(line.to_owned()) };
             }
             ClientStop::Left => true,
             // The code may be the user's (--close). Another is the client's, which gave up.

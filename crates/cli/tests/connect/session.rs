@@ -12,7 +12,7 @@ use everwire_testkit::Cut;
 use crate::{
     fixture::Fixture,
     place::{Place, Program, lines, next, nowhere},
-    run::{command, finish, run},
+    run::{Ran, command, finish, run},
     scripted::{accept, answer, silent},
 };
 
@@ -156,6 +156,52 @@ fn an_interrupt_loses_nothing_and_doubles_nothing_that_waits_for_stdout() {
     let numbers: Vec<_> = heard.iter().map(|line| line.trim().parse().unwrap_or(100)).collect();
     assert_eq!(numbers, Vec::from_iter(0..=100));
     program.finish().check(0, "");
+}
+
+const STORE_FAILS: &str =
+    " WARN session cannot be stored: it goes on, and would not survive this process error=";
+
+/// Runs it while its store fails and recovers; and fails again before it is interrupted.
+fn with_a_store_that_fails(is_left: bool) -> Ran {
+    let place = Place::new();
+    let folder = tempfile::tempdir().unwrap();
+    let within = folder.path().join("within");
+    std::fs::create_dir(&within).unwrap();
+    let file = within.join("session.json");
+    let mut program = Program::start(&["--session-store", file.to_str().unwrap(), &place.url()]);
+    program.tells("= attached");
+    std::fs::remove_dir_all(&within).unwrap();
+    for line in ["1", "2", "3"] {
+        program.say(&format!("{line}\n"));
+        program.hears(line);
+    }
+    program.tells(&format!("{STORE_FAILS}{}: No such file", file.display()));
+    std::fs::create_dir(&within).unwrap();
+    program.say("4\n");
+    program.hears("4");
+    program.tells(" WARN session is stored again");
+    if !is_left {
+        return program.finish();
+    }
+    std::fs::remove_dir_all(&within).unwrap();
+    program.say("5\n");
+    program.hears("5");
+    program.interrupt();
+    program.end()
+}
+
+#[test]
+fn a_store_that_fails_is_told_once_and_again_when_it_has_recovered() {
+    let ran = with_a_store_that_fails(false);
+    ran.check(0, "");
+    assert_eq!(ran.stderr.matches(STORE_FAILS).count(), 1, "{}", ran.stderr);
+}
+
+#[test]
+fn a_session_that_is_left_and_could_not_be_stored_is_a_failure() {
+    let ran = with_a_store_that_fails(true);
+    ran.check(4, "");
+    ran.says("session left, but not stored: the next run does not find it as it is");
 }
 
 #[test]

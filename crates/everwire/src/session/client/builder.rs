@@ -1,6 +1,15 @@
 //! What a client of sessions is made of.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use everwire_session::{Acks, Buffer, Config, SUBPROTOCOL};
@@ -48,6 +57,8 @@ pub(super) struct Setup {
     pub(super) provider_timeout: Duration,
     pub(super) early: bool,
     store: Option<Box<dyn SessionStore>>,
+    /// The last attempt to store it whole failed.
+    is_failing: AtomicBool,
 }
 
 impl SessionClientBuilder {
@@ -61,6 +72,7 @@ impl SessionClientBuilder {
             provider_timeout: Duration::from_secs(10),
             early: true,
             store: None,
+            is_failing: AtomicBool::new(false),
         };
         Self { setup, config: Config::client() }
     }
@@ -249,12 +261,22 @@ impl Setup {
                 Unsaved::Change(_) | Unsaved::Save => {
                     let (session, saved) = link.whole();
                     let result = store.save(&session);
-                    if let Err(error) = &result {
-                        tracing::warn!(%error, "session cannot be stored");
-                    }
+                    self.tell_of(&result);
                     link.saved(saved, result.is_ok());
                 }
             }
+        }
+    }
+
+    /// Tells of a store that fails: once, and when it has recovered.
+    fn tell_of(&self, saved: &io::Result<()>) {
+        match (saved, self.is_failing.swap(saved.is_err(), Ordering::Relaxed)) {
+            (Err(error), false) => tracing::warn!(
+                %error,
+                "session cannot be stored: it goes on, and would not survive this process"
+            ),
+            (Ok(()), true) => tracing::warn!("session is stored again"),
+            _ => {}
         }
     }
 

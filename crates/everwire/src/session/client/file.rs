@@ -93,15 +93,23 @@ impl SessionFile {
 
     fn write(&self, text: &[u8]) -> io::Result<File> {
         let temporary = beside(&self.path, "tmp");
+        let written = self.write_by(&temporary, text);
+        if written.is_err() {
+            remove(&temporary).ok();
+        }
+        written.map_err(|error| named(&self.path, &error))
+    }
+
+    fn write_by(&self, temporary: &Path, text: &[u8]) -> io::Result<File> {
         // What lies there is no file of ours: others may read it, or it leads elsewhere.
-        remove(&temporary)?;
+        remove(temporary)?;
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&temporary)?;
+        let mut file = options.open(temporary)?;
         file.write_all(text)?;
-        fs::rename(&temporary, &self.path)?;
+        fs::rename(temporary, &self.path)?;
         Ok(file)
     }
 }

@@ -47,6 +47,17 @@ fn one_client_has_it_at_a_time() {
 }
 
 #[test]
+fn a_save_that_fails_names_the_file_and_leaves_nothing_beside_it() {
+    let (folder, path) = file();
+    let store = SessionFile::open(&path).unwrap();
+    fs::create_dir_all(path.join("in the way")).unwrap();
+    let error = store.save(&snapshot()).unwrap_err();
+    assert!(error.to_string().starts_with(&format!("{}: ", path.display())), "{error}");
+    drop(store);
+    assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+}
+
+#[test]
 fn a_broken_file_is_an_error_and_not_another_session() {
     let (_folder, path) = file();
     let store = SessionFile::open(&path).unwrap();
