@@ -130,7 +130,9 @@ class Runner {
   closes: number[] = [];
   now = 1_000_000;
   ticket = 'ticket';
+  released = 0;
   sockets: Socket[] = [];
+  held: (() => void)[] = [];
   session: Session;
 
   constructor(config: any) {
@@ -139,7 +141,8 @@ class Runner {
     this.session = createSession(sizes, () => this.now, {
       attached: (welcome, fresh) => told(fresh ? { event: 'open', id: hex(welcome[10]) } : { event: 'resumed', epoch: welcome[2] }),
       message: (data, taken) => {
-        if (!config.hold) taken?.();
+        if (config.hold) this.held.push(taken!);
+        else taken?.();
         const content = typeof data === 'string' ? { text: data } : { binary: hex(data) };
         told({ event: 'message', ...content, ...(!taken && { volatile: true }) });
       },
@@ -196,6 +199,11 @@ class Runner {
         return this.session.send(encodeData(step.send, !!step.volatile));
       case 'close':
         return this.session.close(step.close, step.reason ?? '');
+      case 'release':
+        for (; this.released < step.release; this.released++) this.held.shift()!();
+        return;
+      case 'authenticate':
+        return this.session.authenticate(new TextEncoder().encode(step.authenticate));
       case 'ticket':
         this.ticket = step.ticket;
         return;
@@ -206,7 +214,10 @@ class Runner {
     }
   }
 
-  #steps = { open: 1, output: 1, input: 1, input_text: 1, cut: 1, wait: 1, send: 1, close: 1, ticket: 1, event: 1, closes: 1 };
+  #steps = {
+    open: 1, output: 1, input: 1, input_text: 1, cut: 1, wait: 1, send: 1, close: 1, release: 1, authenticate: 1, ticket: 1, event: 1,
+    closes: 1,
+  };
 
   /** All that was said so far has been asked for, but acknowledgements. */
   end(): void {

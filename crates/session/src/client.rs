@@ -183,7 +183,7 @@ impl ClientSession {
             let _ = Frame::parse(Role::Server, message).map(|f| self.end.receive(now, f));
         }
         if !self.end.listening(attempt) {
-            return;
+            return self.end.receive_late(attempt, Role::Server, message);
         }
         self.heard();
         let before = self.standing();

@@ -165,15 +165,16 @@ impl Outgoing {
         }
     }
 
-    /// Begins a socket on which the peer has all up to `recv`.
-    pub(crate) fn attach(&mut self, recv: u64, window: u64, peer_limit: u64) {
+    /// Begins a socket on which the peer has all up to `recv`, and wants nothing up to `done` any more.
+    pub(crate) fn attach(&mut self, recv: u64, done: u64, window: u64, peer_limit: u64) {
         self.acked = recv;
         self.position = recv;
-        self.last_done = 0;
+        self.last_done = done;
         self.in_flight = 0;
         self.window = saturated(window);
         self.peer_limit = saturated(peer_limit);
         self.waiting_since = None;
+        self.free(done);
     }
 
     pub(crate) fn detach(&mut self) {
@@ -213,7 +214,7 @@ impl Outgoing {
         counts.recv == self.acked && counts.done == self.last_done && window == self.window
     }
 
-    pub(crate) fn free(&mut self, done: u64) {
+    fn free(&mut self, done: u64) {
         self.freed = self.freed.max(done);
         self.replay.free(self.freed);
     }

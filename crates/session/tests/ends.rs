@@ -142,6 +142,27 @@ fn who_answered_a_goodbye_closes_if_the_other_does_not_within_5_s() {
 }
 
 #[test]
+fn who_have_both_said_goodbye_close_as_soon_as_each_has_its_answer() {
+    let mut pair = Pair::new();
+    pair.client.close(Code::NORMAL, "", None);
+    pair.server.close(Code::NORMAL, "", None);
+    for is_answered in [false, true] {
+        let (client, server) = (pair.client_says(), pair.server_says());
+        assert_eq!((client.len(), server.len()), (1, 1));
+        pair.client.handle_message(pair.now, pair.attempt, &server[0]);
+        pair.server.handle_message(pair.now, pair.epoch, &client[0]);
+        assert_eq!(client[0][0], 0x90 + u8::from(is_answered));
+    }
+    let close = Some(Transmit::Close(Code::NORMAL));
+    assert_eq!(pair.client.poll_transmit(pair.now, pair.attempt), close);
+    assert_eq!(pair.server.poll_transmit(pair.now, pair.epoch), close);
+    for events in [pair.client_events(), pair.server_events()] {
+        let [Event::Ended(end)] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(end.by, EndedBy::Peer);
+    }
+}
+
+#[test]
 fn a_client_closes_a_socket_that_was_refused_if_the_server_does_not_within_5_s() {
     let mut pair = Pair::new();
     let attempt = pair.client.hello(pair.now).expect("it has not ended").number;

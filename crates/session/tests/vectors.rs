@@ -11,8 +11,8 @@ use std::{
 use bytes::Bytes;
 use described::{event, frame, hex, unhex};
 use everwire_session::{
-    Acks, ClientSession, Code, Config, Frame, Hello, Kind, Prepared, Role, SessionId, StoreConfig,
-    Transmit,
+    Acks, ClientSession, Code, Config, Event, Frame, Hello, Kind, Oversize, Prepared, Principal,
+    Role, ServerSession, SessionId, StoreConfig, Ticket, Transmit,
 };
 use everwire_testkit::{session::Host, start};
 use serde_json::Value;
@@ -134,7 +134,7 @@ fn code_of(value: &Value) -> Code {
 
 /// Returns what a step does, without what qualifies it.
 fn action<'v>(step: &'v Value, name: &str) -> (&'v str, &'v Value) {
-    let qualifiers = ["socket", "volatile", "reason"];
+    let qualifiers = ["socket", "volatile", "reason", "times"];
     let mut entries = step.as_object().into_iter().flatten();
     let found = entries.find(|(key, _)| !qualifiers.contains(&key.as_str()));
     found.map(|(key, value)| (key.as_str(), value)).unwrap_or_else(|| panic!("{name}: no step"))
@@ -159,15 +159,23 @@ struct Client {
     said: Said,
 }
 
+/// Sets what a conversation says about its end.
+fn configured(mut config: Config, settings: &Value) -> Config {
+    config.window = settings["window"].as_u64().unwrap_or(config.window);
+    config.max_message = settings["max_message"].as_u64().unwrap_or(config.max_message);
+    config.probes = settings["probes"].as_bool().unwrap_or(false);
+    if let Some(entries) = settings["entries"].as_u64() {
+        config.buffer.entries = entries as usize;
+    }
+    if settings["hold"].as_bool().unwrap_or(false) {
+        config.acks = Acks::Released;
+    }
+    config
+}
+
 impl Client {
     fn new(settings: &Value) -> Self {
-        let mut config = Config::client();
-        config.window = settings["window"].as_u64().unwrap_or(config.window);
-        config.max_message = settings["max_message"].as_u64().unwrap_or(config.max_message);
-        config.probes = settings["probes"].as_bool().unwrap_or(false);
-        if settings["hold"].as_bool().unwrap_or(false) {
-            config.acks = Acks::Released;
-        }
+        let config = configured(Config::client(), settings);
         let now = start();
         let mut session = ClientSession::new(now, Arc::new(config));
         session.set_ticket("ticket");
@@ -207,6 +215,8 @@ impl Client {
                 let reason = step["reason"].as_str().unwrap_or_default();
                 self.session.close(code_of(value), reason, None);
             }
+            "release" => self.session.release(self.now, value.as_u64().expect("a number")),
+            "authenticate" => self.session.authenticate(words.to_owned()),
             "ticket" => self.session.set_ticket(words.to_owned()),
             "event" => self.said.expect_event(value, name),
             "closes" => self.said.expect_close(socket, value, name),
@@ -227,16 +237,21 @@ impl Client {
 
     fn poll(&mut self) {
         let socket = self.attempt as u64;
-        while let Some(happened) = self.session.poll_event(self.now) {
-            self.said.events.push_back(event(&happened, None));
-        }
+        self.poll_events();
         while self.session.has_socket(socket)
             && let Some(transmit) = self.session.poll_transmit(self.now, socket)
         {
             self.said.transmit(self.attempt, transmit);
         }
+        self.poll_events();
+    }
+
+    fn poll_events(&mut self) {
         while let Some(happened) = self.session.poll_event(self.now) {
-            self.said.events.push_back(event(&happened, None));
+            // The application is not told of it.
+            if !matches!(happened, Event::TicketAccepted(_)) {
+                self.said.events.push_back(event(&happened, None));
+            }
         }
     }
 }
@@ -245,7 +260,7 @@ impl Client {
 fn a_server_holds_the_conversations() {
     for vector in list(&vectors(), "server") {
         let name = text(vector, "name");
-        let mut server = Server::new();
+        let mut server = Server::new(&vector["config"]);
         for (at, step) in list(vector, "steps").iter().enumerate() {
             server.step(step, &format!("{name}, step {at}: {step}"));
         }
@@ -264,9 +279,10 @@ struct Server {
 }
 
 impl Server {
-    fn new() -> Self {
+    fn new(settings: &Value) -> Self {
+        let config = configured(Config::server(), settings);
         let mut this = Self {
-            host: Host::new(Config::server(), StoreConfig::default(), 7),
+            host: Host::new(config, StoreConfig::default(), 7),
             now: start(),
             sockets: 0,
             session: None,
@@ -297,25 +313,52 @@ impl Server {
             "output" => self.output(socket, words, name),
             "input" => {
                 let message = unhex(&self.filled(words));
-                self.host.handle_message(self.now, socket, &message);
+                for _ in 0..step["times"].as_u64().unwrap_or(1) {
+                    self.host.handle_message(self.now, socket, &message);
+                }
             }
-            "cut" => self.host.handle_closed(self.now, socket),
+            "cut" => {
+                if value == 1009 {
+                    self.act(|session, _| session.handle_too_big(session.epoch(), Oversize::Ours));
+                }
+                self.host.handle_closed(self.now, socket);
+            }
             "wait" => self.wait(value.as_u64().expect("milliseconds")),
-            "send" => {
-                let session = self.session.and_then(|id| self.host.session(id)).expect("one");
-                session.borrow_mut().send(self.now, Prepared::text(words)).expect("room");
+            "send" => self.act(|session, now| {
+                session.send(now, Prepared::text(words)).expect("room");
+            }),
+            "release" => {
+                let number = value.as_u64().expect("a number");
+                self.act(|session, now| session.release(now, number));
             }
-            "end" => {
-                let session = self.session.and_then(|id| self.host.session(id)).expect("one");
-                let reason = step["reason"].as_str().unwrap_or_default();
-                session.borrow_mut().end(code_of(value), reason);
-                self.host.settle(self.now);
+            "end" | "close" => {
+                let (code, reason) = (code_of(value), step["reason"].as_str().unwrap_or_default());
+                self.act(|session, _| match kind {
+                    "end" => session.end(code, reason),
+                    _ => session.close(code, reason, None),
+                });
             }
             "event" => self.said.expect_event(value, name),
             "closes" => self.said.expect_close(socket, value, name),
             _ => panic!("{name}: an unknown step"),
         }
         self.poll();
+    }
+
+    /// Does something with the session of which something was heard last.
+    fn act(&mut self, act: impl FnOnce(&mut ServerSession, Instant)) {
+        let session = self.session.and_then(|id| self.host.session(id)).expect("a session");
+        act(&mut session.borrow_mut(), self.now);
+        self.host.settle(self.now);
+    }
+
+    /// Judges a ticket: it is the name of a principal, or nobody's.
+    fn judge(&mut self, ticket: &[u8]) {
+        let who = str::from_utf8(ticket).ok().filter(|name| !name.is_empty()).map(Principal::new);
+        self.act(|session, now| match who {
+            Some(who) => session.authenticated(now, &who, None),
+            None => session.end(Code::UNAUTHENTICATED, "ticket refused"),
+        });
     }
 
     fn output(&mut self, socket: usize, pattern: &str, name: &str) {
@@ -351,6 +394,8 @@ impl Server {
             self.poll();
         }
         self.now = until;
+        self.host.handle_timeout(until);
+        self.poll();
     }
 
     fn poll(&mut self) {
@@ -365,6 +410,10 @@ impl Server {
                 self.principals.insert(id, name);
             }
             self.session = Some(id);
+            if let Event::Ticket(Ticket(ticket)) = happened {
+                self.judge(&ticket);
+                return self.poll();
+            }
             let principal = self.principals.get(&id).map(String::as_str);
             self.said.events.push_back(event(&happened, principal.or(Some(""))));
         }

@@ -391,7 +391,7 @@ impl Live {
 
     /// Asks the application who shows this ticket.
     fn judge(&self, state: &mut State, now: Instant, ticket: &Bytes) {
-        match self.table.identify(ticket) {
+        match self.table.renewed(ticket, state.session.principal()) {
             Some(identity) => {
                 state.session.authenticated(now, &identity.principal, identity.valid_for);
             }

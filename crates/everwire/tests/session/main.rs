@@ -152,6 +152,26 @@ async fn a_goodbye_ends_the_session_at_both_ends() {
 }
 
 #[tokio::test]
+async fn who_have_both_said_goodbye_do_not_wait_for_each_other_to_close() {
+    let mut config = SessionConfig::server();
+    config.bye_timeout = Duration::from_secs(3600);
+    let (_server, url, _, sessions) = echo(Sessions::builder().config(config)).await;
+    let mut visitor = Visitor::new(&url);
+    visitor.connect(Form::Inline).await;
+    assert_eq!(visitor.hear().await, "opened");
+    sessions.all()[0].close(Code::NORMAL, "");
+    let (attempt, ws) = visitor.socket.as_mut().unwrap();
+    let (attempt, theirs) = (*attempt, soon(ws.recv()).await.unwrap().into_payload().into_bytes());
+    // It says its own before it looks at the other's.
+    visitor.session.close(Code::NORMAL, "", None);
+    visitor.transmit().await;
+    visitor.session.handle_message(std::time::Instant::now(), attempt, &theirs);
+    assert_eq!(visitor.hear().await, "ended 1000 by Peer");
+    let (_, ws) = visitor.socket.take().unwrap();
+    assert_eq!(close_code(ws).await, Some(1000));
+}
+
+#[tokio::test]
 async fn what_was_said_before_a_goodbye_is_answered_before_it() {
     let (_server, url, _notes, _sessions) = echo(Sessions::builder()).await;
     let mut visitor = Visitor::new(&url);

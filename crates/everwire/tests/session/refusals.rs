@@ -143,6 +143,17 @@ async fn a_client_without_a_good_ticket_is_refused() {
 }
 
 #[tokio::test]
+async fn a_server_that_asks_for_no_tickets_takes_any() {
+    let (_server, url, ..) = echo(Sessions::builder()).await;
+    let mut visitor = Visitor::new(&url);
+    visitor.session.set_ticket("mine");
+    visitor.connect(Form::Inline).await;
+    assert_eq!(visitor.hear().await, "opened");
+    visitor.session.authenticate("a fresh one");
+    assert_eq!(visitor.hear().await, "TicketAccepted(None)");
+}
+
+#[tokio::test]
 async fn a_principal_has_so_many_sessions() {
     let mut store = StoreConfig::default();
     store.per_principal = 2;

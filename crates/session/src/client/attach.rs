@@ -93,8 +93,7 @@ impl ClientSession {
             }
         }
         let counts = accepted.counts;
-        self.end.out.attach(counts.recv, counts.window, accepted.max_message);
-        self.end.out.free(counts.done);
+        self.end.out.attach(counts.recv, counts.done, counts.window, accepted.max_message);
         self.take_terms(accepted);
         self.doubt.attached();
         if status == Status::Resumed {

@@ -1,9 +1,11 @@
 //! What a frame does that came on an attached socket.
 
+use bytes::Bytes;
+
 use super::Endpoint;
 use crate::{
     At, Code, Counts, Direction, EndedBy, Event, Frame, GapRange, Malformed, Message, MessageRef,
-    Violation, frame, message,
+    Role, Violation, frame, message,
 };
 
 impl Endpoint {
@@ -173,12 +175,25 @@ impl Endpoint {
         }
         let counts = self.counts();
         self.queue_frame(&Frame::Bye { reply: true, code, counts, reason: String::new() });
+        let ours = self.goodbye.take().filter(|_| self.has_said_bye());
         self.await_close(now);
         self.end(code, reason, EndedBy::Peer);
+        // Ours was said as well: its reply is still to come.
+        self.goodbye = ours;
+    }
+
+    /// Takes in what comes after the end. It has no effect, but that both may close the socket once each
+    /// has answered the other's goodbye.
+    #[cold]
+    pub(crate) fn receive_late(&mut self, id: u64, from: Role, message: &Bytes) {
+        let is_awaited = self.is_ended && self.has_socket(id) && self.goodbye.is_some();
+        if is_awaited && matches!(Frame::parse(from, message), Ok(Frame::Bye { reply: true, .. })) {
+            self.give_up();
+        }
     }
 
     fn bye_reply(&mut self, counts: &Counts) -> Result<(), Violation> {
-        let said_bye = self.socket.as_ref().is_some_and(|socket| socket.bye_at().is_some());
+        let said_bye = self.has_said_bye();
         let Some(goodbye) = self.goodbye.take().filter(|_| said_bye) else {
             return Err(Malformed::NotNow("the reply to a BYE").into());
         };

@@ -54,9 +54,14 @@ impl Endpoint {
         }
     }
 
+    /// Returns whether a BYE was said on this socket, or answered.
+    pub(super) fn has_said_bye(&self) -> bool {
+        self.socket.as_ref().is_some_and(|socket| socket.bye_at().is_some())
+    }
+
     /// Ends a session whose goodbye nobody answers; a socket whose BYE was answered is closed.
-    fn give_up(&mut self) {
-        let said_bye = self.socket.as_ref().is_some_and(|socket| socket.bye_at().is_some());
+    pub(super) fn give_up(&mut self) {
+        let said_bye = self.has_said_bye();
         if said_bye && let Some(socket) = &mut self.socket {
             // The peer was to close it, and has not.
             socket.set_bye_at(None);

@@ -149,7 +149,8 @@ impl ServerSession {
         let mut socket = Socket::new(now);
         socket.is_attached = true;
         self.end.socket = Some(socket);
-        self.end.out.attach(recv, hello.window, hello.max_message);
+        // A HELLO says nothing of what is done with.
+        self.end.out.attach(recv, 0, hello.window, hello.max_message);
         // What was not acknowledged in a session that is lost does not come in this one.
         self.end.incoming.begin_at(if status == Status::Lost { 1 } else { hello.lo });
         self.set_attached();

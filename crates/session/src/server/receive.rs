@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::ServerSession;
-use crate::{At, Event, Frame, Malformed, MessageRef, Mutation, Ticket, Violation, frame};
+use crate::{At, Event, Frame, Malformed, MessageRef, Mutation, Role, Ticket, Violation, frame};
 
 /// Where a client stands has to be checked before anything that it says counts (protocol §5.2).
 const TOO_EARLY: Malformed = Malformed::NotNow("a frame without counts as the first");
@@ -16,9 +16,9 @@ impl ServerSession {
         let now = self.end.at(now);
         let fenced = !self.end.config.leaves_out(Mutation::NoServerFence);
         if !self.end.listening(epoch) && (fenced || !self.end.is_attached()) {
-            return;
+            return self.end.receive_late(epoch, Role::Client, message);
         }
-        let handled = Frame::parse(crate::Role::Client, message)
+        let handled = Frame::parse(Role::Client, message)
             .map_err(Violation::from)
             .and_then(|frame| self.handle_frame(now, frame));
         match handled {

@@ -123,6 +123,7 @@ pub(crate) fn event(event: &Event, principal: Option<&str>) -> Value {
             refused.as_object_mut().expect("an object").remove("type");
             refused
         }
+        Event::TicketWanted(_) => json!({"event": "ticket"}),
         Event::TokenReused => json!({"event": "token-reused"}),
         Event::Goaway(g) => {
             json!({"event": "goaway", "after": g.after, "spread": g.spread, "url": g.url})

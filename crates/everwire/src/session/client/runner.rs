@@ -429,9 +429,12 @@ impl Runner {
             Some(beside) => (beside.phase(self.opening.is_some()), beside.n_failed + 1),
             None => (self.machine.phase(), self.machine.attempt()),
         };
+        let was_told = self.told.is_some_and(|(kind, ..)| kind == 1);
         let delay = match phase {
             // It will be told in a moment that it is under way.
             Phase::Scheduled { at, .. } if at <= clock::now() => return,
+            // The attempt has come as far as its HELLO.
+            Phase::Open if is_told && was_told => return,
             Phase::Scheduled { delay, .. } => delay,
             _ => Duration::ZERO,
         };
