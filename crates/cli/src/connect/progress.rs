@@ -20,8 +20,6 @@ pub(super) struct Progress {
     held: VecDeque<ClientState>,
     /// What was told last of a connection that ended or an attempt that failed.
     told: Option<Ending>,
-    /// The attempt that was told last, if nothing else was told since.
-    attempt: Option<String>,
     /// The session of this connection has ended.
     has_ended: bool,
 }
@@ -57,7 +55,7 @@ impl Progress {
                 self.attached(format!("= resumed, connection {epoch}"))
             }
             ClientEvent::Detached { closure } => {
-                (self.is_attached, self.attempt) = (false, None);
+                self.is_attached = false;
                 self.told = closure.clone().map(Ending::Closed);
                 let mut lines = vec![match (closure, std::mem::take(&mut self.has_ended)) {
                     (Some(closure), _) => format!("= detached: {closure}"),
@@ -82,7 +80,6 @@ impl Progress {
     }
 
     fn attached(&mut self, line: String) -> Vec<String> {
-        self.attempt = None;
         (self.is_attached, self.is_ahead, self.has_ended) = (true, false, false);
         vec![line]
     }
@@ -96,15 +93,9 @@ impl Progress {
         {
             lines.push(failed(*attempt, last));
             self.told = Some(last.clone());
-            self.attempt = None;
         }
         // That it is detached was told.
-        let line = format!("= {}", state.to_string().trim_start_matches("detached, "));
-        // One beside a silent connection becomes the only one when that is given up.
-        if self.attempt.as_ref() != Some(&line) {
-            lines.push(line.clone());
-            self.attempt = Some(line);
-        }
+        lines.push(format!("= {}", state.to_string().trim_start_matches("detached, ")));
         lines
     }
 }
@@ -209,19 +200,6 @@ mod tests {
             assert!(lines[2].starts_with("= attempt 1 failed: "), "{lines:?}");
             assert_eq!(progress.state(Some(&waits(2, 100, None))).len(), 1);
         }
-    }
-
-    #[test]
-    fn an_attempt_is_told_once() {
-        let mut progress = Progress::default();
-        progress.event(&ClientEvent::Resumed { epoch: 2 });
-        progress.event(&ClientEvent::Detached { closure: None });
-        let attempt = waits(1, 0, None);
-        assert_eq!(progress.state(Some(&attempt)), ["= connecting, attempt 1"]);
-        assert!(progress.state(Some(&attempt)).is_empty());
-        progress.event(&ClientEvent::Resumed { epoch: 3 });
-        progress.event(&ClientEvent::Detached { closure: None });
-        assert_eq!(progress.state(Some(&attempt)), ["= connecting, attempt 1"]);
     }
 
     #[test]
