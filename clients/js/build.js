@@ -2,15 +2,16 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
-import { bundle, readNames } from './bundle.js';
+import { bundle, readNames, spell } from './bundle.js';
 
 const out = process.argv[2] ?? 'dist';
-const { properties, locals } = readNames();
+const names = readNames();
 
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out);
 for (const [entry, file] of [['index', 'everwire.js'], ['tab', 'tab.js']]) {
-  const code = await bundle(entry, properties, (n) => locals[n]);
+  // Orders were found for the first.
+  const code = spell(await bundle(entry, Object.keys(names.properties)), entry === 'index' ? names : { ...names, orders: [] });
   writeFileSync(`${out}/${file}`, code);
   console.log(`${out}/${file}: ${code.length} bytes, ${gzipSync(code, { level: 9 }).length} gzipped`);
 }

@@ -1,15 +1,15 @@
 /** Opens WebSockets for a session, or for a plain connection, and tells the application what becomes of them. */
 
 import type { EverwireEventMap } from './events.js';
-import { Code, Status, bytesOf, encodeData, payloadOf, type Payload } from './frame.js';
+import { Code, Status, bytesOf, encodeData, isEndCode, payloadOf, type Accepted, type Payload } from './frame.js';
 import type { Asked, Options, Provided } from './options.js';
 import { watch } from './page.js';
 import { createReconnect } from './reconnect.js';
 import { createSession, type Link, type Listener, type Session, type Stored } from './session.js';
+import { PROTOCOL, absolute, offers, refuse } from './standard.js';
 
 const clock = () => Date.now();
 
-const PROTOCOL = 'everwire.v1';
 const ATTEMPT_WITHIN = 10_000;
 /** A timer that comes so late has slept. */
 const LATE = 2000;
@@ -17,7 +17,6 @@ const LATE = 2000;
 const LOOK_EVERY = 10_000;
 /** A HELLO has 2048 bytes at most, and a token is among them. */
 const MAX_TICKET = 1600;
-const ABNORMAL = 1006;
 const MANDATORY_EXTENSION = 1010;
 /** A SyntaxError and a SecurityError of the platform. */
 const HOPELESS = [12, 18];
@@ -31,8 +30,6 @@ export type State = 'connecting' | 'attached' | 'detached' | 'plain' | 'closed';
 /** Tells the application, and calls `finished` when its listeners are. */
 type Dispatch = (type: keyof EverwireEventMap, properties?: object, finished?: () => void) => void;
 
-type Present = (bytes: Uint8Array<ArrayBuffer> | ArrayBuffer) => Blob | ArrayBuffer;
-
 /** What an application sees. */
 export interface View {
   readonly url: string;
@@ -45,10 +42,14 @@ export interface View {
   readonly rtt: number | undefined;
   /** Payload bytes that the server may still need; on a plain connection, that were not sent. */
   readonly bufferedAmount: number;
+  /** How binary messages are handed out. */
+  binaryType: BinaryType;
+  readonly extensions: string;
 }
 
 export interface Client {
-  readonly view: View;
+  /** Each is asked without an argument, and with one to set it, which is in vain where that is not possible. */
+  readonly view: { [K in keyof View]: (value?: any) => View[K] };
   send(data: Data, volatile: boolean): void;
   close(code?: number, reason?: string): void;
 }
@@ -57,32 +58,6 @@ export interface Client {
 interface Attempt extends Link {
   ws?: WebSocket;
   due: number;
-  /** Its HELLO is in the upgrade. */
-  said?: boolean | undefined;
-}
-
-/** Throws as the standard WebSocket does. */
-function refuse(name: string, why: string): never {
-  throw new DOMException(why, name);
-}
-
-/** Returns the URL as a WebSocket has it. Throws if none would take it. See the WebSockets Standard §3.1. */
-function absolute(url: string | URL): string {
-  try {
-    const { href } = new URL(url, globalThis.location?.href);
-    return 'ws' + /^(?:ws|http)(s?:[^#]*)$/.exec(href)![1];
-  } catch {
-    refuse('SyntaxError', `no WebSocket URL: ${url}`);
-  }
-}
-
-/** Returns the subprotocols of the application. Throws if no WebSocket would take them, or if one of them is ours. */
-function offers(protocols: string | string[] = []): string[] {
-  const all = [PROTOCOL, protocols].flat();
-  if (!all.every((each, i) => /^[\w!#$%&'*+.^`|~-]+$/.test(each) && all.indexOf(each) === i)) {
-    refuse('SyntaxError', `protocols: ${protocols}`);
-  }
-  return all;
 }
 
 function limit(what: string, size: number, limit: number | undefined) {
@@ -96,14 +71,14 @@ const provided = <T>(value: Provided<T>, asked: Asked) =>
 const base64url = (bytes: Uint8Array) =>
   btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
 
-/** `present` makes of bytes what a message event has. */
-export function createClient(source: Provided<string | URL>, options: Options, dispatch: Dispatch, present: Present): Client {
+export function createClient(source: Provided<string | URL>, options: Options, dispatch: Dispatch): Client {
   const { session: mode = 'auto', early = true, bufferBytes = 1 << 20, bufferMessages = 4096, evict, store } = options;
   const protocols = offers(options.protocols);
   const reconnect = createReconnect(clock);
   const finished = new AbortController();
   let url = typeof source === 'function' ? '' : absolute(source);
   let readyState = 0;
+  let binaryType = 'blob' as BinaryType;
   let session: Session;
   let plain = mode === 'off';
   /** The WebSocket that carries messages, and the one that is being opened. */
@@ -113,8 +88,8 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   let attempts = 0;
   /** Attempts that came to nothing before the first that did not. */
   let failures = 0;
-  /** A server has answered everwire.v1. */
-  let welcomed: boolean | undefined;
+  /** What a server said last, once one has answered everwire.v1. */
+  let welcome: Accepted | undefined;
   /** A server that must speak it has answered without. */
   let mute: boolean | undefined;
   /** The application knows that it is open. */
@@ -129,6 +104,8 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   let asleep: boolean | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let timerAt = Infinity;
+  /** What the application closes with. */
+  let goodbye: [code: number, reason: string] = [Code.Normal, ''];
   /** What must be settled before the next attempt. */
   let ready: Promise<unknown> | undefined;
   /** Blobs are read one after the other; what is sent after one waits for it. */
@@ -149,12 +126,12 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   /** Makes room for a message of this size. Throws if it cannot be kept. */
   const admit = (size: number, volatile: boolean) => {
-    limit('message', size, session.welcome?.[4]);
-    for (const { outbox } = session; !volatile; session.giveUp()) {
+    limit('message', size, welcome?.[4]);
+    for (const outbox = session.outbox(); !volatile; session.giveUp()) {
       const kept = outbox.bytes + readingBytes;
       const count = outbox.kept.length;
       if ((!kept || kept + size <= bufferBytes) && count < bufferMessages) return;
-      if (!evict || session.live || !count) refuse('QuotaExceededError', `${kept} bytes unacknowledged`);
+      if (!evict || session.live() || !count) refuse('QuotaExceededError', `${kept} bytes unacknowledged`);
     }
   };
 
@@ -183,7 +160,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       const { size } = data;
       admit(size, volatile);
       const read = async () => sendFrame(encodeData(new Uint8Array(await data.arrayBuffer()), volatile));
-      return inOrder(read, size, reading ?? Promise.resolve());
+      return inOrder(read, size, Promise.resolve(reading));
     }
     const payload = data?.byteLength >= 0 ? new Uint8Array(data.buffer ?? data, data.byteOffset, data.byteLength) : `${data}`;
     const frame = encodeData(payload, volatile); // A copy: the application may write over its own.
@@ -206,11 +183,11 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   /** The attempt came to nothing. */
   const failed = () => {
     const { ws } = trying!;
-    session.closed(trying!, ABNORMAL);
+    session.closed(trying!, Code.Abnormal);
     drop(trying);
     moved = undefined;
     // Perhaps it was our offer, if there was one: the other way is tried at once.
-    if (ws && !plain && !welcomed && failures++ % 2 === 0) {
+    if (ws && !plain && !welcome && failures++ % 2 === 0) {
       if (mute && !verdicts[place()]) finish(MANDATORY_EXTENSION, `no ${PROTOCOL}`);
       retryAt = clock();
     }
@@ -240,15 +217,13 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       ticket = await ticketFor(asked);
       if (attempt !== trying) return;
       const target = absolute(given);
-      if (url.startsWith('wss:') && target.startsWith('ws:')) {
-        throw new RangeError(`${target} after ${url}`);
-      }
+      if (url.startsWith('wss:') > target.startsWith('wss:')) throw new RangeError(`${target} after ${url}`);
       url = target;
       open(attempt, ticket);
     } catch (error: any) {
       if (attempt !== trying) return;
       // No other attempt mends a URL that is none, or that the platform forbids.
-      if (ticket && !moved && HOPELESS.includes(error?.code)) return finish(ABNORMAL, '', false, undefined, error);
+      if (ticket && !moved && HOPELESS.includes(error?.code)) return finish(Code.Abnormal, '', false, undefined, error);
       complain(error);
       failed();
     }
@@ -257,67 +232,62 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   const open = (attempt: Attempt, ticket: Uint8Array) => {
     const offered = [...protocols];
-    attempt.said = early && welcomed && !current;
+    /** Its HELLO is in the upgrade. */
+    const said = early && welcome && !current;
     // Chromium fails a connection whose offers are all ignored, and says nothing: so every other attempt is without.
-    if (plain || !(welcomed || (verdicts[place()] ?? failures % 2 === 0))) offered.shift();
-    else if (attempt.said) offered.splice(1, 0, 'everwire-h.' + base64url(session.hello(attempt, ticket, false)));
+    if (plain || !(welcome || (verdicts[place()] ?? failures % 2 === 0))) offered.shift();
+    else if (said) offered.splice(1, 0, 'everwire-h.' + base64url(session.hello(attempt, ticket, false)));
     const ws = (attempt.ws = new (options.WebSocket ?? WebSocket)(url, offered));
     ws.binaryType = 'arraybuffer';
-    ws.onopen = () => opened(attempt, ws, ticket);
-    ws.onmessage = ({ data }) => received(attempt, data);
-    ws.onclose = (event) => lost(attempt, event);
+
+    ws.onopen = () => {
+      if (attempt !== trying) return;
+      const speaks = ws.protocol === PROTOCOL;
+      // Where a session is required, the end comes when the offer has failed with the server known to be up.
+      if (!speaks && (welcome || (mute = mode === 'required'))) return failed();
+      verdicts[place()] = speaks; // Also if the connection breaks before WELCOME.
+      // From the HELLO on the older socket has no effect.
+      if (speaks && !said) attempt.send(session.hello(attempt, ticket, true));
+      drop(current);
+      current = attempt;
+      trying = undefined;
+      if (!speaks) becomePlain(ws);
+      settle();
+    };
+
+    ws.onmessage = ({ data }) => {
+      if (attempt !== current) return;
+      if (plain) deliver(data);
+      else session.receive(attempt, data);
+      if (content()) drop(trying); // The first socket spoke before the second had said HELLO.
+      settle();
+    };
+
+    ws.onclose = ({ code, reason, wasClean }) => {
+      if (attempt === trying) return failed();
+      if (attempt !== current) return;
+      const again = reconnect.closed(code, reason, moveAt);
+      drop(attempt);
+      retryAt = Infinity;
+      if (!plain) session.closed(attempt, code);
+      else if (readyState > 1 || !again) return finish(code, reason, wasClean);
+      else dispatch('detached');
+      settle();
+    };
+
     // That of Node 22 closes a connection that came to nothing much later.
     ws.onerror = () => attempt === trying && failed();
   };
 
-  const opened = (attempt: Attempt, ws: WebSocket, ticket: Uint8Array) => {
-    if (attempt !== trying) return;
-    const speaks = ws.protocol === PROTOCOL;
-    // Where a session is required, the end comes when the offer has failed with the server known to be up.
-    if (!speaks && (welcomed || (mute = mode === 'required'))) return failed();
-    verdicts[place()] = speaks; // Also if the connection breaks before WELCOME.
-    // From the HELLO on the older socket has no effect.
-    if (speaks && !attempt.said) attempt.send(session.hello(attempt, ticket, true));
-    drop(current);
-    current = attempt;
-    trying = undefined;
-    if (!speaks) becomePlain(ws);
-    settle();
-  };
-
   const becomePlain = (ws: WebSocket) => {
-    const before = session.outbox.payloads();
+    const before = session.outbox().payloads();
     reconnect.attach();
     if (told) dispatch('lost', { unacknowledged: [] });
     plain = true;
     attach(true);
     begin();
     for (const payload of before) ws.send(payload as string);
-    if (readyState > 1) ws.close(Code.Normal);
-  };
-
-  const received = (attempt: Attempt, data: string | ArrayBuffer) => {
-    if (attempt !== current) return;
-    if (plain) deliver(data);
-    else session.receive(attempt, data);
-    if (content()) drop(trying); // The first socket spoke before the second had said HELLO.
-    settle();
-  };
-
-  const lost = (attempt: Attempt, { code, reason, wasClean }: CloseEvent) => {
-    if (attempt === trying) return failed();
-    if (attempt !== current) return;
-    const again = reconnect.closed(code, reason, moveAt);
-    drop(attempt);
-    retryAt = Infinity;
-    if (!plain) {
-      session.closed(attempt, code);
-    } else if (readyState > 1 || !again) {
-      return finish(code, reason, wasClean);
-    } else {
-      dispatch('detached');
-    }
-    settle();
+    if (readyState > 1 && !reading) ws.close(...goodbye);
   };
 
   // ---------------------------------------------------------------- what happens to the session
@@ -330,17 +300,20 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     } // Else it was closed before it opened.
   };
 
+  /** What a message event has of what came. */
+  const present = (data: any) => (typeof data !== 'object' ? data : binaryType === 'blob' ? new Blob([data]) : data.buffer ?? data);
+
   const deliver = (data: Payload | ArrayBuffer, taken?: () => void) =>
-    dispatch('message', { data: typeof data === 'object' ? present(data as ArrayBuffer) : data, origin: new URL(url).origin }, () => {
+    dispatch('message', { data: present(data), origin: new URL(url).origin }, () => {
       taken?.(); // The server may send more.
       settle();
     });
 
   const listener: Listener = {
-    attached(welcome, fresh) {
-      welcomed = true;
+    attached(accepted, fresh) {
+      welcome = accepted;
       refused = false;
-      reconnect.attach(welcome[8], !fresh);
+      reconnect.attach(welcome[8]);
       if (fresh) void store?.claim(welcome[10]);
       attach(fresh);
     },
@@ -351,14 +324,15 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     ended(code, byPeer, reason, unacknowledged) {
       drop(current);
       // It selects a protocol that it does not speak.
-      const pretends = !welcomed && !byPeer && mode === 'auto' && code === Code.Malformed;
+      const pretends = !welcome && !byPeer && mode === 'auto' && code === Code.Malformed;
       if (pretends) verdicts[place()] = false;
       if (!pretends && (code < 3000 || code >= Code.Malformed || readyState > 1)) {
-        return finish(code, reason, byPeer || code < Code.Timeout, unacknowledged);
+        return finish(code, reason, byPeer || code === goodbye[0], unacknowledged);
       }
       store?.forget();
       begin(pretends ? unacknowledged : []);
-      if (!pretends) dispatch('lost', { unacknowledged });
+      if (readyState > 1) session.close(...goodbye);
+      if (!pretends) dispatch('lost', { unacknowledged, code, reason });
     },
 
     refused([, status, after, spread]) {
@@ -386,7 +360,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     },
   };
 
-  const finish = (code: number, reason = '', wasClean = false, unacknowledged = session.outbox.payloads(), error?: unknown) => {
+  const finish = (code: number, reason = '', wasClean = false, unacknowledged = session.outbox().payloads(), error?: unknown) => {
     if (readyState > 2) return;
     readyState = 3;
     drop(current);
@@ -394,7 +368,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     store?.forget();
     finished.abort();
     settle();
-    if (!wasClean) dispatch('error', { error });
+    if (!wasClean) complain(error);
     dispatch('close', { code, reason, wasClean, unacknowledged });
   };
 
@@ -404,10 +378,9 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     // Another tab may have taken the session meanwhile.
     if (asleep) ready = ready?.then(() => store!.claim()).then((ours) => ours || session.forget());
     asleep = false;
-    tick();
     session.probe();
     retryAt = reconnect.wake(retryAt);
-    settle();
+    tick();
   };
 
   /** Without a socket and a lock, the page may be kept for the way back. */
@@ -424,11 +397,11 @@ export function createClient(source: Provided<string | URL>, options: Options, d
 
   const renew = () => {
     renewAt = Infinity;
-    ticketFor({ attempt: attempts, refresh: true }).then((ticket) => session.authenticate(ticket), complain);
+    ticketFor({ attempt: attempts, refresh: true }).then(session.authenticate, complain);
   };
 
   /** Whether the WebSocket that is there will do. */
-  const content = () => current && session.live?.suspectDue !== 0 && moveAt;
+  const content = () => current && session.live()?.suspectDue !== 0 && moveAt;
 
   /** Whether another WebSocket is wanted. */
   const wanting = () => !trying && !content();
@@ -439,10 +412,7 @@ export function createClient(source: Provided<string | URL>, options: Options, d
     if (now >= trying?.due!) failed();
     if (now >= moveAt) retryAt = moveAt = 0;
     if (now >= renewAt) renew();
-    if (!trying && now >= retryAt) {
-      retryAt = Infinity;
-      if (wanting()) void connect();
-    }
+    if (now >= retryAt && wanting()) void connect();
     settle();
   };
 
@@ -454,9 +424,10 @@ export function createClient(source: Provided<string | URL>, options: Options, d
       timerAt = Infinity;
       return;
     }
-    if (wanting() && retryAt === Infinity) retryAt = now + reconnect.delay(!!current);
-    const at = Math.min(session.deadline, renewAt, moveAt || Infinity, trying ? trying.due : retryAt, now + LOOK_EVERY);
-    if (timerAt <= at && timerAt > now) return; // A timer that comes too early looks again.
+    if (!wanting()) retryAt = Infinity;
+    else if (retryAt === Infinity) retryAt = now + reconnect.delay(!!current);
+    const at = Math.min(session.deadline(), renewAt, moveAt || Infinity, retryAt, trying?.due ?? Infinity, now + LOOK_EVERY);
+    if (at >= timerAt) return; // Then it looks again.
     clearTimeout(timer);
     timerAt = at;
     timer = setTimeout(() => {
@@ -467,46 +438,42 @@ export function createClient(source: Provided<string | URL>, options: Options, d
   };
 
   begin();
-  ready = store?.restore().then((stored) => stored && begin(session.outbox.payloads(), stored));
+  ready = store?.restore().then((stored) => stored && begin(session.outbox().payloads(), stored));
   watch(wake, sleep, leave, finished.signal);
   void connect();
 
   return {
     view: {
-      get url() {
-        return url;
+      extensions: () => '',
+      url: () => url,
+      readyState: () => readyState,
+      protocol: () => current?.ws!.protocol ?? '',
+      rtt: () => session.roundTrip.smoothed,
+      bufferedAmount: () => session.outbox().bytes + readingBytes + (plain && current ? current.ws!.bufferedAmount : 0),
+      binaryType(type) {
+        if (/^(blob|arraybuffer)$/.test(type)) binaryType = type;
+        return binaryType;
       },
-      get readyState() {
-        return readyState;
-      },
-      get protocol() {
-        return current?.ws!.protocol ?? '';
-      },
-      get state() {
+      state() {
         if (readyState > 2) return 'closed';
-        if (plain ? current : session.live) return plain ? 'plain' : 'attached';
+        if (plain ? current : session.announced()) return plain ? 'plain' : 'attached';
         return told ? 'detached' : 'connecting';
-      },
-      get rtt() {
-        return session.roundTrip.smoothed;
-      },
-      get bufferedAmount() {
-        return session.outbox.bytes + readingBytes + (plain && current ? current.ws!.bufferedAmount : 0);
       },
     },
     send,
     close(code: number = Code.Normal, reason = '') {
-      if (code !== 1000 && !(code > 2999 && code < 5000)) refuse('InvalidAccessError', `code ${code}`);
+      if (!isEndCode(code)) refuse('InvalidAccessError', `code ${code}`);
       if (bytesOf(reason).length > 123) refuse('SyntaxError', 'reason above 123 bytes');
       if (readyState > 1) return;
       readyState = 2;
+      goodbye = [code, reason];
       inOrder(() => {
         if (plain && current) {
-          current.ws!.close(code, reason); // Platforms do not wait for ever.
-        } else if (!welcomed && !session.outbox.kept.length) {
-          setTimeout(finish, 0, ABNORMAL);
+          current.ws!.close(...goodbye); // Platforms do not wait for ever.
+        } else if (!welcome && !session.outbox().kept.length) {
+          setTimeout(finish, 0, Code.Abnormal);
         } else {
-          session.close(code, reason);
+          session.close(...goodbye);
         }
         settle();
       });

@@ -12,6 +12,9 @@ export interface GapEvent extends Event {
 
 /** The other end has forgotten this one. What it had not acknowledged is handed back. */
 export interface LostEvent extends Event {
+  /** With which the server ended it, if it did. */
+  readonly code?: number;
+  readonly reason?: string;
   readonly unacknowledged: Payload[];
 }
 
@@ -32,7 +35,7 @@ export interface EverwireEventMap {
   lost: LostEvent;
 }
 
-export const EVENTS = ['open', 'message', 'error', 'close', 'detached', 'resumed', 'gap', 'lost'] as const;
+export const EVENTS = 'open message error close detached resumed gap lost'.split(' ') as (keyof EverwireEventMap)[];
 
 type Handler<K extends keyof EverwireEventMap> = ((event: EverwireEventMap[K]) => unknown) | null;
 

@@ -43,6 +43,8 @@ export const enum Status {
 /** The codes that this client closes with. See §11. */
 export const enum Code {
   Normal = 1000,
+  /** Never on the wire: nothing was closed. */
+  Abnormal = 1006,
   Timeout = 4408,
   Counters = 4410,
   Window = 4411,
@@ -99,6 +101,9 @@ export type Frame =
   | [kind: Kind.Bye | Kind.ByeReply, code: number, counts: Counts, reason: string]
   | [kind: Kind.TicketWanted | Kind.TicketAccepted, expires: number];
 
+/** Whether an end may say this code. See §2.2. */
+export const isEndCode = (code: number) => code === Code.Normal || (code > 2999 && code < 5000);
+
 /** Throws the code that says how the peer broke the protocol, unless `condition` holds. */
 export function demand(condition: unknown, code: number = Code.Malformed): asserts condition {
   if (!condition) throw code;
@@ -109,6 +114,9 @@ export const MAX = 2 ** 53 - 1;
 
 const utf8 = new TextEncoder();
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** Bytes, however they are kept. */
+export type Bytes = ArrayLike<number> & Iterable<number>;
 
 export const bytesOf = (payload: Payload) => (typeof payload === 'string' ? utf8.encode(payload) : payload);
 
@@ -146,7 +154,7 @@ const WELCOMES = [ACCEPTED, ACCEPTED, ACCEPTED, 'knr', 'nn', 'l', '', '', 'n'];
  * Reads a frame from a server. Throws a code if it is malformed, if only a client may send it, or if its payload is larger
  * than `maxMessage`.
  */
-export function decode(bytes: Uint8Array, maxMessage = MAX): Frame {
+export function decode(bytes: Uint8Array, maxMessage: number): Frame {
   let at = 1;
   const kind: Kind = bytes[0]!;
   if (kind >> 2 === Kind.Data >> 2) {
@@ -179,8 +187,8 @@ export function decode(bytes: Uint8Array, maxMessage = MAX): Frame {
       return [recv, number(0, recv), number(), number()];
     },
     k: () => {
-      const code = number(Code.Normal, 4999);
-      demand(code === Code.Normal || code > 2999);
+      const code = number();
+      demand(isEndCode(code));
       return code;
     },
     t: () => part(255),
@@ -201,14 +209,14 @@ export function decode(bytes: Uint8Array, maxMessage = MAX): Frame {
 }
 
 /** Writes a frame: numbers, and bytes or text with their length before them. */
-export function encode(kind: Kind, ...elements: (number | string | Uint8Array | number[])[]): Uint8Array {
+export function encode(kind: Kind, ...elements: (number | string | Bytes)[]): Uint8Array {
   const number = (value: number): number[] => (value > 127 ? [(value % 128) + 128, ...number(Math.floor(value / 128))] : [value]);
-  const write = (element: number | string | Uint8Array | number[]) => {
+  const write = (element: number | string | Bytes) => {
     if (typeof element === 'number') return number(element);
-    const body = bytesOf(element as Uint8Array);
+    const body = bytesOf(element as Payload);
     return [...number(body.length), ...body];
   };
-  return Uint8Array.from([kind, ...elements.flat().flatMap(write)]);
+  return Uint8Array.from([kind, ...elements.flatMap(write)]);
 }
 
 /** Writes what presents a ticket. */

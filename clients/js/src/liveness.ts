@@ -5,6 +5,8 @@ import { Code, demand } from './frame.js';
 /** After so long without an acknowledgement or anything else, the peer is asked. */
 const PATIENCE = 1000;
 const ANSWER_MAX = 5000;
+/** However much is in doubt. */
+const DOUBTFUL_MAX = 64_000;
 /** After so long without an acknowledgement, although the peer lives, it is asked; after so long it is given up. */
 const STALLED = 10_000;
 const STUCK = 60_000;
@@ -19,6 +21,11 @@ export function createRoundTrip() {
   const self = {
     /** In milliseconds. */
     smoothed: undefined as number | undefined,
+    /**
+     * How often a socket was suspected since something last came all the way through. Each doubles the patience, for behind a large message
+     * on a slow path no answer is quick.
+     */
+    doubts: 0,
 
     sample(ms: number) {
       const before = self.smoothed ?? ms;
@@ -26,7 +33,7 @@ export function createRoundTrip() {
       self.smoothed = (before * 7 + ms) / 8;
     },
 
-    /** How long an answer may take before the socket is suspect. */
+    /** How long an answer may take before the socket is suspect, where there are no doubts. */
     patience: () => Math.min(ANSWER_MAX, Math.max(PATIENCE, (self.smoothed ?? 0) + 4 * deviation + DELAYED_ACK)),
   };
   return self;
@@ -34,11 +41,11 @@ export function createRoundTrip() {
 
 export type Liveness = ReturnType<typeof createLiveness>;
 
-export function createLiveness(clock: () => number, roundTrip: RoundTrip, silence: number) {
+/** `progress`: so much was acknowledged before. */
+export function createLiveness(clock: () => number, roundTrip: RoundTrip, silence: number, progress: number) {
   let last = clock();
   /** Since when something is unacknowledged, and no more is acknowledged. */
   let waiting = Infinity;
-  let progress = 0;
   /** The last PING, until it is answered. Answers to older ones say nothing more. */
   let ping: [sent: number, at: number] | undefined;
   let token = 0;
@@ -64,14 +71,18 @@ export function createLiveness(clock: () => number, roundTrip: RoundTrip, silenc
 
     /** So much of what was sent is acknowledged. */
     waits(position: number, acked: number) {
-      waiting = position > acked ? (acked > progress ? clock() : Math.min(waiting, clock())) : Infinity;
-      progress = acked;
+      if (acked > progress) {
+        progress = acked;
+        waiting = Infinity;
+        roundTrip.doubts = 0;
+      }
+      waiting = position > acked ? Math.min(waiting, clock()) : Infinity;
     },
 
     /** Asks the peer: returns the token of a PING. `sent` is what its counts say. */
     ask(sent: number) {
       ping = [sent, clock()];
-      self.suspectDue = Math.min(self.suspectDue, clock() + roundTrip.patience());
+      self.suspectDue = Math.min(self.suspectDue, clock() + Math.min(DOUBTFUL_MAX, roundTrip.patience() * 2 ** roundTrip.doubts));
       return ++token;
     },
 
@@ -80,6 +91,7 @@ export function createLiveness(clock: () => number, roundTrip: RoundTrip, silenc
       if (!ping || answer !== token) return;
       demand(recv >= ping[0], Code.Counters);
       roundTrip.sample(clock() - ping[1]);
+      roundTrip.doubts = 0;
       ping = undefined;
     },
   };

@@ -1,16 +1,15 @@
 /** When to connect again, and whether. Full jitter, the server's advice first. */
 
-import { Code } from './frame.js';
-
 /** The first attempt after a loss comes within this, unless the server says otherwise. */
 const FIRST_SPREAD = 1000;
-const BASE = 500;
+const BASE = 250;
 const CAP = 30_000;
 /** An outage of so many attempts, which is one of some five minutes, is met with patience. */
 const SLOW_AFTER = 24;
 const SLOW = [CAP, 270_000];
-/** A connection that lasted so long was no accident. */
+/** A connection that lasted so long was no accident, and makes up for all retries; a shorter one for some. */
 const STABLE_AFTER = 10_000;
+const MADE_UP = 10;
 const ADVICE_LIMIT = 3_600_000;
 
 const GOING = 1001;
@@ -20,7 +19,7 @@ const RESTARTING = 1012;
 const NEVER = /^(100[08]|3003|[34][5-9]..)$/;
 
 export function createReconnect(clock: () => number) {
-  /** Retries since the last stable connection. */
+  /** Retries since the last stable connection, less what shorter ones made up for. */
   let retries = 0;
   let attached = Infinity;
   let spread = FIRST_SPREAD;
@@ -43,18 +42,16 @@ export function createReconnect(clock: () => number) {
       if (after) advice = [+after, +spread];
       else if (due < Infinity && (code === GOING || code === RESTARTING)) advice = [Math.max(0, due - clock()), 0];
       else if (code >> 1 === RESTARTING >> 1) advice = [5000, 25_000];
-      if (code >= Code.Malformed) retries += 3; // The resume before it was no success, and counts against it.
-      return !NEVER.test(`${code}`);
+      return !NEVER.test(code as any);
     },
 
     /**
-     * A connection can be used. `first`: over how long clients should come back when it is lost. A server that has `resumed` a
-     * session is neither new nor in trouble: where connections are short, the session must not wait until it is forgotten. Advice
-     * that came while this attempt was under way is overtaken.
+     * A connection can be used. `first`: over how long clients should come back when it is lost. Advice that came while this attempt
+     * was under way is overtaken.
      */
-    attach(first = spread, resumed?: boolean) {
+    attach(first = spread) {
       advice = undefined;
-      if (resumed) retries >>= 1;
+      retries = Math.min(retries, MADE_UP); // It is no outage.
       attached = clock();
       spread = first;
     },
@@ -65,13 +62,13 @@ export function createReconnect(clock: () => number) {
     /** Draws how long to wait before the next attempt, which replaces a connection or is `beside` one. */
     delay(beside: boolean) {
       if (!beside) {
-        if (clock() - attached >= STABLE_AFTER) retries = 0;
+        // So a server that attaches and closes at once is asked ever more rarely.
+        retries = Math.max(0, retries - Math.max(0, clock() - attached) / (STABLE_AFTER / MADE_UP));
         attached = Infinity;
       }
       advised = advice;
       advice = undefined;
-      const usual = [0, retries ? Math.min(CAP, BASE * 2 ** retries) : spread];
-      const [after, over] = advised ?? (retries++ < SLOW_AFTER ? usual : SLOW);
+      const [after, over] = advised ?? (++retries > SLOW_AFTER ? SLOW : [0, retries < 2 ? spread : Math.min(CAP, BASE * 2 ** retries)]);
       return Math.min(ADVICE_LIMIT, after! + Math.random() * over!);
     },
 

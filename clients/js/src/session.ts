@@ -16,6 +16,8 @@ import { EVICTED, createOutbox, type Kept, type Outbox } from './outbox.js';
 
 const WELCOME_WITHIN = 10_000;
 const BYE_WITHIN = 5000;
+/** What part of the patience a suspected socket has until the application is told. */
+const TELL_AFTER = 0.75;
 /** Before a ticket expires a fresh one is shown, but not in a hurry. */
 const RENEW_MIN = 1000;
 /** Of gaps. See docs/protocol.md §7. */
@@ -47,6 +49,8 @@ export interface Listener {
 
 export interface Told {
   detached: object;
+  /** The socket that had fallen silent speaks. */
+  resumed: { fresh: false };
   /** These messages will not come. */
   gap: { direction: 'in' | 'out'; from: number; to: number; reason: string };
   /** The other end has forgotten the session. */
@@ -60,14 +64,14 @@ export type SessionOptions = Pick<Options, 'window' | 'maxMessage' | 'ttl' | 'st
 
 export interface Session {
   /** What is known of the life of the socket, once it is attached. */
-  readonly live: Liveness | undefined;
-  /** What the server said last. */
-  readonly welcome: Accepted | undefined;
+  live(): Liveness | undefined;
+  /** The application believes that it is attached. */
+  announced(): boolean;
   /** What the server may still need. */
-  readonly outbox: Outbox;
+  outbox(): Outbox;
   readonly roundTrip: RoundTrip;
   /** When to call `tick`. */
-  readonly deadline: number;
+  deadline(): number;
   /**
    * Gives this session to a new socket and returns the HELLO for it. Whatever an older socket does has no effect from now on. A HELLO
    * that goes out at once, on an open socket, measures the round trip.
@@ -97,21 +101,23 @@ export interface Session {
   tick(): void;
 }
 
-export function createSession(options: SessionOptions, clock: () => number, on: Listener, stored?: Stored): Session {
+export function createSession(options: SessionOptions, clock: () => number, on: Listener, stored: Partial<Stored> = []): Session {
   const { window = 1 << 18, maxMessage = 1 << 20, ttl = 60_000, store } = options;
+  const sizes = [window, maxMessage, ttl];
+  if (!(sizes.every(Number.isSafeInteger) && Math.min(...sizes) >= 0)) throw new RangeError(`window, maxMessage, ttl: ${sizes}`);
   const roundTrip = createRoundTrip();
   // With a store, a message is done when it was taken, and not when it was received.
   const newInbox = (first?: number) => createInbox(clock, window, !!store, first);
-  let outbox = createOutbox(stored?.[4], stored?.[5]);
-  let inbox = newInbox(stored?.[3]);
+  let [, token = [], attempt = 0, recv, next, kept] = stored;
+  let outbox = createOutbox(next, kept);
+  let inbox = newInbox(recv);
   let welcome: Accepted | undefined;
   let link: Link | undefined;
   let live: Liveness | undefined;
-  let token: Uint8Array = Uint8Array.from(stored?.[1] ?? []);
-  let attempt = stored?.[2] ?? 0;
   let epoch = 0;
-  /** The application believes that it is attached. */
+  /** The application believes that it is attached; and when it is told otherwise, if nothing is heard. */
   let announced = false;
+  let tellDue = Infinity;
   let helloRecv = 0;
   let helloAt = 0;
   /** Its answer measures the round trip. */
@@ -122,8 +128,7 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
 
   // ---------------------------------------------------------------- what goes out
 
-  const save = () =>
-    store?.save([[...(welcome?.[10] ?? [])], [...token], attempt, inbox.done(), outbox.next, outbox.kept]);
+  const save = () => store?.save([[...(welcome?.[10] ?? [])], token, attempt, inbox.done(), outbox.next, outbox.kept]);
 
   const transmit = (frame: Uint8Array) => {
     save();
@@ -136,11 +141,11 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
     return counts;
   };
 
-  const acknowledge = () => transmit(encode(Kind.Ack, counts()));
+  const acknowledge = () => transmit(encode(Kind.Ack, ...counts()));
 
-  const ask = () => transmit(encode(Kind.Ping, live!.ask(outbox.position), counts()));
+  const ask = () => transmit(encode(Kind.Ping, live!.ask(outbox.position), ...counts()));
 
-  const bye = (kind: Kind, code: number, reason: string) => transmit(encode(kind, code, counts(), reason));
+  const bye = (kind: Kind, code: number, reason = '') => transmit(encode(kind, code, ...counts(), reason));
 
   const tellGap = (direction: 'in' | 'out', from: number, to: number, reason: number) =>
     on.tell('gap', { direction, from, to, reason: REASONS[reason]! });
@@ -165,27 +170,34 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
 
   const helloDue = () => (link && !live ? helloAt + WELCOME_WITHIN : Infinity);
 
+  /** A goodbye does not wait longer than the server remembers the session. */
+  const leaveLater = () => {
+    if (goodbye) goodbyeDue = clock() + (welcome?.[5] || WELCOME_WITHIN);
+  };
+
   const unlink = () => {
+    if (live) leaveLater();
     link = live = undefined;
   };
 
   const end = (code: number, byPeer: boolean, reason = '', received?: number) => {
     unlink();
     announced = false;
-    goodbyeDue = Infinity;
+    goodbyeDue = tellDue = Infinity;
     on.ended(code, byPeer, reason, outbox.payloads(received));
   };
 
   const abort = (code: number) => {
-    if (link && (token.length || live)) bye(Kind.Bye, code, '');
+    if (link && (token.length || live)) bye(Kind.Bye, code);
     link?.close(code);
     end(code, false);
   };
 
-  /** Everything was said, or is not waited for any more. */
+  /** Everything was said, or is not waited for any more. What no server ever had was not closed. */
   const leave = () => {
     link?.close(Code.Normal);
-    end(goodbye![0], false, goodbye![1]);
+    if (welcome) end(goodbye![0], false, goodbye![1]);
+    else end(Code.Abnormal, false);
   };
 
   /** The session is lost: a new one follows. */
@@ -195,21 +207,20 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
     inbox = newInbox();
     inbox.stating();
     epoch = 0;
-    token = new Uint8Array();
+    token = [];
     on.tell('lost', { unacknowledged });
   };
 
-  /** A goodbye does not wait longer than the server remembers the session. */
-  const leaveLater = () => {
-    if (goodbye && !live) goodbyeDue = clock() + (welcome?.[5] || WELCOME_WITHIN);
+  const tellDetached = () => {
+    announced = false;
+    tellDue = Infinity;
+    on.tell('detached');
   };
 
   const detach = () => {
     unlink();
     if (!announced) return;
-    announced = false;
-    leaveLater();
-    on.tell('detached');
+    tellDetached();
     if (!token.length) forget(); // The server keeps nothing.
   };
 
@@ -229,13 +240,13 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
     if (status === Status.Lost) forget();
     outbox.begin(counts);
     if (measuring) roundTrip.sample(clock() - helloAt);
-    live = createLiveness(clock, roundTrip, accepted[6] + accepted[7]);
+    live = createLiveness(clock, roundTrip, accepted[6] + accepted[7], outbox.acked);
     announced = true;
-    goodbyeDue = Infinity;
+    goodbyeDue = tellDue = Infinity;
     goodbyeSent = false;
     welcome = accepted;
     epoch = newEpoch;
-    token = accepted[9];
+    token = [...accepted[9]];
     acknowledge(); // Confirms the token, which is stored before.
     on.attached(welcome, status !== Status.Resumed);
   };
@@ -262,7 +273,7 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
         return check(frame[1]);
       case Kind.Ping:
         check(frame[2]);
-        return transmit(encode(Kind.Pong, frame[1], counts()));
+        return transmit(encode(Kind.Pong, frame[1], ...counts()));
       case Kind.Pong:
         check(frame[2]);
         return live!.answered(frame[1], frame[2][0]);
@@ -286,32 +297,28 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
       demand(goodbyeSent);
       leave();
     } else {
-      bye(Kind.ByeReply, code, '');
+      bye(Kind.ByeReply, code);
       end(code, true, reason);
     }
   };
 
   return {
-    get live() {
-      return live;
-    },
-    get welcome() {
-      return welcome;
-    },
-    get outbox() {
-      return outbox;
-    },
+    live: () => live,
+    announced: () => announced,
+    outbox: () => outbox,
     roundTrip,
-    get deadline() {
-      return Math.min(
+    deadline: () =>
+      Math.min(
         helloDue(),
         goodbyeDue,
+        tellDue,
         ...(live ? [inbox.due, live.deadDue(), live.questionDue(), live.suspectDue || Infinity] : []),
-      );
-    },
+      ),
 
     hello(newLink, ticket, atOnce) {
-      unlink();
+      // What the server does not keep ends with its socket.
+      if (token.length) unlink();
+      else detach();
       link = newLink;
       helloRecv = inbox.recv;
       helloAt = clock();
@@ -319,7 +326,7 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
       attempt++;
       inbox.stating();
       save();
-      return encode(Kind.Hello, [1, attempt, helloRecv, outbox.lo, outbox.next, inbox.room(), maxMessage, ttl], token, ticket);
+      return encode(Kind.Hello, 1, attempt, helloRecv, outbox.lo, outbox.next, inbox.room(), maxMessage, ttl, token, ticket);
     },
 
     receive(from, message) {
@@ -327,7 +334,14 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
       try {
         demand(typeof message !== 'string');
         const frame = decode(new Uint8Array(message), maxMessage);
-        live?.heard();
+        if (live) {
+          live.heard();
+          tellDue = Infinity;
+          if (!announced) {
+            announced = true;
+            on.tell('resumed', { fresh: false });
+          }
+        }
         demand(!live === (frame[0] === Kind.Welcome));
         if (live) handle(frame as Exclude<Frame, Welcome>);
         else welcomed(frame as Welcome);
@@ -375,7 +389,7 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
 
     close(code, reason) {
       goodbye = [code, reason];
-      leaveLater();
+      if (!live) leaveLater();
       flush();
     },
 
@@ -384,11 +398,16 @@ export function createSession(options: SessionOptions, clock: () => number, on: 
 
     tick() {
       if (clock() >= goodbyeDue) leave();
+      if (clock() >= tellDue) tellDetached();
       if (clock() >= helloDue() || (live && clock() >= live.deadDue())) drop(Code.Timeout);
       if (!live) return;
       if (clock() >= inbox.due) acknowledge();
       if (live.suspectDue && clock() >= live.suspectDue) {
+        live.suspectDue = Infinity;
+        if (!token.length) return; // Another socket would cost it the session.
         live.suspectDue = 0;
+        roundTrip.doubts++;
+        tellDue = clock() + TELL_AFTER * roundTrip.patience();
         on.suspect();
       } else if (clock() >= live.questionDue()) {
         ask();

@@ -3,7 +3,7 @@
 import { createClient, type Client, type Data, type View } from './client.js';
 import { EVENTS, type EverwireEventMap, type Handlers } from './events.js';
 import type { Options, Provided } from './options.js';
-import { Target, createTeller } from './target.js';
+import { Target } from './target.js';
 
 const STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 };
 
@@ -39,9 +39,6 @@ export class EverwireSocket extends Target {
     Object.assign(this.prototype, STATES);
   }
 
-  /** How binary messages are handed out. */
-  binaryType: BinaryType = 'blob';
-  readonly extensions = '';
   #client: Client;
 
   /** Connects. The second argument may be subprotocols, as the standard has them. */
@@ -53,13 +50,19 @@ export class EverwireSocket extends Target {
     }
     // Strings and lists have an `at`.
     const given = (options as string).at ? { protocols: options as string } : (options as Options);
-    this.#client = createClient(
-      url,
-      given,
-      createTeller(this),
-      (bytes) => (this.binaryType === 'blob' ? new Blob([bytes]) : (bytes as Uint8Array<ArrayBuffer>).buffer ?? bytes),
-    );
-    Object.defineProperties(this, Object.getOwnPropertyDescriptors(this.#client.view));
+    this.#client = createClient(url, given, (type, properties, finished) => {
+      let left = 1;
+      const settled = () => --left || finished?.();
+      const pending = (promise: PromiseLike<unknown>) => {
+        left++;
+        // What is rejected stays unhandled, and is reported as such.
+        void Promise.resolve(promise).finally(settled);
+      };
+      this.dispatchEvent(Object.assign(new Event(type), properties, { pending }));
+      settled();
+    });
+    const { view } = this.#client;
+    for (const name in view) Object.defineProperty(this, name, { get: view[name as keyof View], set: view[name as keyof View] });
   }
 
   /**

@@ -2,7 +2,7 @@
 
 type Listener = EventListenerOrEventListenerObject;
 
-/** An event that is being told, and what its listeners have not finished. */
+/** An event that is being told: `pending` is called with what its listeners have not finished. */
 type Told = Event & { pending?: (promise: PromiseLike<unknown>) => void };
 
 /** What is called in the place of a listener. */
@@ -17,7 +17,7 @@ export class Target extends EventTarget {
         if (result?.then) event.pending?.(result);
       });
     }
-    super.addEventListener(type, listener && steads.get(listener)!, options);
+    super.addEventListener(type, steads.get(listener!) ?? listener, options);
   }
 
   override removeEventListener(type: string, listener: Listener | null, options?: boolean | EventListenerOptions): void {
@@ -25,16 +25,3 @@ export class Target extends EventTarget {
     super.removeEventListener(type, steads.get(listener!) ?? listener, options);
   }
 }
-
-/** Returns what tells `target` an event, and calls `finished` when all promises of its listeners have settled. */
-export const createTeller = (target: EventTarget) => (type: string, properties?: object, finished?: () => void) => {
-  let left = 1;
-  const settled = () => --left || finished?.();
-  const pending = (promise: PromiseLike<unknown>) => {
-    left++;
-    // What is rejected stays unhandled, and is reported as such.
-    void Promise.resolve(promise).finally(settled);
-  };
-  target.dispatchEvent(Object.assign(new Event(type), properties, { pending }));
-  settled();
-};

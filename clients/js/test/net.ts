@@ -7,6 +7,8 @@ export interface NetConfig {
   latency: () => number;
   /** Milliseconds for which nothing comes through a new socket; then all of it does. */
   stall: () => number;
+  /** Bytes per second that a socket carries, each way. */
+  rate: { server: number; client: number };
   /** Which protocol the server selects of those offered; undefined fails the connection. */
   select: (protocols: string[]) => string | undefined;
 }
@@ -21,6 +23,7 @@ export class Net {
   config: NetConfig = {
     latency: () => 10,
     stall: () => 0,
+    rate: { server: Infinity, client: Infinity },
     select: (protocols) => (protocols.includes('everwire.v1') ? 'everwire.v1' : ''),
   };
   /** What a plain server does with a message. */
@@ -94,7 +97,7 @@ export class FakeSocket {
     this.#later('server', () => {
       if (this.#take) this.#take(data as Uint8Array);
       else this.#net.plain(this, data);
-    });
+    }, data.length);
   }
 
   close(code = 1000, reason = ''): void {
@@ -111,7 +114,7 @@ export class FakeSocket {
       if (this.readyState !== 1) return;
       const bytes = typeof data === 'string' ? data : data.slice().buffer;
       this.onmessage?.({ data: bytes });
-    });
+    }, data.length);
   }
 
   /** The path breaks, and both ends learn it. */
@@ -142,9 +145,10 @@ export class FakeSocket {
   }
 
   /** Each direction keeps its order. */
-  #later(to: 'server' | 'client', action: () => void): void {
+  #later(to: 'server' | 'client', action: () => void, bytes = 0): void {
     const now = Date.now();
-    const at = Math.max(now + this.#net.config.latency(), this.#stalled, to === 'server' ? this.#toServer : this.#toClient);
+    const before = Math.max(now + this.#net.config.latency(), this.#stalled, to === 'server' ? this.#toServer : this.#toClient);
+    const at = before + (bytes * 1000) / this.#net.config.rate[to];
     if (to === 'server') this.#toServer = at;
     else this.#toClient = at;
     setTimeout(() => this.#lost || action(), at - now);

@@ -55,6 +55,44 @@ describe('advice that an attach overtook', () => {
   });
 });
 
+/** A server that attaches and closes after so many ms; returns how often it was asked within 10 min. */
+async function asked(ms: number, code: number): Promise<number> {
+  const it = world();
+  const { accept } = it.server;
+  it.server.accept = (wire, protocols) => {
+    const take = accept.call(it.server, wire, protocols);
+    return (frame) => {
+      take(frame);
+      if (frame[0] === 0x20) setTimeout(() => it.net.last.cut(code), ms); // Its ACK: it is attached.
+    };
+  };
+  await wait(600_000);
+  expect(it.server.sessions.length).toBe(1);
+  return it.net.sockets.length;
+}
+
+describe('a server that attaches and closes', () => {
+  for (const code of [1000, 1006, 4000]) {
+    test(`at once, with ${code}, is asked ever more rarely`, async () => {
+      expect(await asked(20, code)).toBeLessThan(55); // Each half of 30 s, once that is reached.
+    });
+  }
+
+  test('after a while is come back to soon', async () => {
+    expect(await asked(2000, 1006)).toBeGreaterThan(200);
+  });
+
+  test('after a long while is come back to within a second, whatever was before', async () => {
+    const it = world();
+    it.net.refusing = true;
+    await wait(600_000);
+    it.net.refusing = false;
+    await wait(300_000);
+    expect(it.log).toEqual(['open']);
+    expect(await returns(it)).toBeLessThanOrEqual(1000);
+  });
+});
+
 test('a GOAWAY that was due long ago is no wait, and none into the past', () => {
   const reconnect = createReconnect(() => 1_700_000_000_000);
   reconnect.closed(1012, '', 0);

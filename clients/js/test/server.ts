@@ -253,9 +253,9 @@ export class ReferenceServer {
     session.inFlight = 0;
     session.window = window!;
     session.previous = token;
-    session.token = `token ${++this.#tokens}`;
-    session.tokens.add(session.token);
     const { config } = this;
+    session.token = config.ttl ? `token ${++this.#tokens}` : '';
+    if (config.ttl) session.tokens.add(session.token);
     wire.send(
       new Uint8Array([
         0x60,

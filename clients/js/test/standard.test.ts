@@ -57,6 +57,31 @@ describe('the constructor', () => {
   });
 });
 
+describe('options', () => {
+  const { WebSocket } = new Net(new ReferenceServer());
+  const make = (options: object) => () => new EverwireSocket('ws://x', { WebSocket, ...options });
+
+  for (const name of ['ttl', 'window', 'maxMessage']) {
+    for (const value of [Infinity, -1, NaN, 0.5, 2 ** 53, '60000', null, {}]) {
+      test(`${name}: ${JSON.stringify(value)} (${value}) is refused`, () => {
+        expect(make({ [name]: value })).toThrow(RangeError);
+      });
+    }
+    test(`${name}: undefined is the default, and ${2 ** 53 - 1} a number`, () => {
+      expect(make({ [name]: undefined })().readyState).toBe(0);
+      expect(make({ [name]: 2 ** 53 - 1 })().readyState).toBe(0);
+    });
+  }
+});
+
+test('a binaryType that is none is ignored', () => {
+  const { socket } = world();
+  for (const [value, expected] of [['arraybuffer', 'arraybuffer'], ['foo', 'arraybuffer'], ['blobs', 'arraybuffer'], ['blob', 'blob'], ['', 'blob']]) {
+    socket.binaryType = value as BinaryType;
+    expect(socket.binaryType).toBe(expected);
+  }
+});
+
 describe('a URL that comes later', () => {
   const tells = async (options: Parameters<typeof world>[0], before?: (it: ReturnType<typeof world>) => void) => {
     const it = world(options);

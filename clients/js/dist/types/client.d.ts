@@ -5,7 +5,6 @@ export type Data = string | ArrayBufferLike | ArrayBufferView | Blob;
 export type State = 'connecting' | 'attached' | 'detached' | 'plain' | 'closed';
 /** Tells the application, and calls `finished` when its listeners are. */
 type Dispatch = (type: keyof EverwireEventMap, properties?: object, finished?: () => void) => void;
-type Present = (bytes: Uint8Array<ArrayBuffer> | ArrayBuffer) => Blob | ArrayBuffer;
 /** What an application sees. */
 export interface View {
     readonly url: string;
@@ -18,12 +17,17 @@ export interface View {
     readonly rtt: number | undefined;
     /** Payload bytes that the server may still need; on a plain connection, that were not sent. */
     readonly bufferedAmount: number;
+    /** How binary messages are handed out. */
+    binaryType: BinaryType;
+    readonly extensions: string;
 }
 export interface Client {
-    readonly view: View;
+    /** Each is asked without an argument, and with one to set it, which is in vain where that is not possible. */
+    readonly view: {
+        [K in keyof View]: (value?: any) => View[K];
+    };
     send(data: Data, volatile: boolean): void;
     close(code?: number, reason?: string): void;
 }
-/** `present` makes of bytes what a message event has. */
-export declare function createClient(source: Provided<string | URL>, options: Options, dispatch: Dispatch, present: Present): Client;
+export declare function createClient(source: Provided<string | URL>, options: Options, dispatch: Dispatch): Client;
 export {};

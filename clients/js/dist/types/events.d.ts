@@ -9,6 +9,9 @@ export interface GapEvent extends Event {
 }
 /** The other end has forgotten this one. What it had not acknowledged is handed back. */
 export interface LostEvent extends Event {
+    /** With which the server ended it, if it did. */
+    readonly code?: number;
+    readonly reason?: string;
     readonly unacknowledged: Payload[];
 }
 /** Attached again. */
@@ -30,7 +33,7 @@ export interface EverwireEventMap {
     gap: GapEvent;
     lost: LostEvent;
 }
-export declare const EVENTS: readonly ["open", "message", "error", "close", "detached", "resumed", "gap", "lost"];
+export declare const EVENTS: (keyof EverwireEventMap)[];
 type Handler<K extends keyof EverwireEventMap> = ((event: EverwireEventMap[K]) => unknown) | null;
 /** The handler attributes. */
 export interface Handlers extends Record<'onopen' | 'ondetached', Handler<'open'>> {

@@ -39,6 +39,8 @@ export declare const enum Status {
 /** The codes that this client closes with. See §11. */
 export declare const enum Code {
     Normal = 1000,
+    /** Never on the wire: nothing was closed. */
+    Abnormal = 1006,
     Timeout = 4408,
     Counters = 4410,
     Window = 4411,
@@ -71,18 +73,22 @@ export type Welcome = Accepted | Refused | [kind: Kind.Welcome, status: Status.E
 export type Goaway = [kind: Kind.Goaway, after: number, spread: number, url: string];
 /** A frame from a server. The first byte of DATA has its flags. */
 export type Frame = [kind: Kind.Data, flags: number, data: Payload, size: number] | [kind: Kind.Ack, counts: Counts] | [kind: Kind.Ping | Kind.Pong, token: number, counts: Counts] | Welcome | [kind: Kind.Gap, from: number, to: number, reason: number] | Goaway | [kind: Kind.Bye | Kind.ByeReply, code: number, counts: Counts, reason: string] | [kind: Kind.TicketWanted | Kind.TicketAccepted, expires: number];
+/** Whether an end may say this code. See §2.2. */
+export declare const isEndCode: (code: number) => boolean;
 /** Throws the code that says how the peer broke the protocol, unless `condition` holds. */
 export declare function demand(condition: unknown, code?: number): asserts condition;
 /** The largest number. See §2. */
 export declare const MAX: number;
+/** Bytes, however they are kept. */
+export type Bytes = ArrayLike<number> & Iterable<number>;
 export declare const bytesOf: (payload: Payload) => Uint8Array<ArrayBufferLike>;
 /**
  * Reads a frame from a server. Throws a code if it is malformed, if only a client may send it, or if its payload is larger
  * than `maxMessage`.
  */
-export declare function decode(bytes: Uint8Array, maxMessage?: number): Frame;
+export declare function decode(bytes: Uint8Array, maxMessage: number): Frame;
 /** Writes a frame: numbers, and bytes or text with their length before them. */
-export declare function encode(kind: Kind, ...elements: (number | string | Uint8Array | number[])[]): Uint8Array;
+export declare function encode(kind: Kind, ...elements: (number | string | Bytes)[]): Uint8Array;
 /** Writes what presents a ticket. */
 export declare const encodeTicket: (ticket: Uint8Array) => Uint8Array<ArrayBuffer>;
 /** Writes DATA. The payload is copied. */

@@ -4,12 +4,18 @@ export type RoundTrip = ReturnType<typeof createRoundTrip>;
 export declare function createRoundTrip(): {
     /** In milliseconds. */
     smoothed: number | undefined;
+    /**
+     * How often a socket was suspected since something last came all the way through. Each doubles the patience, for behind a large message
+     * on a slow path no answer is quick.
+     */
+    doubts: number;
     sample(ms: number): void;
-    /** How long an answer may take before the socket is suspect. */
+    /** How long an answer may take before the socket is suspect, where there are no doubts. */
     patience: () => number;
 };
 export type Liveness = ReturnType<typeof createLiveness>;
-export declare function createLiveness(clock: () => number, roundTrip: RoundTrip, silence: number): {
+/** `progress`: so much was acknowledged before. */
+export declare function createLiveness(clock: () => number, roundTrip: RoundTrip, silence: number, progress: number): {
     /** When silence makes the socket suspect. 0 when it is: no answer came to a question, and another socket should be tried. */
     suspectDue: number;
     /** When the peer should be asked. */

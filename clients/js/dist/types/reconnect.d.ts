@@ -8,11 +8,10 @@ export declare function createReconnect(clock: () => number): {
      */
     closed(code: number, reason: string, due: number): boolean;
     /**
-     * A connection can be used. `first`: over how long clients should come back when it is lost. A server that has `resumed` a
-     * session is neither new nor in trouble: where connections are short, the session must not wait until it is forgotten. Advice
-     * that came while this attempt was under way is overtaken.
+     * A connection can be used. `first`: over how long clients should come back when it is lost. Advice that came while this attempt
+     * was under way is overtaken.
      */
-    attach(first?: number, resumed?: boolean): void;
+    attach(first?: number): void;
     /** Draws until when a connection stays, whatever the server advises: it could be sent on and on. */
     patience: () => number;
     /** Draws how long to wait before the next attempt, which replaces a connection or is `beside` one. */

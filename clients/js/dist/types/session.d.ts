@@ -34,6 +34,10 @@ export interface Listener {
 }
 export interface Told {
     detached: object;
+    /** The socket that had fallen silent speaks. */
+    resumed: {
+        fresh: false;
+    };
     /** These messages will not come. */
     gap: {
         direction: 'in' | 'out';
@@ -51,14 +55,14 @@ export type Stored = [id: number[], token: number[], attempt: number, recv: numb
 export type SessionOptions = Pick<Options, 'window' | 'maxMessage' | 'ttl' | 'store'>;
 export interface Session {
     /** What is known of the life of the socket, once it is attached. */
-    readonly live: Liveness | undefined;
-    /** What the server said last. */
-    readonly welcome: Accepted | undefined;
+    live(): Liveness | undefined;
+    /** The application believes that it is attached. */
+    announced(): boolean;
     /** What the server may still need. */
-    readonly outbox: Outbox;
+    outbox(): Outbox;
     readonly roundTrip: RoundTrip;
     /** When to call `tick`. */
-    readonly deadline: number;
+    deadline(): number;
     /**
      * Gives this session to a new socket and returns the HELLO for it. Whatever an older socket does has no effect from now on. A HELLO
      * that goes out at once, on an open socket, measures the round trip.
@@ -87,4 +91,4 @@ export interface Session {
     /** Does what is due. */
     tick(): void;
 }
-export declare function createSession(options: SessionOptions, clock: () => number, on: Listener, stored?: Stored): Session;
+export declare function createSession(options: SessionOptions, clock: () => number, on: Listener, stored?: Partial<Stored>): Session;

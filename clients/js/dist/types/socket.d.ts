@@ -20,9 +20,6 @@ export declare class EverwireSocket extends Target {
     static readonly OPEN: 1;
     static readonly CLOSING: 2;
     static readonly CLOSED: 3;
-    /** How binary messages are handed out. */
-    binaryType: BinaryType;
-    readonly extensions = "";
     /** Connects. The second argument may be subprotocols, as the standard has them. */
     constructor(url: Provided<string | URL>, options?: Options | string | string[]);
     /**
