@@ -126,6 +126,25 @@ fn who_was_away_for_too_much_is_told_what_is_missing() {
     assert_eq!(missing, 3.0);
 }
 
+/// However small they are.
+#[test]
+fn a_larger_buffer_keeps_more_messages() {
+    let server = Server::start(&["--session-buffer", "1MiB", "--threads", "1"]);
+    let (mut away, mut here) = (Visitor::open(&server, "/chat"), server.connect("/chat"));
+    away.cut();
+    states_until(&server, &["detached"]);
+    let messages = Vec::from_iter((0..5000).map(|n| n.to_string()));
+    for message in &messages {
+        here.send(TEXT, message.as_bytes());
+        assert_eq!(here.recv().1, message.as_bytes());
+    }
+    away.connect(&server);
+    assert_eq!(away.hear(), "resumed");
+    for message in &messages {
+        assert_eq!(away.hear(), *message);
+    }
+}
+
 #[test]
 fn the_count_goes_on_without_a_gap_for_who_was_away() {
     let server = Server::start(&["--threads", "2"]);

@@ -173,7 +173,7 @@ async fn where_only_a_new_connection_gets_through_the_session_goes_on_there() {
 
 /// In virtual time, over pipes: what is told, and when.
 #[tokio::test(start_paused = true)]
-async fn a_silent_path_is_told_after_three_seconds_and_its_voice_ends_that() {
+async fn a_silent_path_is_told_within_three_seconds_and_its_voice_ends_that() {
     let (builder, mut connections) = scripted::piped();
     let mut client = builder.start().unwrap();
     let mut raw = scripted::attach(connections.recv().await.unwrap(), 1).await;
@@ -183,7 +183,7 @@ async fn a_silent_path_is_told_after_three_seconds_and_its_voice_ends_that() {
     let _second = connections.recv().await.unwrap(); // Nobody answers there.
     assert_eq!(begun.elapsed().as_secs(), 2);
     assert_eq!(hear(&mut client).await, "detached");
-    assert_eq!(begun.elapsed().as_secs(), 3);
+    assert!((2750..3000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
     // The attempt fails some time, and another follows.
     let mut states = client.states();
     let again = |state: &ClientState| {
