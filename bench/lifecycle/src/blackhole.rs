@@ -4,6 +4,7 @@
 //! the policy; the other has none, so that it answers and never asks.
 
 mod ends;
+mod pauses;
 mod row;
 
 use std::{
@@ -20,11 +21,17 @@ use tokio::{
 };
 
 pub(crate) use self::row::{Row, rows};
-use self::{ends::Ends, row::Case};
-use crate::namespaces::Namespaces;
+use self::{ends::Ends, pauses::Pauses, row::Case};
+use crate::namespaces::{Host, Namespaces};
 
 /// How long after its bound an end is waited for, to tell what became of it.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Who stands still for so long cannot answer a Ping in time.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How often a row is begun on a machine that stands still.
+const TRIES: u32 = 5;
 
 /// How long data flows before the wire is cut.
 const SENDING: Duration = Duration::from_secs(1);
@@ -57,9 +64,7 @@ pub(crate) async fn measure(rows: &[Row], slack: Duration) -> Result<Vec<Outcome
 impl Row {
     async fn measure(&self, namespaces: &Namespaces, slack: Duration) -> Result<Outcome> {
         let (near, far) = (&namespaces.near, &namespaces.far);
-        let ends =
-            Ends::open(self, near, far).await.with_context(|| format!("in the row {self}"))?;
-        sleep(self.warm_up()).await;
+        let ends = self.open(near, far).await.with_context(|| format!("in the row {self}"))?;
         let mut took = Vec::new();
         let mut causes = BTreeMap::<_, usize>::new();
         let mut sentence = String::new();
@@ -78,7 +83,6 @@ impl Row {
                 probe.await?.0.with_context(|| format!("in the row {self}"))?;
             }
         }
-        ensure!(ends.n_closed() == 0, "in the row {self}: a false alarm before anything happened");
         if self.case == Case::InFlight {
             ends.send_all(near, self.case);
             sleep(SENDING).await;
@@ -116,6 +120,27 @@ impl Row {
             ensure!(answer == Err(SendError::Closed), "in the row {self}: a dead peer answered");
         }
         Ok(Outcome::new(self, slack, took, &causes, sentence))
+    }
+
+    /// Opens all connections of the row, which have to last until something happens to them. On a machine
+    /// that stood still meanwhile, for whom it did is no false alarm, they are opened anew.
+    async fn open(&self, near: &Host, far: &Host) -> Result<Ends> {
+        let mut n = 0;
+        loop {
+            n += 1;
+            let pauses = Pauses::watch();
+            let ends = Ends::open(self, near, far).await?;
+            sleep(self.warm_up()).await;
+            if ends.n_closed() == 0 {
+                return Ok(ends);
+            }
+            let longest = pauses.longest();
+            ensure!(
+                longest >= PAUSE && n < TRIES,
+                "a false alarm before anything happened; the machine stood still for {longest:?} at most"
+            );
+            eprintln!("{self}: the machine stood still for {longest:?}; once more");
+        }
     }
 }
 
