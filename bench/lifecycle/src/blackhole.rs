@@ -15,6 +15,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use everwire::SendError;
+use futures_util::FutureExt;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{sleep, timeout},
@@ -27,11 +28,8 @@ use crate::namespaces::{Host, Namespaces};
 /// How long after its bound an end is waited for, to tell what became of it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Who stands still for so long cannot answer a Ping in time.
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// How often a row is begun on a machine that stands still.
-const TRIES: u32 = 5;
+/// How often a row is begun.
+const TRIES: u32 = 3;
 
 /// How long data flows before the wire is cut.
 const SENDING: Duration = Duration::from_secs(1);
@@ -122,8 +120,8 @@ impl Row {
         Ok(Outcome::new(self, slack, took, &causes, sentence))
     }
 
-    /// Opens all connections of the row, which have to last until something happens to them. On a machine
-    /// that stood still meanwhile, for whom it did is no false alarm, they are opened anew.
+    /// Opens all connections of the row, which have to last until something happens to them. Where one does
+    /// not, on a machine that stands still at times, all are opened anew.
     async fn open(&self, near: &Host, far: &Host) -> Result<Ends> {
         let mut n = 0;
         loop {
@@ -135,11 +133,16 @@ impl Row {
                 return Ok(ends);
             }
             let longest = pauses.longest();
-            ensure!(
-                longest >= PAUSE && n < TRIES,
-                "a false alarm before anything happened; the machine stood still for {longest:?} at most"
+            let why = ends
+                .closed()
+                .find_map(|it| it.now_or_never()?.ok())
+                .map(|(why, _)| why.to_string());
+            let alarm = format!(
+                "a false alarm before anything happened: {}; the machine stood still for {longest:?} at most",
+                why.unwrap_or_default(),
             );
-            eprintln!("{self}: the machine stood still for {longest:?}; once more");
+            ensure!(n < TRIES, alarm);
+            eprintln!("{self}: {alarm}; once more");
         }
     }
 }
