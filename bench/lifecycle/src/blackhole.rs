@@ -4,7 +4,6 @@
 //! the policy; the other has none, so that it answers and never asks.
 
 mod ends;
-mod pauses;
 mod row;
 
 use std::{
@@ -13,23 +12,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use everwire::SendError;
-use futures_util::FutureExt;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{sleep, timeout},
 };
 
 pub(crate) use self::row::{Row, rows};
-use self::{ends::Ends, pauses::Pauses, row::Case};
-use crate::namespaces::{Host, Namespaces};
+use self::{ends::Ends, row::Case};
+use crate::namespaces::Namespaces;
 
 /// How long after its bound an end is waited for, to tell what became of it.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How often a row is begun.
-const TRIES: u32 = 3;
 
 /// How long data flows before the wire is cut.
 const SENDING: Duration = Duration::from_secs(1);
@@ -54,15 +49,17 @@ pub(crate) async fn measure(rows: &[Row], slack: Duration) -> Result<Vec<Outcome
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         outcomes = all => outcomes,
-        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
-        _ = terminate.recv() => anyhow::bail!("terminated"),
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("terminated"),
     }
 }
 
 impl Row {
     async fn measure(&self, namespaces: &Namespaces, slack: Duration) -> Result<Outcome> {
         let (near, far) = (&namespaces.near, &namespaces.far);
-        let ends = self.open(near, far).await.with_context(|| format!("in the row {self}"))?;
+        let ends =
+            Ends::open(self, near, far).await.with_context(|| format!("in the row {self}"))?;
+        sleep(self.warm_up()).await;
         let mut took = Vec::new();
         let mut causes = BTreeMap::<_, usize>::new();
         let mut sentence = String::new();
@@ -81,6 +78,9 @@ impl Row {
                 probe.await?.0.with_context(|| format!("in the row {self}"))?;
             }
         }
+        if let Some(why) = ends.first_closed().await {
+            bail!("in the row {self}: a false alarm before anything happened: {why}");
+        }
         if self.case == Case::InFlight {
             ends.send_all(near, self.case);
             sleep(SENDING).await;
@@ -91,7 +91,7 @@ impl Row {
             ends.send_all(near, self.case);
         }
         if self.case.is_cut() {
-            namespaces.cut(ends.port())?;
+            namespaces.cut(ends.addr())?;
         }
         let mut probes = Vec::new();
         if self.case.is_probed() {
@@ -118,32 +118,6 @@ impl Row {
             ensure!(answer == Err(SendError::Closed), "in the row {self}: a dead peer answered");
         }
         Ok(Outcome::new(self, slack, took, &causes, sentence))
-    }
-
-    /// Opens all connections of the row, which have to last until something happens to them. Where one does
-    /// not, on a machine that stands still at times, all are opened anew.
-    async fn open(&self, near: &Host, far: &Host) -> Result<Ends> {
-        let mut n = 0;
-        loop {
-            n += 1;
-            let pauses = Pauses::watch();
-            let ends = Ends::open(self, near, far).await?;
-            sleep(self.warm_up()).await;
-            if ends.n_closed() == 0 {
-                return Ok(ends);
-            }
-            let longest = pauses.longest();
-            let why = ends
-                .closed()
-                .find_map(|it| it.now_or_never()?.ok())
-                .map(|(why, _)| why.to_string());
-            let alarm = format!(
-                "a false alarm before anything happened: {}; the machine stood still for {longest:?} at most",
-                why.unwrap_or_default(),
-            );
-            ensure!(n < TRIES, alarm);
-            eprintln!("{self}: {alarm}; once more");
-        }
     }
 }
 
@@ -204,7 +178,7 @@ pub(crate) fn table(rows: &[Row], outcomes: &[Outcome]) -> String {
 pub(crate) fn check(rows: &[Row], outcomes: &[Outcome]) -> Result<()> {
     for (row, outcome) in rows.iter().zip(outcomes) {
         if let Some(fault) = &outcome.fault {
-            anyhow::bail!("in the row {row}: {fault}");
+            bail!("in the row {row}: {fault}");
         }
     }
     Ok(())

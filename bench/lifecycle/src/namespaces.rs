@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::Write,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     os::fd::AsFd,
     process::{Command, Stdio},
     sync::mpsc,
@@ -72,13 +72,14 @@ impl Namespaces {
         Ok(Self { near, far })
     }
 
-    /// Loses every packet from and to the far host that is of this port, from the moment at which
-    /// this returns at the latest.
-    pub(crate) fn cut(&self, port: u16) -> Result<()> {
+    /// Loses every packet from and to the far host that is of this server, from the moment at which this
+    /// returns at the latest. Clients of other servers may have the same port on the other host.
+    pub(crate) fn cut(&self, server: SocketAddr) -> Result<()> {
+        let (ip, port) = (server.ip(), server.port());
         let mut rules = String::from("*filter\n");
         for chain in ["INPUT", "OUTPUT"] {
-            for end in ["--sport", "--dport"] {
-                rules += &format!("-A {chain} -p tcp {end} {port} -j DROP\n");
+            for end in [format!("-s {ip} --sport {port}"), format!("-d {ip} --dport {port}")] {
+                rules += &format!("-A {chain} -p tcp {end} -j DROP\n");
             }
         }
         rules += "COMMIT\n";

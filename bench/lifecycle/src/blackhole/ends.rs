@@ -88,12 +88,15 @@ impl Ends {
         Ok(Self { senders, closed, addr, server, peers })
     }
 
-    pub(super) fn port(&self) -> u16 {
-        self.addr.port()
+    /// Returns where the server listens.
+    pub(super) const fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
-    pub(super) fn n_closed(&self) -> usize {
-        self.senders.iter().filter(|sender| sender.is_closed()).count()
+    /// Returns how one ended, if one has.
+    pub(super) async fn first_closed(&self) -> Option<Arc<Closure>> {
+        let sender = self.senders.iter().find(|sender| sender.is_closed())?;
+        Some(sender.closed().await)
     }
 
     /// Returns the ends of the ends, and when they were told.
